@@ -1,0 +1,1 @@
+"""The trio shell around the core: the Node, its dispatcher, its sessions and its identity."""
