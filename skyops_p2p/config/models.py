@@ -1,0 +1,166 @@
+"""One frozen NodeConfig: every setting with its unit, default, bounds and meaning.
+
+The docstring below each field is what people read: in the config file that `skyops init` writes, in
+`skyops config check`, and in docs/configuration.md. Nothing here opens a file, a socket or a key.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from skyops_p2p import limits
+from skyops_p2p.config.addresses import (
+    check_announce,
+    check_bootstrap,
+    check_declared_gpu,
+    check_listen,
+    is_loopback,
+)
+
+
+def _each(check: Callable[[str], str]) -> AfterValidator:
+    """Apply a check to every entry of a list of texts; all wrong entries are named at once."""
+
+    def check_all(texts: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = []
+        for text in texts:
+            try:
+                check(text)
+            except ValueError as error:
+                wrong.append(str(error))
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return texts
+
+    return AfterValidator(check_all)
+
+
+def _refuse(setting: str, reason: str) -> PydanticCustomError:
+    """Return the error of a rule that spans several settings; `setting` is the one to blame, dotted."""
+    return PydanticCustomError("setting_refused", "{reason}", {"setting": setting, "reason": reason})
+
+
+ListenAddrs = Annotated[tuple[str, ...], _each(check_listen)]
+AnnounceAddrs = Annotated[tuple[str, ...], _each(check_announce)]
+BootstrapAddrs = Annotated[tuple[str, ...], _each(check_bootstrap)]
+DeclaredGpus = Annotated[tuple[str, ...], _each(check_declared_gpu)]
+
+
+class Section(BaseModel):
+    """A table of the config file: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class NetworkSection(Section):
+    """[network]: which market, where to listen, whom to ask first."""
+
+    name: str = Field("skyops", pattern=r"^[a-z0-9][a-z0-9-]{0,23}$")
+    """Name of the market. Nodes of different networks never talk to each other."""
+    chain_id: int = Field(31337, ge=1, le=2**53)
+    """EVM chain that wallets and bindings of this network belong to."""
+    listen: ListenAddrs = Field(("/ip4/0.0.0.0/tcp/4711",), min_length=1, max_length=8, strict=False)
+    """Multiaddrs to listen on; tcp port 0 picks a free one."""
+    announce: AnnounceAddrs = Field((), max_length=limits.RECORD_ADDRS_MAX, strict=False)
+    """Multiaddrs to tell others instead of the listening ones (behind NAT or a proxy)."""
+    bootstrap: BootstrapAddrs = Field((), max_length=64, strict=False)
+    """Multiaddrs with /p2p/<peer id> of peers to join through."""
+    mdns: bool = False
+    """Find peers of the same network on the local network."""
+    psk_file: Path | None = Field(None, strict=False)
+    """File with 64 hex digits: a private network that others cannot even speak to."""
+    peers_target: int = Field(limits.PEERS_TARGET, ge=1, le=64)
+    """Connections to seek."""
+    connections_max: int = Field(limits.CONNECTIONS_MAX, ge=4, le=4096)
+    """Connections to hold at most."""
+    relay: bool = False
+    """Relay traffic for peers that cannot be dialled (circuit relay v2)."""
+
+
+class PresenceSection(Section):
+    """[presence]: how often this node says that it is there."""
+
+    beat_s: float = Field(30.0, ge=0.2, le=3600.0)
+    """Seconds between heartbeats while nothing changes; grows with the number of nodes."""
+    missed_beats: int = Field(3, ge=2, le=20)
+    """Beats that may be missed before a node is suspected."""
+    probe_timeout_s: float = Field(2.0, ge=0.1, le=60.0)
+    """Seconds to wait for a suspect's answer, and for the witnesses' answers."""
+    inactive_expiry_s: float = Field(86_400.0, ge=1.0, le=31_536_000.0)
+    """Seconds after which an INACTIVE node leaves the map."""
+
+
+class WorkerSection(Section):
+    """[worker]: what is sold, and where."""
+
+    enabled: bool = False
+    """Offer this machine's compute."""
+    region: str = Field("", pattern=r"^[a-z0-9-]{0,16}$")
+    """Region code that jobs can ask for, e.g. "eu"."""
+    labels: tuple[str, ...] = Field((), max_length=limits.RECORD_LABELS_MAX, strict=False)
+    """Free labels, "key=value"."""
+    price_microcredits_per_hour: int = Field(1_000_000, ge=0, le=10**15)
+    """Price hint for one GPU hour (without a GPU: one hour of the machine), in millionths of a credit."""
+    slots: int = Field(1, ge=1, le=256)
+    """Jobs to run side by side."""
+    declared_gpus: DeclaredGpus = Field((), max_length=limits.RECORD_GPUS_MAX, strict=False)
+    """Test networks only: GPUs to pretend to have, "A100:80" (model:VRAM in GiB). Marked in the record."""
+
+
+class ApiSection(Section):
+    """[api]: the local control API that the command line talks to."""
+
+    enabled: bool = True
+    """Serve the control API."""
+    host: str = "127.0.0.1"
+    """Address to bind; anything but loopback needs `allow_remote`."""
+    port: int = Field(0, ge=0, le=65_535)
+    """Port; 0 picks a free one, written to the run file in the data directory."""
+    allow_remote: bool = False
+    """Permit a non-loopback address."""
+
+    @model_validator(mode="after")
+    def _check_host(self) -> Self:
+        if not self.allow_remote and not is_loopback(self.host):
+            raise _refuse(
+                "api.host",
+                f"{self.host!r} is open to other machines; set api.allow_remote = true if that is meant",
+            )
+        return self
+
+
+class LogSection(Section):
+    """[log]: what is told while running."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe line to print."""
+    format: Literal["text", "json"] = "text"
+    """One line of text, or one JSON object, for each event."""
+
+
+class NodeConfig(Section):
+    """All settings of one node."""
+
+    data_dir: Path = Field(Path(), strict=False)
+    """Directory with the keys, the store and the run file. Set by --data-dir or SKYOPS_DATA_DIR only."""
+    network: NetworkSection = NetworkSection()
+    presence: PresenceSection = PresenceSection()
+    worker: WorkerSection = WorkerSection()
+    api: ApiSection = ApiSection()
+    log: LogSection = LogSection()
+    is_testnet: bool = False
+    """This network is a test network: declared hardware is admitted, and nothing is worth money."""
+
+    @model_validator(mode="after")
+    def _check_declared_hardware(self) -> Self:
+        if self.worker.declared_gpus and not self.is_testnet:
+            raise _refuse(
+                "worker.declared_gpus",
+                "declared hardware is admitted on test networks only (is_testnet = true)",
+            )
+        return self
