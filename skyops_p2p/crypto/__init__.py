@@ -1,0 +1,1 @@
+"""Keys, signatures and ciphers. Pure: randomness comes in as an argument. Spec: protocol/01-identity.md."""

@@ -1,0 +1,1 @@
+"""What goes on the wire: canonical msgpack, frames, messages, signed envelopes. Pure."""

@@ -1,0 +1,142 @@
+"""Signed envelopes: a message, its signer and a signature whose domain names the network and the kind.
+
+The form is libp2p's signed envelope (RFC 0002 of libp2p's specs): protobuf fields public_key = 1,
+payload_type = 2, payload = 3, signature = 5, each length-delimited, once, in this order, with minimal lengths.
+Spec: protocol/02-envelope.md.
+"""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from skyops_p2p.crypto.hashing import sha256
+from skyops_p2p.crypto.node_key import NodeKey, peer_id_from_public_key, verify
+from skyops_p2p.errors import LocalProtocolError, RemoteProtocolError
+from skyops_p2p.limits import ENVELOPE_BYTES_MAX, MESSAGE_BYTES_MAX
+from skyops_p2p.types import PeerId
+from skyops_p2p.wire.framing import decode_uvarint, encode_uvarint
+from skyops_p2p.wire.model import AnyMessage, Message, decode_message, encode_message
+
+PAYLOAD_TYPE_PREFIX = b"/skyops/"
+
+_ED25519_KEY = bytes.fromhex("08011220")
+"""The libp2p PublicKey protobuf up to the key: type 1 (Ed25519), 32 bytes of data."""
+_TAG_KEY, _TAG_TYPE, _TAG_PAYLOAD, _TAG_SIGNATURE = 0x0A, 0x12, 0x1A, 0x2A
+_TAGS = (_TAG_KEY, _TAG_TYPE, _TAG_PAYLOAD, _TAG_SIGNATURE)
+
+M_co = TypeVar("M_co", bound=Message, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Signed(Generic[M_co]):
+    """An envelope that was opened: its signature holds for this network and this kind of message."""
+
+    message: M_co
+    signer: PeerId
+    data: bytes
+    """The envelope as received; what is stored and forwarded."""
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the envelope, 32 bytes: its name."""
+        return sha256(self.data)
+
+
+def seal(message: Message, key: NodeKey, network: str) -> bytes:
+    """Sign a message and return its envelope.
+
+    Raises:
+        LocalProtocolError: The message is too long, or says another network than `network`.
+
+    Rules: ENV-1, ENV-3, ENV-7.
+    """
+    if getattr(message, "network", network) != network:  # ENV-7
+        raise LocalProtocolError(
+            f"a message for {getattr(message, 'network', '')!r} is sealed for {network!r}"
+        )
+    payload = encode_message(message)
+    if len(payload) > MESSAGE_BYTES_MAX:  # ENV-2
+        raise LocalProtocolError(f"{message.name} of {len(payload)} bytes is too long for an envelope")
+    payload_type = PAYLOAD_TYPE_PREFIX + message.name.encode()
+    signature = key.sign(_signed_bytes(type(message), payload, network))
+    values = (_ED25519_KEY + key.public_key, payload_type, payload, signature)
+    return b"".join(
+        bytes([tag]) + encode_uvarint(len(value)) + value for tag, value in zip(_TAGS, values, strict=True)
+    )
+
+
+def open_envelope(
+    data: bytes, kind: type[AnyMessage], network: str, *, bytes_max: int = ENVELOPE_BYTES_MAX
+) -> Signed[AnyMessage]:
+    """Check an envelope and decode its message. The signature is checked over the received bytes.
+
+    Args:
+        data: The envelope and nothing else.
+        kind: What it must hold.
+        network: Our network's name.
+        bytes_max: Longest envelope.
+
+    Raises:
+        RemoteProtocolError: `oversized`, `malformed`, `non_canonical`, `bad_key` (not Ed25519), `wrong_type`
+            (another kind), `bad_signature` (also another network's), `wrong_network` (the message says so).
+
+    Rules: ENV-2 to ENV-8.
+    """
+    if len(data) > bytes_max:  # ENV-2
+        raise RemoteProtocolError(f"longer than {bytes_max} bytes", code="oversized", rule="ENV-2")
+    key, payload_type, payload, signature = _split(data)
+    if len(key) != 36 or not key.startswith(_ED25519_KEY):  # ENV-5
+        raise RemoteProtocolError("not signed with an Ed25519 key", code="bad_key", rule="ENV-5")
+    if payload_type != PAYLOAD_TYPE_PREFIX + kind.name.encode():  # ENV-6
+        raise RemoteProtocolError(f"not a {kind.name}", code="wrong_type", rule="ENV-6")
+    try:
+        verify(key[4:], _signed_bytes(kind, payload, network), signature)  # ENV-3
+    except RemoteProtocolError as error:
+        _blame_network(payload, kind, network)
+        raise RemoteProtocolError("the signature does not fit", code="bad_signature", rule="ENV-3") from error
+    message = decode_message(kind, payload)
+    if getattr(message, "network", network) != network:  # ENV-7
+        raise RemoteProtocolError("for another network", code="wrong_network", rule="ENV-7")
+    return Signed(message=message, signer=peer_id_from_public_key(key[4:]), data=data)
+
+
+def _split(data: bytes) -> list[bytes]:
+    """Read the four fields, each once, in order, with nothing between or behind.
+
+    Rules: ENV-4.
+    """
+    values: list[bytes] = []
+    offset = 0
+    for tag in _TAGS:
+        if offset >= len(data):
+            raise RemoteProtocolError("the envelope is cut short", code="malformed", rule="ENV-4")
+        if data[offset] != tag:
+            raise RemoteProtocolError("fields not 1, 2, 3, 5 in order", code="non_canonical", rule="ENV-4")
+        read = decode_uvarint(data, offset + 1)
+        if read is None or read[0] > len(data) - read[1]:
+            raise RemoteProtocolError("the envelope is cut short", code="malformed", rule="ENV-4")
+        length, start = read
+        offset = start + length
+        values.append(data[start:offset])
+    if offset != len(data):
+        raise RemoteProtocolError("bytes behind the envelope", code="non_canonical", rule="ENV-4")
+    return values
+
+
+def _signed_bytes(kind: type[Message], payload: bytes, network: str) -> bytes:
+    """Domain, payload type and payload, each behind its length. Rules: ENV-3."""
+    domain = f"skyops/{network}/{kind.name}/1".encode()
+    payload_type = PAYLOAD_TYPE_PREFIX + kind.name.encode()
+    return b"".join(encode_uvarint(len(part)) + part for part in (domain, payload_type, payload))
+
+
+def _blame_network(payload: bytes, kind: type[Message], network: str) -> None:
+    """Raise `wrong_network` if a message with a bad signature says that it is for another network.
+
+    Rules: ENV-7.
+    """
+    try:
+        message = decode_message(kind, payload)
+    except RemoteProtocolError:
+        return
+    if getattr(message, "network", network) != network:
+        raise RemoteProtocolError("for another network", code="wrong_network", rule="ENV-7")

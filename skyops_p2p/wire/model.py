@@ -1,0 +1,171 @@
+"""Message models: frozen, strict pydantic classes whose fields carry their numbers on the wire.
+
+A message is a canonical map: key 0 holds the message's number, each other key a field's number. An absent
+optional field is absent from the map; there is no null. Spec: protocol/00-conventions.md, "Messages".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from skyops_p2p.errors import RemoteProtocolError
+from skyops_p2p.limits import MESSAGE_BYTES_MAX
+from skyops_p2p.wire import canonical
+
+
+@dataclass(frozen=True, slots=True)
+class N:
+    """The number of a field on the wire, 1 to 255, never reused within its model."""
+
+    number: int
+
+
+PeerBytes = Annotated[bytes, Field(min_length=34, max_length=42)]
+"""A binary peer id: a multihash of the public key (38 bytes for Ed25519)."""
+Bytes16 = Annotated[bytes, Field(min_length=16, max_length=16)]
+Bytes20 = Annotated[bytes, Field(min_length=20, max_length=20)]
+Bytes32 = Annotated[bytes, Field(min_length=32, max_length=32)]
+Signature64 = Annotated[bytes, Field(min_length=64, max_length=64)]
+"""Ed25519 (RFC 8032)."""
+Signature65 = Annotated[bytes, Field(min_length=65, max_length=65)]
+"""Recoverable secp256k1: r, s, v with v 27 or 28 and low s (EIP-2)."""
+Instant = Annotated[int, Field(ge=0, le=2**53 - 1)]
+"""Unix milliseconds; below 2^53 so that JavaScript reads it exactly."""
+Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
+Name = Annotated[str, Field(max_length=64)]
+
+
+@dataclass(frozen=True, slots=True)
+class _FieldOnWire:
+    """What decoding needs to know of a field."""
+
+    name: str
+    part: "type[Part] | None"
+    """The class of the field's maps, or of the maps in its array."""
+
+
+class Part(BaseModel):
+    """A numbered map inside a message."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
+
+    _by_number: ClassVar[dict[int, "_FieldOnWire"]]
+    """In ascending order, so that encoding need not sort."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Collect the field numbers and refuse a missing or doubled one at import."""
+        super().__pydantic_init_subclass__(**kwargs)
+        by_number: dict[int, _FieldOnWire] = {}
+        for name, info in cls.model_fields.items():
+            numbers = [item.number for item in info.metadata if isinstance(item, N)]
+            if len(numbers) != 1 or numbers[0] in by_number or not 1 <= numbers[0] <= 255:
+                raise TypeError(f"{cls.__name__}.{name} needs one wire number of its own, 1 to 255")
+            by_number[numbers[0]] = _FieldOnWire(name, _part_of(info.annotation))
+        cls._by_number = dict(sorted(by_number.items()))
+
+    def to_wire(self) -> dict[int, Any]:
+        """Return the numbered map, ready for canonical encoding."""
+        pairs = ((number, getattr(self, field.name)) for number, field in self._by_number.items())
+        return {number: _to_wire(value) for number, value in pairs if value is not None}
+
+    @classmethod
+    def from_wire(cls, value: object) -> Self:
+        """Validate a decoded map.
+
+        Raises:
+            RemoteProtocolError: Code `malformed`: not a map, an unknown number, or a field out of bounds.
+
+        Rules: CNV-8.
+        """
+        try:
+            return cls.model_validate(_names(cls, value))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            # Only the place and the kind of the error: a peer's bytes and its field values are not repeated.
+            where = ".".join(str(part) for part in (cls.__name__, *first["loc"]))
+            raise RemoteProtocolError(f"{where}: {first['type']}", code="malformed", rule="CNV-8") from error
+
+
+class Message(Part):
+    """A top-level message. `number` and `name` are fixed for ever in protocol/messages.toml."""
+
+    number: ClassVar[int]
+    name: ClassVar[str]
+
+
+AnyMessage = TypeVar("AnyMessage", bound=Message)
+
+
+def encode_message(message: Message) -> bytes:
+    """Encode a message canonically, its number under key 0."""
+    return canonical.encode({0: message.number, **message.to_wire()})
+
+
+def decode_message(kind: type[AnyMessage], data: bytes, *, bytes_max: int = MESSAGE_BYTES_MAX) -> AnyMessage:
+    """Decode a message of a known kind.
+
+    Raises:
+        RemoteProtocolError: `malformed`, `oversized`, `non_canonical` or `wrong_type` (another number).
+
+    Rules: CNV-4, CNV-5, CNV-8.
+    """
+    fields = decode_fields(data, bytes_max=bytes_max)
+    if fields[0] != kind.number:
+        raise RemoteProtocolError(f"expected {kind.name}", code="wrong_type", rule="CNV-8")
+    return kind.from_wire({number: value for number, value in fields.items() if number != 0})
+
+
+def decode_fields(data: bytes, *, bytes_max: int = MESSAGE_BYTES_MAX) -> Mapping[int, Any]:
+    """Decode to the numbered map; key 0 is there and holds the message number.
+
+    Raises:
+        RemoteProtocolError: As `decode_message`.
+
+    Rules: CNV-8.
+    """
+    fields = canonical.decode(data, bytes_max=bytes_max)
+    if not isinstance(fields, dict) or type(fields.get(0)) is not int:
+        raise RemoteProtocolError("not a message map with its number", code="malformed", rule="CNV-8")
+    return fields
+
+
+def _to_wire(value: Any) -> Any:
+    if isinstance(value, Part):
+        return value.to_wire()
+    if isinstance(value, tuple):
+        return [_to_wire(item) for item in value]
+    return value
+
+
+def _names(kind: type[Part], value: object) -> dict[str, Any]:
+    """Turn numbers into names, and the maps of nested parts into parts."""
+    if not isinstance(value, dict):
+        raise RemoteProtocolError(f"{kind.__name__} is not a map", code="malformed", rule="CNV-8")
+    named: dict[str, Any] = {}
+    for number, item in value.items():
+        field = kind._by_number.get(number)
+        if field is None:
+            raise RemoteProtocolError(f"{kind.__name__} has no such field", code="malformed", rule="CNV-8")
+        if isinstance(item, list):
+            named[field.name] = tuple(_nested(field.part, entry) for entry in item)
+        else:
+            named[field.name] = _nested(field.part, item)
+    return named
+
+
+def _nested(part: type[Part] | None, item: object) -> object:
+    return part.from_wire(item) if part is not None and isinstance(item, dict) else item
+
+
+def _part_of(annotation: Any) -> type[Part] | None:
+    """Find the Part class inside an annotation such as `tuple[GpuPart, ...]` or `HardwarePart | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, Part):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = _part_of(argument)
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,65 @@
+"""Every message class by its number. Numbers are never reused; protocol/messages.toml is the list of record."""
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from skyops_p2p.errors import LocalProtocolError, RemoteProtocolError
+from skyops_p2p.wire.messages import handshake, identity, peering
+from skyops_p2p.wire.model import Message
+
+
+def build(kinds: Iterable[type[Message]]) -> Mapping[int, type[Message]]:
+    """Return the classes by number.
+
+    Raises:
+        LocalProtocolError: A number or a name occurs twice, or a number is not 1 to 65535.
+    """
+    by_number: dict[int, type[Message]] = {}
+    names: set[str] = set()
+    for kind in kinds:
+        if kind.number in by_number or kind.name in names or not 1 <= kind.number <= 65_535:
+            raise LocalProtocolError(f"message {kind.number} {kind.name!r} clashes or is out of range")
+        by_number[kind.number] = kind
+        names.add(kind.name)
+    return MappingProxyType(dict(sorted(by_number.items())))
+
+
+MESSAGES = build(
+    (
+        identity.Binding,
+        peering.NodeRecord,
+        peering.Presence,
+        peering.EquivocationProof,
+        peering.Ping,
+        peering.Pong,
+        peering.ProbeRequest,
+        peering.ProbeReply,
+        peering.RecordRequest,
+        peering.RecordReply,
+        peering.MapSyncRequest,
+        peering.MapSyncReply,
+        peering.PeersRequest,
+        peering.PeersReply,
+        handshake.Hello,
+        handshake.Accept,
+        handshake.Confirm,
+        handshake.Established,
+        handshake.Refusal,
+        handshake.Manifest,
+    )
+)
+"""Number -> class, ascending."""
+
+
+def message_of(number: int) -> type[Message]:
+    """Return the class of a message number that a peer sent.
+
+    Raises:
+        RemoteProtocolError: Code `wrong_type`: no such message.
+
+    Rules: CNV-8.
+    """
+    kind = MESSAGES.get(number)
+    if kind is None:
+        raise RemoteProtocolError(f"there is no message {number}", code="wrong_type", rule="CNV-8")
+    return kind
