@@ -1,0 +1,58 @@
+# Everything that people and CI run. `make help` lists it. Nothing needs to be set up first.
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+PYTEST := $(PYTHON) -m pytest
+SOURCES := skyops_p2p tests bench examples docs protocol
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check static format fuzz vectors machines bench docs constraints clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## make .venv with skyops and its tools (a few minutes the first time)
+	@.ci/setup
+
+demo: setup ## watch a network of eight nodes come up, map itself, shake hands and lose a node
+	@$(VENV)/bin/skyops demo $(ARGS)
+
+test: setup ## run all tests (ARGS="-k handshake" selects)
+	@$(PYTEST) $(ARGS)
+
+check: static ## what to run before a commit, under two minutes: static checks and the quick tests
+	@$(PYTEST) -q -m "not process and not interop and not slow" $(ARGS)
+
+static: setup ## format, lint, types and imports, without changing anything
+	@$(PYTHON) -m ruff format --check $(SOURCES)
+	@$(PYTHON) -m ruff check $(SOURCES)
+	@$(PYTHON) -m mypy
+	@$(VENV)/bin/lint-imports
+
+format: setup ## format the source and mend what can be mended by itself
+	@$(PYTHON) -m ruff format $(SOURCES)
+	@$(PYTHON) -m ruff check --fix $(SOURCES)
+
+fuzz: setup ## feed every decoder a million inputs
+	@$(PYTHON) -m tests.fuzz.run $(ARGS)
+
+vectors: setup ## write protocol/vectors anew from the code
+	@$(PYTHON) -m tests.vectors.generate
+
+machines: setup ## draw protocol/machines anew from the tables in core/
+	@$(PYTHON) protocol/machines/generate.py
+
+bench: setup ## run the benchmarks and print their tables
+	@$(PYTHON) -m bench $(ARGS)
+
+docs: setup ## write the generated pages (docs/cli.md, docs/configuration.md, docs/limits.md) anew
+	@$(PYTHON) docs/generate.py
+
+constraints: setup ## pin the versions that are installed now
+	@{ sed -n '/^#/p' constraints.txt; $(PYTHON) -m pip freeze --exclude-editable; } > constraints.new
+	@mv constraints.new constraints.txt
+
+clean: ## delete the virtual environment and all caches
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,71 @@
+"""What every test gets: its own home directory, Hypothesis profiles, and failure on an unannounced ERROR log.
+
+`autojump_clock` and `mock_clock` come with pytest-trio. A test that expects ERROR lines says so:
+
+    async def test_disk_full_is_reported(expected_errors):
+        expected_errors.append("journal_append_failed")
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("dev", max_examples=50, deadline=None)
+settings.register_profile(
+    "ci", max_examples=200, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("long", max_examples=20_000, deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+HOME_VARIABLES = {
+    "HOME": "",
+    "XDG_CONFIG_HOME": "config",
+    "XDG_DATA_HOME": "data",
+    "XDG_STATE_HOME": "state",
+    "XDG_CACHE_HOME": "cache",
+    "XDG_RUNTIME_DIR": "run",
+}
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Point HOME and the XDG directories at an empty directory, and forget the caller's SKYOPS_* settings."""
+    home = tmp_path_factory.mktemp("home", numbered=True)
+    for name, folder in HOME_VARIABLES.items():
+        monkeypatch.setenv(name, str(home / folder))
+    for name in [name for name in os.environ if name.startswith("SKYOPS_")]:
+        monkeypatch.delenv(name)
+    return home
+
+
+class _ErrorCollector(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(level=logging.ERROR)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(f"{record.name}: {record.getMessage()}")
+
+
+@pytest.fixture
+def expected_errors() -> list[str]:
+    """Texts that may occur in this test's ERROR lines."""
+    return []
+
+
+@pytest.fixture(autouse=True)
+def no_unannounced_errors(expected_errors: list[str]) -> Iterator[None]:
+    """Fail the test if our code logged an ERROR: such a line calls for a person, so a test must expect it."""
+    collector = _ErrorCollector()
+    logger = logging.getLogger("skyops_p2p")
+    logger.addHandler(collector)
+    try:
+        yield
+    finally:
+        logger.removeHandler(collector)
+    surprises = [line for line in collector.lines if not any(text in line for text in expected_errors)]
+    assert not surprises, "unannounced ERROR lines:\n" + "\n".join(surprises)
