@@ -65,6 +65,65 @@ EVENT_QUEUE_MAX = 4096
 EFFECTS_IN_FLIGHT_MAX = 256
 PEER_EXCHANGE_ADDRS_MAX = 32
 
+# --- libp2p adapter -------------------------------------------------------------------------------------------
+INBOUND_UPGRADE_TIMEOUT_S = 5.0
+"""Noise and yamux negotiation of an inbound connection; afterwards the socket is closed."""
+HALF_OPEN_MAX = 256
+"""Unfinished inbound connections of all sources; past it the oldest of the worst source makes room."""
+STREAM_NEGOTIATION_TIMEOUT_S = 8.0
+"""Choosing the protocol of one stream, either side."""
+NEGOTIATION_BYTES_MAX = 64 * 1024
+"""One multistream-select line; libp2p itself would buffer up to 2^64 bytes."""
+YAMUX_WINDOW_BYTES_MAX = 2 << 20
+"""Receive window of one stream: room for one whole frame and its successor; more kills js peers."""
+YAMUX_BUFFER_BYTES_MAX = 16 << 20
+"""Unread bytes of one connection over all its streams; a peer that ignores its windows is cut off there."""
+GOSSIP_RPC_BYTES_MAX = 256 * 1024
+"""One pubsub frame (several messages and control)."""
+GOSSIP_RPC_MESSAGES_MAX = 256
+"""Messages taken from one pubsub frame; the rest is dropped."""
+GOSSIP_CONTROL_ITEMS_MAX = 500
+"""Message ids or topics taken from one control list of a pubsub frame."""
+GOSSIP_QUEUE_MAX = 512
+"""Pubsub frames waiting for one peer (libp2p's 32 lose bursts); beyond it new ones are dropped."""
+GOSSIP_QUEUE_PACE = 64
+"""Publishing waits while some mesh peer has this many frames waiting."""
+GOSSIP_PUBLISH_TIMEOUT_S = 5.0
+"""How long one publish may be paced."""
+GOSSIP_SEEN_MAX = 65_536
+"""Message ids remembered against duplicates."""
+GOSSIP_SEEN_S = 120.0
+GOSSIP_PER_PEER_RATE = 200.0
+"""Messages per second taken from one forwarder in the long run; more are dropped unread."""
+GOSSIP_PER_PEER_BURST = 1000
+GOSSIP_MALFORMED_MAX = 3
+"""Malformed pubsub frames of one connection before the peer is disconnected."""
+GOSSIP_TOPICS_PER_PEER_MAX = 32
+REQUEST_IDLE_S = 120.0
+"""A long-lived request stream without requests is closed after this."""
+REQUEST_STREAMS_IDLE_MAX = 4
+"""Idle request streams kept for one peer and protocol."""
+REQUEST_REFUSAL_BYTES_MAX = 64
+"""Code of a refusal in a response frame."""
+STREAM_LINGER_S = 10.0
+"""A closed stream waits this long for the peer's own close before it is reset."""
+STREAMS_LINGERING_MAX = 1024
+STREAM_CLOSE_TIMEOUT_S = 1.0
+HEALTH_INTERVAL_S = 5.0
+"""A connection silent for this long is pinged (a yamux PING frame)."""
+CONNECTION_SILENCE_MAX_S = 15.0
+"""A connection without a byte for this long is dropped: its peer is frozen or gone."""
+NETWORK_STOP_TIMEOUT_S = 2.5
+PSK_HEX_CHARS = 64
+DHT_RECORDS_MAX = 8192
+"""Records and provider entries stored for others."""
+DHT_KEY_BYTES_MAX = 50
+DHT_MESSAGE_BYTES_MAX = 64 * 1024
+DHT_REPLICATION = 20
+"""Kademlia's k."""
+MDNS_PEERS_MAX = 256
+"""Peers taken from multicast answers."""
+
 # --- handshake and sessions -----------------------------------------------------------------------------------
 HANDSHAKE_TIMEOUT_S = 10.0
 """From the first byte to the last; a slow peer is cut off. protocol/01 HSK."""
@@ -84,3 +143,29 @@ HISTORY_MAX = 32
 # --- local store ----------------------------------------------------------------------------------------------
 JOURNAL_ENTRY_BYTES_MAX = 1 << 20
 JOURNAL_COMPACT_AFTER_ENTRIES = 10_000
+STORE_VALUE_BYTES_MAX = 64 * 1024
+"""One named value."""
+STORE_WRITES_PER_COMMIT_MAX = 256
+"""Waiting writes that share one transaction, and so one sync of the disk."""
+STORE_CALLS_WAITING_MAX = 4096
+"""Calls that wait for the store; more wait their turn before they are queued."""
+
+# --- control API ----------------------------------------------------------------------------------------------
+API_BODY_BYTES_MAX = 64 * 1024
+"""One request body; the largest legitimate one is a list of peers."""
+API_REQUESTS_PER_S = 100.0
+"""Sustained requests of all clients together; more are answered 429."""
+API_REQUESTS_BURST = 200
+"""Requests that may come at once before API_REQUESTS_PER_S bites."""
+API_EVENT_STREAMS_MAX = 16
+"""Clients that follow `GET /v1/events` at once."""
+API_EVENT_HEARTBEAT_S = 10.0
+"""Silence on an event stream after which a comment line shows that it still lives."""
+API_OPERATION_TIMEOUT_S = 30.0
+"""A ping, handshake or join asked for over the API; the network's own timeouts are shorter."""
+API_ANSWER_BYTES_MAX = 64 * 1024 * 1024
+"""What the command line reads of one answer: a map of MAP_ENTRIES_MAX nodes fits."""
+
+# --- local test networks --------------------------------------------------------------------------------------
+TESTNET_NODES_MAX = 64
+"""Processes of one local test network; each takes about 100 MiB and some CPU."""
