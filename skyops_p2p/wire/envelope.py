@@ -1,7 +1,7 @@
 """Signed envelopes: a message, its signer and a signature whose domain names the network and the kind.
 
 The form is libp2p's signed envelope (RFC 0002 of libp2p's specs): protobuf fields public_key = 1,
-payload_type = 2, payload = 3, signature = 5, each length-delimited, once, in this order, with minimal lengths.
+payload_type = 2, payload = 3, signature = 5, each length-delimited, once, in this order, in minimal form.
 Spec: protocol/02-envelope.md.
 """
 

@@ -35,7 +35,7 @@ def decode_uvarint(data: bytes | bytearray, offset: int = 0) -> tuple[int, int] 
     Raises:
         RemoteProtocolError: Code `malformed` past LENGTH_BYTES_MAX bytes, `non_canonical` if not minimal.
 
-    Rules: CNV-7.
+    Rules: CNV-6.
     """
     value = 0
     for index in range(LENGTH_BYTES_MAX):
@@ -45,9 +45,9 @@ def decode_uvarint(data: bytes | bytearray, offset: int = 0) -> tuple[int, int] 
         value |= (byte & 0x7F) << 7 * index
         if byte < 0x80:
             if byte == 0 and index > 0:
-                raise RemoteProtocolError("length not minimal", code="non_canonical", rule="CNV-7")
+                raise RemoteProtocolError("length not minimal", code="non_canonical", rule="CNV-6")
             return value, offset + index + 1
-    raise RemoteProtocolError("length of more than 4 bytes", code="malformed", rule="CNV-7")
+    raise RemoteProtocolError("length of more than 4 bytes", code="malformed", rule="CNV-6")
 
 
 def encode_frame(payload: bytes) -> bytes:
@@ -69,7 +69,7 @@ class FrameDecoder:
     Args:
         bytes_max: Longest frame accepted.
 
-    Rules: CNV-6, CNV-7.
+    Rules: CNV-6.
     """
 
     def __init__(self, bytes_max: int = FRAME_BYTES_MAX) -> None:

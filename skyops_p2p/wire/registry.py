@@ -1,4 +1,4 @@
-"""Every message class by its number. Numbers are never reused; protocol/messages.toml is the list of record."""
+"""Every message class by its number. Numbers are never reused; protocol/messages.toml lists them."""
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType

@@ -1,4 +1,4 @@
-"""Peering messages: node records, presence, the requests of the `node` protocol. Spec: protocol/03-peering.md."""
+"""Peering messages: records, presence, requests of the `node` protocol. Spec: protocol/03-peering.md."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -96,7 +96,7 @@ class Presence(Message):
 
 
 class EquivocationProof(Message):
-    """Two envelopes of one signer and kind with one sequence number and different content; anyone may relay it."""
+    """Two envelopes of one signer and kind, one sequence number, different content; anyone may relay it."""
 
     number: ClassVar[int] = 4
     name: ClassVar[str] = "equivocation-proof"
