@@ -169,3 +169,36 @@ API_ANSWER_BYTES_MAX = 64 * 1024 * 1024
 # --- local test networks --------------------------------------------------------------------------------------
 TESTNET_NODES_MAX = 64
 """Processes of one local test network; each takes about 100 MiB and some CPU."""
+
+# --- node core ----------------------------------------------------------------------------------------------------
+MAP_SYNC_BYTES_MAX = 48 * 1024
+"""Records in one sync answer, together: the answer stays under MESSAGE_BYTES_MAX."""
+MAP_RESTORE_MAX = 2000
+"""Nodes read back from the local store at a start, the most recently seen: verified in well under a second."""
+GOSSIP_BURST = 8.0
+"""Presence messages of one author taken at once. protocol/03 PER-11."""
+GOSSIP_PER_S = 1.0
+"""Presence messages of one author in the long run; more are ignored, neither stored nor forwarded."""
+GOSSIP_EXCESS_MAX = 256
+"""Ignored messages of one author until a direct neighbour is banned as a flooder."""
+VERIFIED_CACHE_MAX = 4096
+"""Gossip payloads checked by the validator and not yet handled."""
+PRESENCE_BUDGET_PER_S = 5.0
+"""Heartbeats that all nodes of a topic together send each second: intervals grow with the map. protocol/03 PER-10."""
+SYNC_INTERVAL_S = 30.0
+"""Anti-entropy with one random neighbour."""
+SYNC_ROUNDS_MAX = 512
+"""Answers in a row in one synchronisation; MAP_ENTRIES_MAX / MAP_SYNC_ENTRIES_MAX and some."""
+DISCOVERY_INTERVAL_S = 10.0
+"""Questions to the DHT and to neighbours for more peers while below the target."""
+DHT_REFRESH_S = 1800.0
+"""Own record and provider keys are put again this often."""
+FLUSH_INTERVAL_S = 2.0
+"""Changed nodes of the map are written to the store together, this often."""
+EVENT_FEED_MAX = 256
+"""Events that one slow watcher may lag behind; more are dropped for it."""
+EVENT_FEEDS_MAX = 64
+SESSION_FRAME_BYTES_MAX = 256 * 1024
+"""Plaintext of one session frame."""
+SESSION_INBOX_MAX = 64
+"""Session messages waiting for their reader; the stream is not read while it is full."""

@@ -1,0 +1,63 @@
+"""What the control API needs of a node; `Node` has it, and so has the fake of the tests."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import trio
+
+from skyops_p2p.node.views import MapQuery, NodeEventView, NodeView, PeerView, SessionView, StatusView
+from skyops_p2p.types import Multiaddr, PeerId
+
+
+class Subject(Protocol):
+    """The node that is controlled."""
+
+    def status(self) -> StatusView:
+        """Return the node's own screen."""
+
+    def peers(self) -> tuple[PeerView, ...]:
+        """Return the links to peers."""
+
+    def map(self, query: MapQuery = ...) -> tuple[NodeView, ...]:
+        """Return the nodes on the map that match."""
+
+    def node(self, peer_or_prefix: str) -> NodeView:
+        """Return one node of the map.
+
+        Raises:
+            NetworkError: `unknown_peer` or `ambiguous_peer`.
+        """
+
+    async def ping(self, peer: PeerId) -> float:
+        """Return the round trip to a peer in seconds."""
+
+    async def handshake(self, peer: PeerId) -> SessionView:
+        """Open a session with a peer."""
+
+    async def join(self, addr: Multiaddr) -> PeerId:
+        """Dial a multiaddr with /p2p."""
+
+    def events(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[NodeEventView]]:
+        """Follow what happens, boundedly."""
+
+    def metrics(self) -> str:
+        """Return Prometheus text."""
+
+
+class FaultSwitch(Protocol):
+    """Sets the faults of a node on a test network."""
+
+    def describe(self) -> Mapping[str, object]:
+        """Return the faults in force, as `apply` takes them."""
+
+    async def apply(self, faults: Mapping[str, object]) -> None:
+        """Replace all faults.
+
+        Raises:
+            TestnetError: `faults_invalid`.
+        """
+
+
+Stop = Callable[[], None]
+"""Begins a clean stop of the program; returns at once."""

@@ -1,0 +1,163 @@
+"""A node that answers from constants, for tests of the API that need no network."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from skyops_p2p.errors import NetworkError, RemoteProtocolError
+from skyops_p2p.node.views import (
+    GpuView,
+    MapQuery,
+    NodeEventView,
+    NodeView,
+    PeerView,
+    SessionView,
+    StatusView,
+)
+from skyops_p2p.types import Multiaddr, PeerId
+
+ALICE = "12D3KooWAliceAliceAliceAliceAliceAliceAliceAliceAlic"
+BOB = "12D3KooWBobBobBobBobBobBobBobBobBobBobBobBobBobBobBo"
+MALLORY = "12D3KooWMallorymalloryMallorymalloryMallorymalloryMa"
+A100 = GpuView(model="A100", vram_mib=80 * 1024, compute_capability="8.0")
+
+
+def node_view(peer: str, *, is_self: bool = False) -> NodeView:
+    return NodeView(
+        peer_id=peer,
+        wallet="0xAb5801a7D398351b8bE11C439e05C5B3259aeC9B",
+        state="active",
+        reason="heartbeat 0.4 s ago",
+        is_self=is_self,
+        is_worker=not is_self,
+        agent="skyops/0.1.0",
+        region="eu",
+        labels=(),
+        addrs=("/ip4/127.0.0.1/tcp/4711",),
+        gpus=(A100,),
+        hardware_source="declared",
+        cpu_model="test",
+        cpu_cores=2,
+        memory_mib=2048,
+        disk_mib=4096,
+        runtimes=("wasm",),
+        slots=1,
+        slots_free=1,
+        load_permille=0,
+        price_microcredits_per_hour=1_000_000,
+        sequence=1,
+        seen_s_ago=0.4,
+        round_trip_ms=None,
+        history=(),
+    )
+
+
+class FakeNode:
+    """Alice's node, which knows bob; mallory refuses everything."""
+
+    def __init__(self) -> None:
+        self.queries: list[MapQuery] = []
+        self.feeds: list[trio.MemorySendChannel[NodeEventView]] = []
+        self.is_listening = True
+        self.pong_gate = trio.Event()
+        self.pong_gate.set()
+
+    def status(self) -> StatusView:
+        return StatusView(
+            peer_id=ALICE,
+            wallet="0xAb5801a7D398351b8bE11C439e05C5B3259aeC9B",
+            network="testnet-4f2a",
+            agent="skyops/0.1.0",
+            is_worker=False,
+            is_testnet=True,
+            listen=(f"/ip4/127.0.0.1/tcp/4711/p2p/{ALICE}",) if self.is_listening else (),
+            connections=1,
+            map_counts={"active": 2},
+            sessions=0,
+            uptime_s=1.5,
+            gpus=(),
+            hardware_source="none",
+            started_unix_ms=1_700_000_000_000,
+            warnings=(),
+        )
+
+    def peers(self) -> tuple[PeerView, ...]:
+        return (
+            PeerView(
+                peer_id=BOB, state="connected", is_outbound=True, addrs=(), failures=0, reason="dialled"
+            ),
+        )
+
+    def map(self, query: MapQuery | None = None) -> tuple[NodeView, ...]:
+        self.queries.append(query or MapQuery())
+        return (node_view(ALICE, is_self=True), node_view(BOB))
+
+    def node(self, peer_or_prefix: str) -> NodeView:
+        hits = [peer for peer in (ALICE, BOB, MALLORY) if peer.startswith(peer_or_prefix)]
+        if not hits:
+            raise NetworkError(
+                f"no node {peer_or_prefix!r} on the map", code="unknown_peer", hint="Look at it."
+            )
+        if len(hits) > 1:
+            raise NetworkError(f"{peer_or_prefix!r} fits {len(hits)} nodes", code="ambiguous_peer")
+        return node_view(hits[0])
+
+    async def ping(self, peer: PeerId) -> float:
+        await self.pong_gate.wait()
+        if peer == MALLORY:
+            raise NetworkError("mallory does not answer", code="network_timeout")
+        if not self.is_listening:
+            raise RuntimeError("a bug inside")
+        return 0.0042
+
+    async def handshake(self, peer: PeerId) -> SessionView:
+        if peer == MALLORY:
+            raise RemoteProtocolError("wrong signature", code="bad_signature", rule="HSK-7", peer=peer)
+        return SessionView(
+            session_id="00" * 16,
+            peer_id=peer,
+            wallet="0xAb5801a7D398351b8bE11C439e05C5B3259aeC9B",
+            is_initiator=True,
+            version=1,
+            expires_in_s=3600.0,
+            agent="skyops/0.1.0",
+            is_worker=True,
+            gpus=(A100,),
+            runtimes=("wasm",),
+            tokens=(),
+            took_ms=12.0,
+        )
+
+    async def join(self, addr: Multiaddr) -> PeerId:
+        return PeerId(addr.rpartition("/")[2])
+
+    @asynccontextmanager
+    async def events(self) -> AsyncIterator[trio.MemoryReceiveChannel[NodeEventView]]:
+        send, receive = trio.open_memory_channel[NodeEventView](8)
+        self.feeds.append(send)
+        async with receive:
+            yield receive
+        self.feeds.remove(send)
+
+    def metrics(self) -> str:
+        return "# TYPE skyops_connections gauge\nskyops_connections 1.0\n"
+
+
+class FakeFaults:
+    """Remembers what was set."""
+
+    def __init__(self) -> None:
+        self.applied: dict[str, object] = {"blocked": []}
+
+    def describe(self) -> dict[str, object]:
+        return self.applied
+
+    async def apply(self, faults: dict[str, object]) -> None:
+        self.applied = dict(faults)
+
+
+@pytest.fixture
+def fake_node() -> FakeNode:
+    return FakeNode()
