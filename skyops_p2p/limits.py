@@ -32,9 +32,13 @@ NODE_RECORD_BYTES_MAX = 4096
 RECORD_LIFETIME_MS_MAX = 24 * 3600 * 1000
 """A node record is refreshed at least once a day."""
 RECORD_ADDRS_MAX = 8
+"""Multiaddrs in one node record. protocol/03."""
 RECORD_GPUS_MAX = 16
+"""GPUs in one node record. protocol/03."""
 RECORD_RUNTIMES_MAX = 8
+"""Runtimes in one node record. protocol/03."""
 RECORD_LABELS_MAX = 16
+"""Labels in one node record. protocol/03."""
 PRESENCE_BYTES_MAX = 320
 """One signed heartbeat; about 200 bytes in practice."""
 MAP_ENTRIES_MAX = 20_000
@@ -44,26 +48,37 @@ MAP_SYNC_ENTRIES_MAX = 64
 PROBE_WITNESSES = 3
 """Peers asked to probe a suspect before it becomes INACTIVE (SWIM's k)."""
 PROBES_IN_FLIGHT_MAX = 64
+"""Suspects probed at once; further suspects wait for a free place."""
 
 # --- connections ----------------------------------------------------------------------------------------------
 CONNECTIONS_MAX = 128
+"""Connections held, inbound and outbound; the default of the setting network.connections_max."""
 PEERS_TARGET = 8
 """Connections a node seeks by itself; over-degree leaves of a star are pruned and isolated below it."""
 ADDRESS_BOOK_PEERS_MAX = 4096
+"""Peers whose addresses are remembered."""
 ADDRS_PER_PEER_MAX = 8
+"""Addresses remembered for one peer."""
 DIALS_IN_FLIGHT_MAX = 8
+"""Dials under way at once."""
 DIAL_TIMEOUT_S = 10.0
+"""TCP, Noise, yamux and identify of one outbound connection, together."""
 REQUEST_TIMEOUT_S = 10.0
+"""From a request to its answer where the caller gives no time of its own."""
 REQUESTS_INBOUND_MAX = 64
 """Requests served at once for all peers; more are answered with the code `busy`."""
 REQUESTS_INBOUND_PER_PEER_MAX = 16
+"""Requests of one peer served at once; more are answered with the code `busy`."""
 STREAMS_PER_PEER_MAX = 64
+"""Streams of one peer, both directions; more are reset."""
 HALF_OPEN_PER_SOURCE_MAX = 16
 """Unfinished inbound connections of one source address."""
 EVENT_QUEUE_MAX = 4096
 """Events waiting for the node's core; gossip is dropped (and counted) first."""
 EFFECTS_IN_FLIGHT_MAX = 256
+"""Effects being performed at once; the core waits for a free place."""
 PEER_EXCHANGE_ADDRS_MAX = 32
+"""Peers in one answer of peer exchange. protocol/03."""
 
 # --- libp2p adapter -------------------------------------------------------------------------------------------
 INBOUND_UPGRADE_TIMEOUT_S = 5.0
@@ -93,12 +108,15 @@ GOSSIP_PUBLISH_TIMEOUT_S = 5.0
 GOSSIP_SEEN_MAX = 65_536
 """Message ids remembered against duplicates."""
 GOSSIP_SEEN_S = 120.0
+"""How long a message id is remembered; longer than gossip travels."""
 GOSSIP_PER_PEER_RATE = 200.0
 """Messages per second taken from one forwarder in the long run; more are dropped unread."""
 GOSSIP_PER_PEER_BURST = 1000
+"""Messages taken from one forwarder at once, before the rate bites."""
 GOSSIP_MALFORMED_MAX = 3
 """Malformed pubsub frames of one connection before the peer is disconnected."""
 GOSSIP_TOPICS_PER_PEER_MAX = 32
+"""Subscriptions remembered for one peer."""
 REQUEST_IDLE_S = 120.0
 """A long-lived request stream without requests is closed after this."""
 REQUEST_STREAMS_IDLE_MAX = 4
@@ -108,17 +126,23 @@ REQUEST_REFUSAL_BYTES_MAX = 64
 STREAM_LINGER_S = 10.0
 """A closed stream waits this long for the peer's own close before it is reset."""
 STREAMS_LINGERING_MAX = 1024
+"""Closed streams that wait for the peer's close; past it they are reset at once."""
 STREAM_CLOSE_TIMEOUT_S = 1.0
+"""Sending the close of one stream."""
 HEALTH_INTERVAL_S = 5.0
 """A connection silent for this long is pinged (a yamux PING frame)."""
 CONNECTION_SILENCE_MAX_S = 15.0
 """A connection without a byte for this long is dropped: its peer is frozen or gone."""
 NETWORK_STOP_TIMEOUT_S = 2.5
+"""Closing the host in order; afterwards its sockets are closed without ceremony."""
 PSK_HEX_CHARS = 64
+"""Hex digits of a private network's key: 32 bytes."""
 DHT_RECORDS_MAX = 8192
 """Records and provider entries stored for others."""
 DHT_KEY_BYTES_MAX = 50
+"""A DHT key with its prefix; libp2p refuses longer ones."""
 DHT_MESSAGE_BYTES_MAX = 64 * 1024
+"""One DHT message on a stream."""
 DHT_REPLICATION = 20
 """Kademlia's k."""
 MDNS_PEERS_MAX = 256
@@ -128,13 +152,19 @@ MDNS_PEERS_MAX = 256
 HANDSHAKE_TIMEOUT_S = 10.0
 """From the first byte to the last; a slow peer is cut off. protocol/01 HSK."""
 HANDSHAKES_INBOUND_MAX = 32
+"""Handshakes answered at once; more are refused with the code `busy`."""
 HANDSHAKES_PER_PEER_MAX = 2
+"""Handshakes of one peer answered at once; more are refused with the code `busy`."""
 NONCE_CACHE_MAX = 65_536
 """Hello nonces remembered; each for twice the clock skew."""
 SESSION_LIFETIME_S = 3600.0
+"""A session ends after this; a new handshake makes the next one. protocol/01."""
 SESSION_REKEY_MESSAGES = 1 << 20
+"""Messages under one key and direction, far below the cipher's bound. protocol/01."""
 SESSION_REKEY_S = 900.0
+"""Time under one key. protocol/01."""
 SESSIONS_MAX = 1024
+"""Sessions kept; past it the oldest is closed."""
 
 # --- state machines -------------------------------------------------------------------------------------------
 HISTORY_MAX = 32
@@ -142,7 +172,9 @@ HISTORY_MAX = 32
 
 # --- local store ----------------------------------------------------------------------------------------------
 JOURNAL_ENTRY_BYTES_MAX = 1 << 20
+"""One journal entry."""
 JOURNAL_COMPACT_AFTER_ENTRIES = 10_000
+"""Entries of one stem after which the journal is compacted."""
 STORE_VALUE_BYTES_MAX = 64 * 1024
 """One named value."""
 STORE_WRITES_PER_COMMIT_MAX = 256
@@ -198,6 +230,7 @@ FLUSH_INTERVAL_S = 2.0
 EVENT_FEED_MAX = 256
 """Events that one slow watcher may lag behind; more are dropped for it."""
 EVENT_FEEDS_MAX = 64
+"""Watchers of node events at once."""
 SESSION_FRAME_BYTES_MAX = 256 * 1024
 """Plaintext of one session frame."""
 SESSION_INBOX_MAX = 64
