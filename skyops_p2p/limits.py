@@ -4,7 +4,7 @@ What happens at a limit is written in protocol/; a test stands one below, at and
 a peer can reach.
 """
 
-# --- wire -----------------------------------------------------------------------------------------------------
+# --- wire ---------------------------------------------------------------------------------------------------
 FRAME_BYTES_MAX = 1 << 20
 """One length-prefixed frame on a stream. Larger things are chunked. protocol/00 CNV-6."""
 MESSAGE_BYTES_MAX = 64 * 1024
@@ -20,13 +20,13 @@ COLLECTION_ITEMS_MAX = 1024
 NETWORK_NAME_CHARS_MAX = 24
 """Short enough that every DHT key stays under 50 bytes with its prefix."""
 
-# --- identity -------------------------------------------------------------------------------------------------
+# --- identity -----------------------------------------------------------------------------------------------
 BINDING_LIFETIME_MS_MAX = 366 * 24 * 3600 * 1000
 """A wallet binding is renewed at least once a year. protocol/01 IDN-6."""
 CLOCK_SKEW_MS_MAX = 120_000
 """How far in the future a peer's timestamp may lie. protocol/00 CNV-9."""
 
-# --- node record, presence, map -------------------------------------------------------------------------------
+# --- node record, presence, map -----------------------------------------------------------------------------
 NODE_RECORD_BYTES_MAX = 4096
 """One signed node record, as stored in the DHT. protocol/03."""
 RECORD_LIFETIME_MS_MAX = 24 * 3600 * 1000
@@ -42,7 +42,7 @@ RECORD_LABELS_MAX = 16
 PRESENCE_BYTES_MAX = 320
 """One signed heartbeat; about 200 bytes in practice."""
 MAP_ENTRIES_MAX = 20_000
-"""Nodes on the local map; past it the stalest INACTIVE entry makes room, and if none is, the newcomer waits."""
+"""Nodes on the local map; past it the stalest INACTIVE one makes room, and if none is, the newcomer waits."""
 MAP_SYNC_ENTRIES_MAX = 64
 """Records in one sync answer; the asker continues from the last one."""
 PROBE_WITNESSES = 3
@@ -50,7 +50,7 @@ PROBE_WITNESSES = 3
 PROBES_IN_FLIGHT_MAX = 64
 """Suspects probed at once; further suspects wait for a free place."""
 
-# --- connections ----------------------------------------------------------------------------------------------
+# --- connections --------------------------------------------------------------------------------------------
 CONNECTIONS_MAX = 128
 """Connections held, inbound and outbound; the default of the setting network.connections_max."""
 PEERS_TARGET = 8
@@ -80,7 +80,7 @@ EFFECTS_IN_FLIGHT_MAX = 256
 PEER_EXCHANGE_ADDRS_MAX = 32
 """Peers in one answer of peer exchange. protocol/03."""
 
-# --- libp2p adapter -------------------------------------------------------------------------------------------
+# --- libp2p adapter -----------------------------------------------------------------------------------------
 INBOUND_UPGRADE_TIMEOUT_S = 5.0
 """Noise and yamux negotiation of an inbound connection; afterwards the socket is closed."""
 HALF_OPEN_MAX = 256
@@ -148,7 +148,7 @@ DHT_REPLICATION = 20
 MDNS_PEERS_MAX = 256
 """Peers taken from multicast answers."""
 
-# --- handshake and sessions -----------------------------------------------------------------------------------
+# --- handshake and sessions ---------------------------------------------------------------------------------
 HANDSHAKE_TIMEOUT_S = 10.0
 """From the first byte to the last; a slow peer is cut off. protocol/01 HSK."""
 HANDSHAKES_INBOUND_MAX = 32
@@ -166,11 +166,11 @@ SESSION_REKEY_S = 900.0
 SESSIONS_MAX = 1024
 """Sessions kept; past it the oldest is closed."""
 
-# --- state machines -------------------------------------------------------------------------------------------
+# --- state machines -----------------------------------------------------------------------------------------
 HISTORY_MAX = 32
 """Transitions that each machine remembers for its error reports."""
 
-# --- local store ----------------------------------------------------------------------------------------------
+# --- local store --------------------------------------------------------------------------------------------
 JOURNAL_ENTRY_BYTES_MAX = 1 << 20
 """One journal entry."""
 JOURNAL_COMPACT_AFTER_ENTRIES = 10_000
@@ -182,7 +182,7 @@ STORE_WRITES_PER_COMMIT_MAX = 256
 STORE_CALLS_WAITING_MAX = 4096
 """Calls that wait for the store; more wait their turn before they are queued."""
 
-# --- control API ----------------------------------------------------------------------------------------------
+# --- control API --------------------------------------------------------------------------------------------
 API_BODY_BYTES_MAX = 64 * 1024
 """One request body; the largest legitimate one is a list of peers."""
 API_REQUESTS_PER_S = 100.0
@@ -198,15 +198,15 @@ API_OPERATION_TIMEOUT_S = 30.0
 API_ANSWER_BYTES_MAX = 64 * 1024 * 1024
 """What the command line reads of one answer: a map of MAP_ENTRIES_MAX nodes fits."""
 
-# --- local test networks --------------------------------------------------------------------------------------
+# --- local test networks ------------------------------------------------------------------------------------
 TESTNET_NODES_MAX = 64
 """Processes of one local test network; each takes about 100 MiB and some CPU."""
 
-# --- node core ----------------------------------------------------------------------------------------------------
+# --- node core ----------------------------------------------------------------------------------------------
 MAP_SYNC_BYTES_MAX = 48 * 1024
 """Records in one sync answer, together: the answer stays under MESSAGE_BYTES_MAX."""
 MAP_RESTORE_MAX = 2000
-"""Nodes read back from the local store at a start, the most recently seen: verified in well under a second."""
+"""Nodes read back from the local store at a start, the most recently seen: checked in well under a second."""
 GOSSIP_BURST = 8.0
 """Presence messages of one author taken at once. protocol/03 PER-11."""
 GOSSIP_PER_S = 1.0
@@ -216,7 +216,7 @@ GOSSIP_EXCESS_MAX = 256
 VERIFIED_CACHE_MAX = 4096
 """Gossip payloads checked by the validator and not yet handled."""
 PRESENCE_BUDGET_PER_S = 5.0
-"""Heartbeats that all nodes of a topic together send each second: intervals grow with the map. protocol/03 PER-10."""
+"""Heartbeats of all nodes of a topic in one second: intervals grow with the map. protocol/03 PER-10."""
 SYNC_INTERVAL_S = 30.0
 """Anti-entropy with one random neighbour."""
 SYNC_ROUNDS_MAX = 512

@@ -16,7 +16,7 @@ import trio
 from skyops_p2p.types import Multiaddr, PeerId, UnixMs, WalletAddress
 
 
-# --- network --------------------------------------------------------------------------------------------------
+# --- network ------------------------------------------------------------------------------------------------
 class Verdict(Enum):
     """What a validator says of a gossip message before it is forwarded."""
 
@@ -228,7 +228,7 @@ class DhtRules(Protocol):
         """Return the index of the best of several valid values."""
 
 
-# --- time and chance --------------------------------------------------------------------------------------------
+# --- time and chance ----------------------------------------------------------------------------------------
 class WallClock(Protocol):
     """Unix time. Monotonic time is trio's clock."""
 
@@ -246,7 +246,7 @@ class Entropy(Protocol):
         """Return a number in [0, 1), for jitter; need not be unpredictable."""
 
 
-# --- local store --------------------------------------------------------------------------------------------------
+# --- local store --------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
     """One promise or fact that must survive a crash."""
@@ -307,7 +307,7 @@ class Store(Protocol):
 OpenStore = Callable[[], AbstractAsyncContextManager[Store]]
 
 
-# --- hardware and chain ---------------------------------------------------------------------------------------------
+# --- hardware and chain -------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Gpu:
     """One device."""
