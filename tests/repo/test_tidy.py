@@ -31,6 +31,7 @@ POSITIONAL_MAX = 4
 BROAD_EXCEPT_ALLOWED: dict[str, str] = {
     "skyops_p2p/adapters/libp2p/": "foreign code raises anything; it is contained here",
     "skyops_p2p/cli/main.py": "the process edge: one line for the person instead of a traceback",
+    "skyops_p2p/crypto/wallet.py": "coincurve reports a failed recovery as a plain Exception",
 }
 """Path prefix -> why a broad `except` may stand there."""
 
