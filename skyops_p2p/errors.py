@@ -67,7 +67,7 @@ class LocalProtocolError(SkyopsError):
     hint = "This is a bug in skyops: please report it with the log."
 
 
-class UnexpectedEvent(LocalProtocolError):
+class UnexpectedEvent(LocalProtocolError):  # noqa: N818 - named after what happened
     """A state machine was handed an event that its table does not list; its state is unchanged."""
 
     code = "unexpected_event"

@@ -86,7 +86,9 @@ class Machine(Generic[State]):
         """
         allowed = self.TRANSITIONS.get((self.state, type(event)))
         if allowed is None:
-            raise UnexpectedEvent(f"{self._story()}: {type(event).__name__} is not expected in {self.state.name}")
+            raise UnexpectedEvent(
+                f"{self._story()}: {type(event).__name__} is not expected in {self.state.name}"
+            )
         before = self.state
         method = getattr(self, "_on_" + _snake(type(event).__name__))
         effects: Sequence[Effect] = method(event, now)

@@ -140,3 +140,14 @@ def _blame_network(payload: bytes, kind: type[Message], network: str) -> None:
         return
     if getattr(message, "network", network) != network:
         raise RemoteProtocolError("for another network", code="wrong_network", rule="ENV-7")
+
+
+def envelope_kind(data: bytes) -> str | None:
+    """Return the name of the message that an envelope holds, unchecked; None for what is no envelope at all.
+
+    Raises:
+        RemoteProtocolError: `malformed` or `non_canonical`: it begins like an envelope and is none.
+    """
+    if data[:1] != bytes([_TAG_KEY]):
+        return None
+    return _split(data)[1].removeprefix(PAYLOAD_TYPE_PREFIX).decode("ascii", errors="replace")

@@ -1,0 +1,103 @@
+"""Make and check the binding of a node key to a wallet. Spec: protocol/01-identity.md, "Binding"."""
+
+from dataclasses import dataclass
+
+from skyops_p2p import limits
+from skyops_p2p.core.rules import NetworkRules
+from skyops_p2p.crypto.node_key import NodeKey, peer_id_from_bytes, peer_id_to_bytes
+from skyops_p2p.crypto.typed_data import binding_digest
+from skyops_p2p.crypto.wallet import Wallet, address_from_bytes, address_to_bytes, recover_address
+from skyops_p2p.errors import RemoteProtocolError
+from skyops_p2p.types import PeerId, UnixMs, WalletAddress
+from skyops_p2p.wire.envelope import open_envelope, seal
+from skyops_p2p.wire.messages.identity import Binding
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedBinding:
+    """A binding whose two signatures, network and dates have been checked."""
+
+    peer: PeerId
+    wallet: WalletAddress
+    x25519: bytes
+    """32 bytes (RFC 7748)."""
+    expires_unix_ms: UnixMs
+
+
+def make_binding(
+    node_key: NodeKey, wallet: Wallet, rules: NetworkRules, *, issued: UnixMs, lifetime_ms: int
+) -> bytes:
+    """Sign a binding with both keys.
+
+    Args:
+        node_key: Signs the envelope.
+        wallet: Signs the EIP-712 digest inside.
+        rules: Network and chain that the binding is good for.
+        issued: Now.
+        lifetime_ms: How long it is good, 1 to BINDING_LIFETIME_MS_MAX milliseconds.
+
+    Returns:
+        The signed envelope.
+    """
+    assert 0 < lifetime_ms <= limits.BINDING_LIFETIME_MS_MAX
+    expires = UnixMs(issued + lifetime_ms)
+    peer = peer_id_to_bytes(node_key.peer_id)
+    digest = binding_digest(
+        wallet=wallet.address,
+        peer_id=peer,
+        x25519=node_key.x25519_public,
+        network=rules.network,
+        chain_id=rules.chain_id,
+        issued_unix_ms=issued,
+        expires_unix_ms=expires,
+    )
+    message = Binding(
+        peer=peer,
+        wallet=address_to_bytes(wallet.address),
+        x25519=node_key.x25519_public,
+        network=rules.network,
+        chain_id=rules.chain_id,
+        issued_unix_ms=issued,
+        expires_unix_ms=expires,
+        wallet_signature=wallet.sign_digest(digest),
+    )
+    return seal(message, node_key, rules.network)
+
+
+def check_binding(data: bytes, rules: NetworkRules, *, now: UnixMs, peer: PeerId) -> VerifiedBinding:
+    """Check a binding that `peer` presents.
+
+    Raises:
+        RemoteProtocolError: `wrong_signer` (not the peer's), `wrong_network` (another network or chain),
+            `expired`, `not_yet_valid`, `lifetime_too_long`, `bad_signature` (either key), or what
+            `open_envelope` raises.
+
+    Rules: IDN-3 to IDN-8.
+    """
+    binding = open_envelope(data, Binding, rules.network)
+    message = binding.message
+    if binding.signer != peer or peer_id_from_bytes(message.peer) != peer:  # IDN-3
+        raise RemoteProtocolError("binding of another peer", code="wrong_signer", rule="IDN-3", peer=peer)
+    if message.network != rules.network or message.chain_id != rules.chain_id:  # IDN-4
+        raise RemoteProtocolError(
+            "binding for another network", code="wrong_network", rule="IDN-4", peer=peer
+        )
+    if message.issued_unix_ms > now + limits.CLOCK_SKEW_MS_MAX:  # IDN-5
+        raise RemoteProtocolError("binding from the future", code="not_yet_valid", rule="IDN-5", peer=peer)
+    if message.expires_unix_ms <= now:  # IDN-5
+        raise RemoteProtocolError("binding has expired", code="expired", rule="IDN-5", peer=peer)
+    if message.expires_unix_ms - message.issued_unix_ms > limits.BINDING_LIFETIME_MS_MAX:  # IDN-6
+        raise RemoteProtocolError("binding lives too long", code="lifetime_too_long", rule="IDN-6", peer=peer)
+    wallet = address_from_bytes(message.wallet)
+    digest = binding_digest(
+        wallet=wallet,
+        peer_id=message.peer,
+        x25519=message.x25519,
+        network=message.network,
+        chain_id=message.chain_id,
+        issued_unix_ms=message.issued_unix_ms,
+        expires_unix_ms=message.expires_unix_ms,
+    )
+    if recover_address(digest, message.wallet_signature) != wallet:  # IDN-7
+        raise RemoteProtocolError("wallet did not sign", code="bad_signature", rule="IDN-7", peer=peer)
+    return VerifiedBinding(peer, wallet, message.x25519, UnixMs(message.expires_unix_ms))

@@ -1,0 +1,140 @@
+"""Judge gossip before it is forwarded. Pure, synchronous, and it never raises on a peer's bytes.
+
+Spec: protocol/03-peering.md, "Gossip". What was verified while judging is kept, so that handling the accepted
+message does not verify it again.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from enum import Enum
+
+from skyops_p2p import limits
+from skyops_p2p.core.node_map import NodeMap
+from skyops_p2p.core.presence import NodeState
+from skyops_p2p.core.rate import PeerRates
+from skyops_p2p.core.records import VerifiedRecord, check_equivocation, check_presence, check_record
+from skyops_p2p.core.rules import NetworkRules
+from skyops_p2p.errors import RemoteProtocolError
+from skyops_p2p.types import MonotonicS, PeerId, UnixMs
+from skyops_p2p.wire.envelope import Signed, envelope_kind
+from skyops_p2p.wire.messages.peering import EquivocationProof, NodeRecord, Presence
+from skyops_p2p.wire.model import decode_message
+
+BLAMELESS = frozenset({"expired", "not_yet_valid"})
+"""Refusals that a forwarder with another clock could not foresee: ignored, not rejected. Rules: PER-13."""
+
+
+class Judgement(Enum):
+    """What a node does with a gossip message."""
+
+    ACCEPT = "accept"
+    IGNORE = "ignore"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenEquivocator:
+    """A peer against whom a checked proof is at hand."""
+
+    peer: PeerId
+
+
+Verified = VerifiedRecord | Signed[Presence] | ProvenEquivocator
+
+
+class Intake:
+    """The gate of the presence topic.
+
+    Args:
+        rules: The network.
+        nodes: The map, to know what is news.
+    """
+
+    def __init__(self, rules: NetworkRules, nodes: NodeMap) -> None:
+        self._rules = rules
+        self._nodes = nodes
+        self._rates = PeerRates(
+            burst=limits.GOSSIP_BURST, per_s=limits.GOSSIP_PER_S, peers_max=limits.MAP_ENTRIES_MAX
+        )
+        self._verified: OrderedDict[bytes, Verified] = OrderedDict()
+        self.refusals: dict[str, int] = {}
+        """Gossip refused, by code: at most as many entries as there are codes."""
+
+    def judge(self, author: PeerId, payload: bytes, *, now: MonotonicS, unix: UnixMs) -> Judgement:
+        """Say whether a message is delivered and forwarded.
+
+        Args:
+            author: Who signed the pubsub message.
+            payload: As published.
+            now: Monotonic clock.
+            unix: Wall clock.
+
+        Rules: PER-10 to PER-13.
+        """
+        if len(payload) > limits.GOSSIP_BYTES_MAX:
+            return self._count("oversized", Judgement.REJECT)
+        if not self._rates.take(author, now):  # PER-11
+            return self._count("flood", Judgement.IGNORE)
+        try:
+            verified = self._verify(author, payload, unix)
+        except RemoteProtocolError as error:
+            judgement = Judgement.IGNORE if error.code in BLAMELESS else Judgement.REJECT  # PER-13
+            return self._count(error.code, judgement)
+        if not self._is_news(verified):
+            return Judgement.IGNORE
+        if len(self._verified) >= limits.VERIFIED_CACHE_MAX:
+            self._verified.popitem(last=False)
+        self._verified[payload] = verified
+        return Judgement.ACCEPT
+
+    def take(self, author: PeerId, payload: bytes, *, unix: UnixMs) -> Verified | None:
+        """Return what `judge` verified; verify again if it was forgotten; None if it does not pass now."""
+        verified = self._verified.pop(payload, None)
+        if verified is not None:
+            return verified
+        try:
+            return self._verify(author, payload, unix)
+        except RemoteProtocolError as error:
+            self._count(error.code, Judgement.REJECT)
+            return None
+
+    def is_flooding(self, author: PeerId) -> bool:
+        """Return whether an author has been refused too often of late."""
+        return self._rates.excess(author) >= limits.GOSSIP_EXCESS_MAX
+
+    def _verify(self, author: PeerId, payload: bytes, unix: UnixMs) -> Verified:
+        kind = envelope_kind(payload)
+        if kind is None:  # a proof needs no signature of its relay
+            proof = decode_message(EquivocationProof, payload)
+            return ProvenEquivocator(check_equivocation(proof, self._rules))
+        if kind == NodeRecord.name:
+            record = check_record(payload, self._rules, now=unix)
+            _require_author(record.peer, author)
+            return record
+        beat = check_presence(payload, self._rules, now=unix)
+        _require_author(beat.signer, author)
+        return beat
+
+    def _is_news(self, verified: Verified) -> bool:
+        match verified:
+            case VerifiedRecord():
+                entry = self._nodes.get(verified.peer)
+                held = entry.record if entry else None
+                if held is None or verified.record.sequence > held.sequence:
+                    return True
+                return verified.record.sequence == held.sequence and verified.record != held  # a proof
+            case ProvenEquivocator():
+                entry = self._nodes.get(verified.peer)
+                return entry is not None and entry.presence.state is not NodeState.SLASHED
+            case _:
+                return self._nodes.is_beat_fresh(verified)
+
+    def _count(self, code: str, judgement: Judgement) -> Judgement:
+        self.refusals[code] = self.refusals.get(code, 0) + 1
+        return judgement
+
+
+def _require_author(signer: PeerId, author: PeerId) -> None:
+    """Refuse a record or heartbeat that another peer gossips as its own message. Rules: PER-10."""
+    if signer != author:
+        raise RemoteProtocolError("published by another", code="wrong_signer", rule="PER-10", peer=author)

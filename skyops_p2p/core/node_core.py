@@ -1,0 +1,388 @@
+"""The heart of a node: it joins links, map, gossip gate and announcer, and turns events into effects.
+
+Pure like the machines inside it: the shell (node/dispatcher.py) or the simulator feeds it events and performs its
+effects. It decides whom to dial, what to say and when, whom to probe and what to believe. Spec: protocol/03-peering.md.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from skyops_p2p import limits
+from skyops_p2p.core import node_events as ev
+from skyops_p2p.core import peering, presence
+from skyops_p2p.core.address_book import AddressBook
+from skyops_p2p.core.announcer import Announcer, Load
+from skyops_p2p.core.core_settings import CoreSettings
+from skyops_p2p.core.intake import Intake, Judgement, ProvenEquivocator
+from skyops_p2p.core.machine import Effect, Event
+from skyops_p2p.core.node_filter import capability_keys
+from skyops_p2p.core.node_map import Admission, NodeMap
+from skyops_p2p.core.records import VerifiedRecord, check_presence, check_record
+from skyops_p2p.core.schedule import Schedule
+from skyops_p2p.crypto.hashing import sha256
+from skyops_p2p.crypto.node_key import NodeKey
+from skyops_p2p.errors import LocalProtocolError, RemoteProtocolError
+from skyops_p2p.types import MonotonicS, Multiaddr, PeerId, UnixMs
+from skyops_p2p.wire.envelope import Signed
+from skyops_p2p.wire.messages.peering import EquivocationProof, Presence
+from skyops_p2p.wire.model import encode_message
+
+SEQUENCE_RESERVE = 600_000
+"""Sequence numbers persisted ahead (ten minutes of a clock in ms): one write covers many heartbeats."""
+ANNOUNCE_AGAIN_S = (1.0, 3.0, 8.0)
+"""A new record is gossiped again after these seconds: right after a start the gossip mesh is not formed yet."""
+RECORD_CHECK_S = 60.0
+
+
+class NodeCore:
+    """All of a node's decisions.
+
+    Args:
+        node_key: Signs our records and heartbeats.
+        binding: Our enveloped Binding.
+        settings: From the configuration.
+    """
+
+    def __init__(self, node_key: NodeKey, binding: bytes, settings: CoreSettings) -> None:
+        self.peer_id = node_key.peer_id
+        self.rules = settings.rules
+        self.settings = settings
+        self.nodes = NodeMap(settings.times, needs_stake=settings.needs_stake)
+        self.book = AddressBook(
+            self.peer_id,
+            peers_target=settings.peers_target,
+            bootstrap=[peer for peer, _ in settings.bootstrap],
+        )
+        self.intake = Intake(settings.rules, self.nodes)
+        self._announcer = Announcer(
+            node_key, binding, settings.rules, offer=settings.offer, beat_s=settings.times.beat_s
+        )
+        self._schedule = Schedule(
+            plan=1.0,
+            sync=limits.SYNC_INTERVAL_S,
+            discover=limits.DISCOVERY_INTERVAL_S,
+            flush=limits.FLUSH_INTERVAL_S,
+            records=RECORD_CHECK_S,
+            dht=limits.DHT_REFRESH_S,
+        )
+        self._again: list[MonotonicS] = []
+        self._reserved = 0
+        self._dirty: set[PeerId] = set()
+        self._gone: set[PeerId] = set()
+        self._turn = 0
+
+    # --- the one entry ----------------------------------------------------------------------------------------
+    def handle(self, event: Event, now: MonotonicS) -> list[Effect]:
+        """Take one event and return what is to be done, in order.
+
+        Args:
+            event: One of core/node_events.py.
+            now: Monotonic seconds, never less than before.
+        """
+        method = _METHODS.get(type(event))
+        if method is None:
+            raise LocalProtocolError(f"the core does not know {type(event).__name__}")
+        effects: list[Effect] = method(self, event, now)
+        return self._expand(effects, now)
+
+    def judge(self, author: PeerId, payload: bytes, *, now: MonotonicS, unix: UnixMs) -> Judgement:
+        """Judge a gossip message before it is forwarded; see Intake.judge."""
+        return self.intake.judge(author, payload, now=now, unix=unix)
+
+    def next_deadline(self) -> MonotonicS | None:
+        """Return when TimeCame is due, or None before the start."""
+        candidates = (
+            self.nodes.next_deadline(),
+            self.book.next_deadline(),
+            self._announcer.next_deadline(),
+            self._schedule.next_deadline(),
+            min(self._again, default=None),
+        )
+        return min((at for at in candidates if at is not None), default=None)
+
+    def check_invariants(self) -> None:
+        """Check every machine and index; costs time linear in the map."""
+        self.nodes.check_invariants()
+        self.book.check_invariants()
+        assert self._announcer.sequence <= max(self._reserved, 0), "a sequence number was used unreserved"
+
+    @property
+    def own_record(self) -> bytes | None:
+        """Our newest enveloped record, or None before the first."""
+        entry = self.nodes.get(self.peer_id)
+        return entry.verified.signed.data if entry and entry.verified else None
+
+    @property
+    def own_beat(self) -> bytes | None:
+        """Our newest enveloped heartbeat, or None before the first."""
+        entry = self.nodes.get(self.peer_id)
+        return entry.beat.data if entry and entry.beat else None
+
+    # --- this node --------------------------------------------------------------------------------------------
+    def _node_started(self, event: ev.NodeStarted, now: MonotonicS) -> list[Effect]:
+        self._reserved = event.last_sequence
+        self._announcer.resume(event.last_sequence, event.addrs)
+        for peer, addrs in self.settings.bootstrap:
+            self.book.learn(peer, addrs)
+        self._schedule.start(now)
+        return self.book.plan(now)
+
+    def _hardware_probed(self, event: ev.HardwareProbed, now: MonotonicS) -> list[Effect]:
+        self._announcer.set_hardware(event.hardware, event.runtimes)
+        self._schedule.hasten("records", now)
+        return []
+
+    def _addrs_changed(self, event: ev.AddrsChanged, now: MonotonicS) -> list[Effect]:
+        self._announcer.set_addrs(event.addrs)
+        self._schedule.hasten("records", now)
+        return []
+
+    def _load_changed(self, event: ev.LoadChanged, now: MonotonicS) -> list[Effect]:
+        interval = self._announcer.interval_s(len(self.nodes))
+        self._announcer.set_load(Load(event.slots_free, event.load_permille), now, interval_s=interval)
+        return []
+
+    def _node_stopping(self, event: ev.NodeStopping, now: MonotonicS) -> list[Effect]:
+        effects: list[Effect] = self._flush(now)
+        if self.own_record is None:
+            return effects
+        beat = self._announcer.make_beat(now, event.unix_ms, nodes=len(self.nodes), is_leaving=True)
+        return [*effects, *self._reserve(), ev.Publish(beat)]
+
+    def _time_came(self, event: ev.TimeCame, now: MonotonicS) -> list[Effect]:
+        effects: list[Effect] = [*self.book.wake(now), *self.nodes.wake(now)]
+        if "records" in (due := self._schedule.due(now)):
+            effects += self._renew_records(now, event.unix_ms)
+        beat_at = self._announcer.next_deadline()
+        if beat_at is not None and beat_at <= now:
+            effects += self._beat(now, event.unix_ms)
+        if any(at <= now for at in self._again):
+            self._again = [at for at in self._again if at > now]
+            effects += [ev.Publish(data) for data in (self.own_record, self.own_beat) if data]
+        if "plan" in due:
+            effects += self.book.plan(now)
+        if "sync" in due:
+            effects += [ev.SyncMap(link.peer) for link in self._some_neighbours(1)]
+        if "discover" in due:
+            effects += self._discover()
+        if "dht" in due:
+            effects += self._put_in_dht()
+        if "flush" in due:
+            effects += self._flush(now)
+        return effects
+
+    # --- the network ------------------------------------------------------------------------------------------
+    def _connection_up(self, event: ev.ConnectionUp, now: MonotonicS) -> list[Effect]:
+        self.book.learn(event.peer, event.addrs if event.is_outbound else ())
+        effects = self.book.handle(event.peer, peering.ConnectionOpened(event.is_outbound), now)
+        if self.book.is_banned(event.peer) or self.nodes.touch(event.peer, now) is None:
+            return effects
+        effects += self.nodes.handle(event.peer, presence.LifeSeen(), now)
+        effects += [ev.FetchRecord(event.peer, event.peer), ev.Notify("peer", event.peer, "connected")]
+        if event.is_outbound:
+            effects.append(ev.SyncMap(event.peer))
+        return effects
+
+    def _connection_down(self, event: ev.ConnectionDown, now: MonotonicS) -> list[Effect]:
+        effects = self.book.handle(event.peer, peering.ConnectionClosed(), now)
+        effects += self.nodes.handle(event.peer, presence.ContactLost(), now)
+        return [*effects, ev.Notify("peer", event.peer, "disconnected"), *self.book.plan(now)]
+
+    def _peer_heard_of(self, event: ev.PeerHeardOf, now: MonotonicS) -> list[Effect]:
+        self.book.learn(event.peer, event.addrs)
+        self._schedule.hasten("plan", now)
+        return []
+
+    def _dial_ended(self, event: ev.DialEnded, now: MonotonicS) -> list[Effect]:
+        return self.book.handle(event.peer, peering.DialFailed(event.reason), now)
+
+    def _peer_spoke(self, event: ev.PeerSpoke, now: MonotonicS) -> list[Effect]:
+        return self.nodes.handle(event.peer, presence.LifeSeen(), now)
+
+    def _peer_misbehaved(self, event: ev.PeerMisbehaved, now: MonotonicS) -> list[Effect]:
+        effects = self.book.handle(event.peer, peering.Misbehaved(event.code), now)
+        return [*effects, ev.Notify("peer", event.peer, f"banned: {event.code}")]
+
+    def _gossip_arrived(self, event: ev.GossipArrived, now: MonotonicS) -> list[Effect]:
+        verified = self.intake.take(event.author, event.payload, unix=event.unix_ms)
+        match verified:
+            case None:
+                return []
+            case VerifiedRecord():
+                return self._admit_record(verified, now, event.unix_ms)
+            case ProvenEquivocator(peer):
+                return self.nodes.handle(peer, presence.EquivocationProven(), now)
+            case _:
+                return self._admit_beat(verified, now)
+
+    # --- answers ----------------------------------------------------------------------------------------------
+    def _ping_ended(self, event: ev.PingEnded, now: MonotonicS) -> list[Effect]:
+        if event.round_trip_s is None:
+            return self.nodes.handle(event.peer, presence.ProbeFailed(), now)
+        self.nodes.measure(event.peer, event.round_trip_s)
+        return self.nodes.handle(event.peer, presence.LifeSeen(), now)
+
+    def _witness_replied(self, event: ev.WitnessReplied, now: MonotonicS) -> list[Effect]:
+        return self.nodes.handle(event.target, presence.WitnessAnswered(event.is_alive), now)
+
+    def _stake_of_peer_checked(self, event: ev.StakeOfPeerChecked, now: MonotonicS) -> list[Effect]:
+        return self.nodes.handle(event.peer, presence.StakeChecked(event.is_sufficient), now)
+
+    def _records_arrived(self, event: ev.RecordsArrived, now: MonotonicS) -> list[Effect]:
+        effects: list[Effect] = []
+        refused = ""
+        for data in event.records:
+            try:
+                verified = check_record(data, self.rules, now=event.unix_ms)
+            except RemoteProtocolError as error:
+                refused = error.code
+                continue
+            effects += self._admit_record(verified, now, event.unix_ms)
+        for data in event.beats:
+            try:
+                beat = check_presence(data, self.rules, now=event.unix_ms)
+            except RemoteProtocolError as error:
+                refused = error.code
+                continue
+            effects += self._admit_beat(beat, now)
+        if refused and event.source is not None:
+            self.intake.refusals[refused] = self.intake.refusals.get(refused, 0) + 1
+        return effects
+
+    # --- steps ------------------------------------------------------------------------------------------------
+    def _admit_record(self, verified: VerifiedRecord, now: MonotonicS, unix: UnixMs) -> list[Effect]:
+        held = self.nodes.get(verified.peer)
+        before = held.verified if held else None
+        admission, entry = self.nodes.admit_record(verified, now, unix)
+        if admission is Admission.EQUIVOCATION and before is not None:
+            return self._accuse(before, verified, now)
+        if admission is not Admission.NEWER or entry is None:
+            return []
+        self._dirty.add(entry.peer)
+        self.book.learn(entry.peer, [Multiaddr(addr) for addr in verified.record.addrs])
+        effects = self.nodes.handle(entry.peer, presence.RecordAccepted(), now)
+        if self.settings.needs_stake:
+            effects.append(ev.CheckStakeOfPeer(entry.peer, verified.binding.wallet))
+        return effects
+
+    def _accuse(self, held: VerifiedRecord, other: VerifiedRecord, now: MonotonicS) -> list[Effect]:
+        """Turn two contradicting records into a proof, believe it and spread it. Rules: PER-12."""
+        proof = EquivocationProof(kind="node-record", first=held.signed.data, second=other.signed.data)
+        effects = self.nodes.handle(held.peer, presence.EquivocationProven(), now)
+        encoded = encode_message(proof)
+        return [*effects, ev.Publish(encoded)] if len(encoded) <= limits.GOSSIP_BYTES_MAX else effects
+
+    def _admit_beat(self, beat: Signed[Presence], now: MonotonicS) -> list[Effect]:
+        admission, entry = self.nodes.admit_beat(beat, now)
+        if admission is not Admission.NEWER or entry is None:
+            return []
+        message = beat.message
+        received = presence.BeatReceived(message.interval_ms / 1000, message.is_leaving)
+        effects = self.nodes.handle(entry.peer, received, now)
+        held = entry.record.sequence if entry.record else -1
+        if held < message.record_sequence and entry.peer != self.peer_id:
+            effects += [ev.FetchRecord(source, entry.peer) for source in self._source_for(entry.peer)]
+        return effects
+
+    def _source_for(self, peer: PeerId) -> list[PeerId]:
+        """Whom to ask for a record: the node itself if it is connected, else a neighbour."""
+        if peer in self.book.connected():
+            return [peer]
+        return [link.peer for link in self._some_neighbours(1)]
+
+    def _renew_records(self, now: MonotonicS, unix: UnixMs) -> list[Effect]:
+        """Make our record if it is due, and let expired ones of others fall."""
+        effects: list[Effect] = []
+        self._announcer.refresh_if_old(unix)
+        if self._announcer.is_record_due:
+            data = self._announcer.make_record(now, unix)
+            effects += [*self._reserve(), ev.Publish(data)]
+            effects += self._admit_record(check_record(data, self.rules, now=unix), now, unix)
+            self._again = [MonotonicS(now + after) for after in ANNOUNCE_AGAIN_S]
+            self._schedule.hasten("dht", MonotonicS(now + ANNOUNCE_AGAIN_S[0]))
+        for entry in list(self.nodes):
+            if entry.record is not None and entry.record.expires_unix_ms <= unix:
+                effects += self.nodes.handle(entry.peer, presence.RecordExpired(), now)
+        return effects
+
+    def _beat(self, now: MonotonicS, unix: UnixMs) -> list[Effect]:
+        data = self._announcer.make_beat(now, unix, nodes=len(self.nodes))
+        effects: list[Effect] = [*self._reserve(), ev.Publish(data)]
+        return effects + self._admit_beat(check_presence(data, self.rules, now=unix), now)
+
+    def _reserve(self) -> list[Effect]:
+        """Persist a reserve of sequence numbers before one beyond the last reserve is sent."""
+        if self._announcer.sequence <= self._reserved:
+            return []
+        self._reserved = self._announcer.sequence + SEQUENCE_RESERVE
+        return [ev.RememberSequence(self._reserved)]
+
+    def _put_in_dht(self) -> list[Effect]:
+        entry = self.nodes.get(self.peer_id)
+        if entry is None or entry.verified is None:
+            return []
+        key = self.rules.record_key(self.peer_id)
+        keys = capability_keys(entry.verified.record)
+        return [ev.PutOwnRecord(key, entry.verified.signed.data), ev.ProvideKeys(keys)]
+
+    def _discover(self) -> list[Effect]:
+        """Ask for more peers while there are fewer than we seek."""
+        if len(self.book.connected()) >= self.settings.peers_target:
+            return []
+        neighbours = self._some_neighbours(1)
+        return [*(ev.AskPeers(link.peer) for link in neighbours), ev.FindPeers("node")] if neighbours else []
+
+    def _some_neighbours(self, count: int, *, without: PeerId | None = None) -> list[peering.Link]:
+        self._turn += 1
+        return self.book.sample(count, salt=sha256(f"{self.peer_id}/{self._turn}".encode()), without=without)
+
+    def _flush(self, _now: MonotonicS) -> list[Effect]:
+        effects: list[Effect] = []
+        if self._dirty:
+            effects.append(ev.RememberNodes(tuple(sorted(self._dirty))))
+        if self._gone:
+            effects.append(ev.ForgetNodes(tuple(sorted(self._gone))))
+        self._dirty, self._gone = set(), set()
+        return effects
+
+    def _expand(self, effects: Iterable[Effect], now: MonotonicS) -> list[Effect]:
+        """Turn the presence machines' effects into the node's."""
+        expanded: list[Effect] = []
+        for effect in effects:
+            match effect:
+                case presence.ProbeDirectly(peer):
+                    expanded.append(ev.PingPeer(peer))
+                case presence.AskWitnesses(peer):
+                    witnesses = self._some_neighbours(limits.PROBE_WITNESSES, without=peer)
+                    expanded += [ev.AskWitness(link.peer, peer) for link in witnesses]
+                case presence.StateChanged(peer, before, after, reason):
+                    self._dirty.add(peer)
+                    expanded.append(ev.Notify("node", peer, f"{before.value} -> {after.value}: {reason}"))
+                case presence.ExpireNode(peer):
+                    self.nodes.remove(peer)
+                    self._dirty.discard(peer)
+                    self._gone.add(peer)
+                case _:
+                    expanded.append(effect)
+        return expanded
+
+
+_METHODS: dict[type[Event], Callable[[NodeCore, Any, MonotonicS], list[Effect]]] = {
+    ev.NodeStarted: NodeCore._node_started,
+    ev.HardwareProbed: NodeCore._hardware_probed,
+    ev.AddrsChanged: NodeCore._addrs_changed,
+    ev.LoadChanged: NodeCore._load_changed,
+    ev.NodeStopping: NodeCore._node_stopping,
+    ev.TimeCame: NodeCore._time_came,
+    ev.ConnectionUp: NodeCore._connection_up,
+    ev.ConnectionDown: NodeCore._connection_down,
+    ev.PeerHeardOf: NodeCore._peer_heard_of,
+    ev.DialEnded: NodeCore._dial_ended,
+    ev.PeerSpoke: NodeCore._peer_spoke,
+    ev.PeerMisbehaved: NodeCore._peer_misbehaved,
+    ev.GossipArrived: NodeCore._gossip_arrived,
+    ev.PingEnded: NodeCore._ping_ended,
+    ev.WitnessReplied: NodeCore._witness_replied,
+    ev.StakeOfPeerChecked: NodeCore._stake_of_peer_checked,
+    ev.RecordsArrived: NodeCore._records_arrived,
+}

@@ -1,0 +1,35 @@
+"""What every node of one network agrees on, and the names that follow from it. Spec: protocol/00-conventions.md."""
+
+from dataclasses import dataclass
+
+from skyops_p2p.crypto.hashing import sha256
+from skyops_p2p.crypto.node_key import peer_id_to_bytes
+from skyops_p2p.types import NetworkName, PeerId
+
+NODE_PROTOCOL = "node"
+HANDSHAKE_PROTOCOL = "handshake"
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkRules:
+    """The constants of one network."""
+
+    network: NetworkName
+    chain_id: int
+    """EIP-155 chain of its money."""
+    is_testnet: bool = False
+    """Declared hardware is admitted."""
+
+    def protocol_id(self, name: str) -> str:
+        """Return the libp2p protocol id of one of our protocols. Rules: CNV-7."""
+        return f"/skyops/{self.network}/{name}/1.0.0"
+
+    @property
+    def presence_topic(self) -> str:
+        """The gossip topic of node records, heartbeats and equivocation proofs. Rules: CNV-7."""
+        return f"/skyops/{self.network}/presence/1"
+
+    def record_key(self, peer: PeerId) -> str:
+        """Return the DHT key of a peer's node record: 42 characters, whatever the peer id. Rules: PER-4."""
+        digest = sha256(f"skyops/{self.network}/node/".encode() + peer_id_to_bytes(peer))
+        return "/skyops/n/" + digest.hex()[:32]
