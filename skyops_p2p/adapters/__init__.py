@@ -1,0 +1,1 @@
+"""Adapters: each implements one port over one foreign thing. They do not know each other."""

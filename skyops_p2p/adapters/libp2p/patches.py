@@ -1,0 +1,132 @@
+"""Functions replaced inside libp2p 0.8.1, each with its reason; nothing is replaced in any other version.
+
+What can be had by subclassing is done in the other files. Here is what only a replaced name reaches:
+
+    yamux credit     one WINDOW_UPDATE per 32 KiB read instead of one per read (80 % of gossip's frames)
+    yamux window     2 MiB instead of 16 MiB: js peers die of larger credit
+    yamux buffers    a peer that ignores its window is cut off instead of filling our memory
+    pubsub queues    512 frames instead of 32: a burst of 200 delivered 32
+    pubsub records   no signed peer record in every frame (identify carries it once)
+    negotiation      a protocol line is bounded; libp2p would buffer any announced length
+    root logging     no lines through the root logger, which installs handlers behind our back
+
+`apply` is idempotent and process-wide; it is the only global state of the adapter.
+"""
+
+import importlib
+from importlib.metadata import version
+from types import ModuleType
+from typing import Any
+
+import trio
+
+from skyops_p2p import limits
+from skyops_p2p.adapters.libp2p.logs import RootLogShim, restore_logging
+from skyops_p2p.errors import NetworkError
+
+LIBP2P_VERSION = "0.8.1"
+"""The only version whose inside these patches know."""
+CREDIT_BYTES_MIN = 32 * 1024
+"""Read this much before credit is given back; a window is 256 KiB at least, so no sender ever starves."""
+
+_MARK = "_skyops_patched"
+
+
+def apply() -> None:
+    """Replace the names listed above, once.
+
+    Raises:
+        NetworkError: Another version of libp2p is installed, or a name is missing (`libp2p_unsupported`).
+    """
+    restore_logging()
+    found = version("libp2p")
+    if found != LIBP2P_VERSION:
+        raise _unsupported(f"libp2p {found} is installed, but only {LIBP2P_VERSION} is supported")
+    yamux = _module("libp2p.stream_muxer.yamux.yamux", "Yamux", "YamuxStream", "MAX_WINDOW_SIZE")
+    if getattr(yamux, _MARK, False):
+        return
+    pubsub = _module("libp2p.pubsub.pubsub", "RpcQueue", "env_to_send_in_RPC")
+    gossipsub = _module("libp2p.pubsub.gossipsub", "env_to_send_in_RPC")
+    communicator = _module("libp2p.protocol_muxer.multiselect_communicator", "read_delim")
+    connection = _module("libp2p.network.connection.swarm_connection", "logging")
+    _patch_yamux(yamux)
+    _patch_pubsub(pubsub, gossipsub)
+    _patch_negotiation(communicator)
+    connection.logging = RootLogShim("libp2p.network.connection")  # type: ignore[attr-defined]
+    yamux._skyops_patched = True  # type: ignore[attr-defined]
+
+
+def _unsupported(message: str) -> NetworkError:
+    return NetworkError(
+        message,
+        code="libp2p_unsupported",
+        hint=f"Install the pinned version: pip install libp2p=={LIBP2P_VERSION}.",
+    )
+
+
+def _module(name: str, *members: str) -> ModuleType:
+    module = importlib.import_module(name)
+    missing = [member for member in members if not hasattr(module, member)]
+    if missing:
+        raise _unsupported(
+            f"libp2p's {name} has no {missing[0]}: its inside is not the one that skyops knows"
+        )
+    return module
+
+
+def _patch_yamux(yamux: Any) -> None:
+    stream_type, connection_type = yamux.YamuxStream, yamux.Yamux
+    for owner, name in (
+        (stream_type, "_auto_tune_and_send_window_update"),
+        (connection_type, "_read_data_body"),
+    ):
+        if not hasattr(owner, name):
+            raise _unsupported(f"libp2p's {owner.__name__} has no {name}")
+    give_credit = stream_type._auto_tune_and_send_window_update
+    read_body = connection_type._read_data_body
+
+    async def give_credit_in_lumps(self: Any, *, bytes_read: int = 0) -> None:
+        owed = getattr(self, "_skyops_owed", 0) + bytes_read
+        if owed < CREDIT_BYTES_MIN:
+            self._skyops_owed = owed
+            return
+        self._skyops_owed = 0
+        await give_credit(self, bytes_read=owed)
+
+    async def read_bounded_body(self: Any, length: int) -> bytes:
+        waiting = sum(len(buffer) for buffer in self.stream_buffers.values())
+        if waiting + length > limits.YAMUX_BUFFER_BYTES_MAX:
+            # TooSlowError is the one error here that closes the connection and is not retried.
+            raise trio.TooSlowError(f"{waiting + length} unread bytes")
+        body: bytes = await read_body(self, length)
+        return body
+
+    stream_type._auto_tune_and_send_window_update = give_credit_in_lumps
+    connection_type._read_data_body = read_bounded_body
+    yamux.MAX_WINDOW_SIZE = limits.YAMUX_WINDOW_BYTES_MAX
+
+
+def _patch_pubsub(pubsub: Any, gossipsub: Any) -> None:
+    class LongRpcQueue(pubsub.RpcQueue):
+        def __init__(self) -> None:
+            super().__init__(max_size=limits.GOSSIP_QUEUE_MAX)
+
+    def no_record(host: Any) -> tuple[bytes, bool]:
+        return b"", False
+
+    pubsub.RpcQueue = LongRpcQueue
+    pubsub.env_to_send_in_RPC = no_record
+    gossipsub.env_to_send_in_RPC = no_record
+
+
+def _patch_negotiation(communicator: Any) -> None:
+    from libp2p.exceptions import ParseError
+    from libp2p.utils import read_varint_prefixed_bytes_limited
+
+    async def read_bounded_line(reader: Any) -> bytes:
+        line: bytes = await read_varint_prefixed_bytes_limited(reader, limits.NEGOTIATION_BYTES_MAX)
+        if not line.endswith(b"\n"):
+            raise ParseError("a protocol line ends with a newline")
+        return line[:-1]
+
+    communicator.read_delim = read_bounded_line
