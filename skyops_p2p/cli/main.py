@@ -1,0 +1,147 @@
+"""The entry point: the table of commands, the global options, and how every ending is told.
+
+Nothing heavy is imported here: `skyops --help` must answer in less than 0.2 s.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from skyops_p2p._version import __version__
+from skyops_p2p.cli.invocation import Invocation
+from skyops_p2p.cli.lazy import Entry, LazyGroup
+from skyops_p2p.errors import SkyopsError
+
+EXIT_UNEXPECTED = 70
+"""A bug: EX_SOFTWARE of sysexits.h."""
+EXIT_INTERRUPTED = 130
+"""Ctrl-C, as a shell reports SIGINT."""
+
+EXIT_CODES = """\b
+Exit codes:
+  0   done
+  1   failed for a reason without a code of its own
+  2   wrong usage or a wrong setting
+  3   a key file is missing, unsafe or does not open
+  4   the node or a peer could not be reached, or did not answer in time
+  5   the local store cannot be used
+  6   a sandbox failed
+  7   the chain could not be used
+  8   the local test network failed
+  70  a bug in skyops
+  130 interrupted with Ctrl-C"""
+
+_NODE, _NETWORK, _TEST = "This node", "The network (asks the running node)", "Try it out"
+ENTRIES = {
+    "init": Entry("skyops_p2p.cli.identity:init", "Make a new node: keys, wallet and a config file.", _NODE),
+    "id": Entry("skyops_p2p.cli.identity:show_id", "Print the peer id and the wallet.", _NODE),
+    "config": Entry("skyops_p2p.cli.settings:config", "Check, show or write the settings.", _NODE),
+    "doctor": Entry("skyops_p2p.cli.doctor:doctor", "Look for what is wrong, and how to mend it.", _NODE),
+    "run": Entry("skyops_p2p.cli.run:run", "Start the node and keep it running.", _NODE),
+    "status": Entry("skyops_p2p.cli.network:status", "Show the running node.", _NETWORK),
+    "peers": Entry("skyops_p2p.cli.network:peers", "List the links to peers.", _NETWORK),
+    "map": Entry("skyops_p2p.cli.network:node_map", "List the nodes of the network.", _NETWORK),
+    "node": Entry("skyops_p2p.cli.node:node", "Show one node in full.", _NETWORK),
+    "ping": Entry("skyops_p2p.cli.network:ping", "Measure the round trip to a peer.", _NETWORK),
+    "handshake": Entry("skyops_p2p.cli.node:handshake", "Open a session with a peer.", _NETWORK),
+    "events": Entry("skyops_p2p.cli.events:events", "Follow what happens.", _NETWORK),
+    "demo": Entry("skyops_p2p.cli.demo:demo", "Watch a network come up and survive a crash.", _TEST),
+    "testnet": Entry("skyops_p2p.cli.testnet:testnet", "Run a test network on this machine.", _TEST),
+    "sim": Entry("skyops_p2p.cli.sim:sim", "Simulate large networks with faults.", _TEST),
+    "completion": Entry("skyops_p2p.cli.completion:completion", "Print completion for your shell.", _TEST),
+}
+
+
+@click.command(
+    cls=LazyGroup,
+    entries=ENTRIES,
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Directory with the node's keys and store (SKYOPS_DATA_DIR).",
+)
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Config file instead of the one in the data directory (SKYOPS_CONFIG).",
+)
+@click.option("--no-color", is_flag=True, help="No colours (NO_COLOR does the same).")
+@click.option("--debug", is_flag=True, help="Show tracebacks of unexpected errors.")
+@click.version_option(__version__, message="skyops %(version)s")
+@click.pass_context
+def cli(
+    ctx: click.Context, data_dir: Path | None, config_file: Path | None, *, no_color: bool, debug: bool
+) -> None:
+    """A peer-to-peer market for GPU compute: one program, no server, no coordinator.
+
+    New here? `skyops demo` shows what it does; `skyops init`, then `skyops run` starts your own node.
+    """
+    ctx.obj = Invocation(
+        data_dir=data_dir,
+        config_file=config_file,
+        environment=os.environ,
+        is_color=not no_color and not os.environ.get("NO_COLOR"),
+        is_debug=debug,
+    )
+
+
+def main() -> NoReturn:
+    """Run the command line and exit; every error becomes a line for a person and a documented code."""
+    sys.exit(run_main(sys.argv[1:]))
+
+
+def run_main(arguments: list[str]) -> int:
+    """Run one command and return its exit code."""
+    try:
+        # A command that has found something wrong returns its exit code.
+        outcome = cli.main(args=arguments, prog_name="skyops", standalone_mode=False)
+        sys.stdout.flush()
+    except BaseException as error:  # noqa: BLE001 - the edge of the process: everything becomes an exit code
+        return _tell(_unwrap(error), is_debug="--debug" in arguments)
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _unwrap(error: BaseException) -> BaseException:
+    """Return the only error inside a group (trio's nurseries group even a single one)."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _tell(error: BaseException, *, is_debug: bool) -> int:
+    match error:
+        case SkyopsError():
+            click.echo(f"error[{error.code}]: {error.message}", err=True)
+            if error.hint:
+                click.echo(f"  hint: {error.hint}", err=True)
+            code = error.exit_code
+        case click.exceptions.Exit():
+            return error.exit_code
+        case click.ClickException():
+            error.show()
+            return 2
+        case click.Abort() | KeyboardInterrupt():
+            return EXIT_INTERRUPTED
+        case BrokenPipeError():
+            # The reader (head, less) has left. Python would complain again while closing stdout.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else 1
+        case _:
+            click.echo(f"error[unexpected]: {type(error).__name__}: {error}", err=True)
+            hint = "this is a bug in skyops; please report it with the output of the same command and --debug"
+            click.echo(f"  hint: {hint} (`skyops --debug …`)", err=True)
+            code = EXIT_UNEXPECTED
+    if is_debug:
+        import traceback
+
+        traceback.print_exception(error)
+    return code

@@ -1,0 +1,144 @@
+"""How commands print: JSON for programs, aligned text for pipes, and tables for terminals."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+STATE_STYLES = {
+    "active": "green",
+    "connected": "green",
+    "running": "green",
+    "ok": "green",
+    "suspect": "yellow",
+    "warn": "yellow",
+    "stopped": "yellow",
+    "starting": "yellow",
+    "inactive": "red",
+    "slashed": "red",
+    "fail": "red",
+    "dead": "red",
+    "banned": "red",
+}
+"""Colours of state words; the word itself is always printed too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table."""
+
+    title: str
+    is_right: bool = False
+    """Numbers stand right."""
+    is_wrapped: bool = False
+    """May be broken into lines on a narrow terminal; other columns are cut short."""
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document; pydantic views become objects."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    return str(value)
+
+
+def is_terminal() -> bool:
+    """Tell whether standard output goes to a person."""
+    return sys.stdout.isatty()
+
+
+def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, is_color: bool) -> None:
+    """Print rows under headings: with rules and colours on a terminal, else as aligned text."""
+    materialised = [tuple(row) for row in rows]
+    if is_terminal():
+        from rich.console import Console
+
+        Console(no_color=not is_color, highlight=False).print(rich_table(columns, materialised))
+    else:
+        for line in aligned(columns, materialised):
+            click.echo(line)
+
+
+def rich_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Any:
+    """Return the rows as a rich table."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for column in columns:
+        table.add_column(
+            column.title,
+            justify="right" if column.is_right else "left",
+            no_wrap=not column.is_wrapped,
+            overflow="fold" if column.is_wrapped else "ellipsis",
+        )
+    for row in rows:
+        table.add_row(*(Text(cell, style=STATE_STYLES.get(cell, "")) for cell in row))
+    return table
+
+
+def aligned(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return lines of plain text whose columns stand under each other."""
+    table = [[column.title for column in columns], *rows]
+    widths = [max(len(row[i]) for row in table) for i in range(len(columns))]
+    lines = []
+    for row in table:
+        cells = [
+            cell.rjust(width) if column.is_right else cell.ljust(width)
+            for cell, width, column in zip(row, widths, columns, strict=True)
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def print_fields(fields: Iterable[tuple[str, str]]) -> None:
+    """Print names and values in two columns."""
+    pairs = list(fields)
+    width = max((len(name) for name, _ in pairs), default=0)
+    for name, value in pairs:
+        click.echo(f"{name.ljust(width)}  {value}")
+
+
+def paint(text: str, style: str, *, is_color: bool) -> str:
+    """Colour a word if standard output is a terminal and colours are wanted."""
+    return click.style(text, fg=style) if is_color and is_terminal() else text
+
+
+def short_peer(peer_id: str) -> str:
+    """Return the last 8 characters of a peer id: all Ed25519 ids begin alike, and the end can be typed back."""
+    return peer_id[-8:]
+
+
+def age(seconds: float | None) -> str:
+    """Return a length of time for a table: "3s", "4m", "2h", "5d"; "-" if unknown."""
+    if seconds is None:
+        return "-"
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size * 2:
+            return f"{int(seconds // size)}{unit}"
+    return f"{seconds:.0f}s"
+
+
+def gpu_text(models: Iterable[tuple[str, int]]) -> str:
+    """Return GPUs as "2x A100 80G"; "-" without any. Takes (model, VRAM in MiB) pairs."""
+    counts: dict[tuple[str, int], int] = {}
+    for gpu in models:
+        counts[gpu] = counts.get(gpu, 0) + 1
+    parts = [
+        (f"{count}x " if count > 1 else "") + f"{model} {round(vram / 1024)}G"
+        for (model, vram), count in counts.items()
+    ]
+    return ", ".join(parts) or "-"
+
+
+def credits_text(microcredits: int) -> str:
+    """Return a price in credits without trailing zeros: "1.25"."""
+    text = f"{microcredits // 1_000_000}.{microcredits % 1_000_000:06d}"
+    return text.rstrip("0").rstrip(".")
