@@ -8,14 +8,13 @@ multiformats/multiaddr (text form), libp2p/specs peer-ids.
 import ipaddress
 import re
 
-import base58
+from skyops_p2p.errors import RemoteProtocolError
+from skyops_p2p.types import PeerId
 
 _DNS_NAME = re.compile(
     r"^(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$"
 )
 _HOSTS = ("ip4", "ip6", "dns", "dns4", "dns6")
-_ED25519_ID_PREFIX = bytes.fromhex("002408011220")
-_SHA256_ID_PREFIX = bytes.fromhex("1220")
 
 
 def check_listen(text: str) -> str:
@@ -110,12 +109,10 @@ def _host_and_port(text: str, *, port_min: int) -> tuple[str, list[str]]:
 
 
 def _check_peer_id(text: str, peer: str) -> None:
-    """Check a peer id in base58: an Ed25519 key, or the hash of another key (foreign peers)."""
+    """Check a peer id: an Ed25519 key, or the hash of another key (foreign peers)."""
+    from skyops_p2p.crypto.node_key import peer_id_to_bytes  # loads the crypto libraries: only when needed
+
     try:
-        raw = base58.b58decode(peer)
-    except ValueError:
-        raw = b""
-    is_ed25519 = len(raw) == 38 and raw.startswith(_ED25519_ID_PREFIX)
-    is_hashed = len(raw) == 34 and raw.startswith(_SHA256_ID_PREFIX)
-    if not (is_ed25519 or is_hashed):
-        raise ValueError(f'{text!r}: {peer!r} is not a peer id ("12D3KooW…")')
+        peer_id_to_bytes(PeerId(peer))
+    except RemoteProtocolError as error:
+        raise ValueError(f'{text!r}: {peer!r} is not a peer id ("12D3KooW…"): {error}') from error
