@@ -1,6 +1,6 @@
 """What every test gets: its own home directory, Hypothesis profiles, and failure on an unannounced ERROR log.
 
-`autojump_clock` and `mock_clock` come with pytest-trio. A test that expects ERROR lines says so:
+Virtual time is pytest-trio's own clock fixtures. A test that expects ERROR lines says so:
 
     async def test_disk_full_is_reported(expected_errors):
         expected_errors.append("journal_append_failed")

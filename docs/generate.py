@@ -1,0 +1,134 @@
+"""Write the pages of docs/ that are made from the program itself: `make docs`. A test compares them with it."""
+
+import ast
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from skyops_p2p import limits
+from skyops_p2p.cli.main import cli
+from skyops_p2p.config import SettingDescription, describe_settings, render_config
+
+HERE = Path(__file__).resolve().parent
+HELP_WIDTH = 100
+
+CLI_INTRO = """\
+# The command line
+
+Written by `make docs` from the program. Every command answers `--help`; global options stand before the command
+(`skyops --data-dir DIR map`). Commands that print data take `--json`. What an error code means and how to mend it:
+[troubleshooting.md](troubleshooting.md).
+"""
+
+CONFIGURATION_INTRO = """\
+# Settings
+
+Written by `make docs` from the program. A value comes from, the later winning: the default, the config file
+(`config.toml` in the data directory, or `--config FILE`), the environment, flags of the command. An unknown name or
+a wrong value is refused with the file, the line and what is allowed. `skyops config check` prints every effective
+value and where it came from; `skyops config init` writes a file that explains itself (shown at the end).
+"""
+
+LIMITS_INTRO = """\
+# Limits
+
+Written by `make docs` from `skyops_p2p/limits.py`. Nothing in Skyops is unbounded: every queue, list, wait and retry
+has a limit here. What a peer sees at a limit is said in [protocol/](../protocol/README.md). Names end in their unit.
+"""
+
+
+def commands(command: click.Command, parent: click.Context | None, name: str) -> list[tuple[str, str]]:
+    """List a command and those below it, each with its help text."""
+    context = click.Context(command, info_name=name, parent=parent, terminal_width=HELP_WIDTH)
+    found = [(context.command_path, command.get_help(context))]
+    if isinstance(command, click.Group):
+        for child_name in command.list_commands(context):
+            child = command.get_command(context, child_name)
+            assert child is not None
+            found += commands(child, context, child_name)
+    return found
+
+
+def cli_page() -> str:
+    """Return docs/cli.md."""
+    parts = [CLI_INTRO]
+    for path, text in commands(cli, None, "skyops"):
+        lines = "\n".join(line.rstrip() for line in text.splitlines())
+        parts.append(f"## {path}\n\n```text\n{lines}\n```\n")
+    return "\n".join(parts)
+
+
+def configuration_page() -> str:
+    """Return docs/configuration.md."""
+    parts = [CONFIGURATION_INTRO]
+    table = ""
+    for setting in describe_settings():
+        head = setting.name.rpartition(".")[0]
+        if head != table:
+            table = head
+            parts.append(f"## [{table}]\n")
+        parts.append(_setting(setting))
+    parts.append(f"## The config file, as `skyops config init` writes it\n\n```toml\n{render_config()}```\n")
+    return "\n".join(parts)
+
+
+def _setting(setting: SettingDescription) -> str:
+    default = "empty" if setting.default in (None, "", (), Path()) else f"`{_plain(setting.default)}`"
+    return (
+        f"### {setting.name}\n\n{setting.text}\n\n"
+        f"- Allowed: {setting.allowed}\n- Default: {default}\n- Environment: `{setting.environment}`\n"
+    )
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def limits_page() -> str:
+    """Return docs/limits.md."""
+    parts = [LIMITS_INTRO]
+    for heading, rows in itertools.groupby(_limits(), key=lambda row: row[0]):
+        parts.append(f"## {heading}\n\n| limit | value | what it bounds |\n|---|---|---|")
+        parts += [f"| `{name}` | {_number(getattr(limits, name))} | {words} |" for _, name, words in rows]
+        parts.append("")
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _limits() -> Iterator[tuple[str, str, str]]:
+    """Yield (heading, name, sentence) of every limit, in order."""
+    text = Path(limits.__file__).read_text(encoding="utf-8")
+    lines = text.splitlines()
+    for step, following in itertools.pairwise(ast.parse(text).body):
+        if not isinstance(step, ast.Assign) or not isinstance(step.targets[0], ast.Name):
+            continue
+        heading = next(line for line in reversed(lines[: step.lineno]) if line.startswith("# --- "))
+        assert isinstance(following, ast.Expr), f"{step.targets[0].id} has no sentence below it"
+        words = " ".join(str(ast.literal_eval(following.value)).split())
+        yield heading.strip("# -").capitalize(), step.targets[0].id, words
+
+
+def _number(value: float) -> str:
+    return f"{value:,}".replace(",", " ")
+
+
+def pages() -> dict[Path, str]:
+    """Return what every generated page must hold."""
+    return {
+        HERE / "cli.md": cli_page(),
+        HERE / "configuration.md": configuration_page(),
+        HERE / "limits.md": limits_page(),
+    }
+
+
+def main() -> None:
+    """Write the pages."""
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
