@@ -34,7 +34,11 @@ def raised_codes() -> dict[str, set[str]]:
 def _codes(node: ast.AST) -> list[str]:
     if isinstance(node, ast.Call):
         named = [keyword.value for keyword in node.keywords if keyword.arg == "code"]
-        return [text for value in (*named, *_before_a_rule(node.args)) for text in _texts(value)]
+        placed = (*_before_a_rule(node.args), *_after_a_status(node.args))
+        return [text for value in (*named, *placed) for text in _texts(value)]
+    if isinstance(node, ast.Dict):
+        pairs = zip(node.keys, node.values, strict=True)
+        return [text for status, value in pairs if _is_status(status) for text in _texts(value)]
     if isinstance(node, ast.ClassDef) and any(
         dotted(base).rpartition(".")[2] in CODED for base in node.bases
     ):
@@ -49,6 +53,15 @@ def _before_a_rule(arguments: list[ast.expr]) -> list[ast.expr]:
     """Find the code in calls such as `_refusal("no common version", "no_common_version", "HSK-3")`."""
     pairs = itertools.pairwise(arguments)
     return [first for first, second in pairs if any(RULE.fullmatch(text) for text in _texts(second))]
+
+
+def _after_a_status(arguments: list[ast.expr]) -> list[ast.expr]:
+    """Find the code in calls such as `_refuse(send, 401, "token_wrong", …)`."""
+    return [second for first, second in itertools.pairwise(arguments) if _is_status(first)]
+
+
+def _is_status(node: ast.expr | None) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, int) and node.value in range(400, 600)
 
 
 def _texts(value: ast.expr) -> list[str]:
