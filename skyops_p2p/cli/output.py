@@ -142,3 +142,34 @@ def credits_text(microcredits: int) -> str:
     """Return a price in credits without trailing zeros: "1.25"."""
     text = f"{microcredits // 1_000_000}.{microcredits % 1_000_000:06d}"
     return text.rstrip("0").rstrip(".")
+
+
+class ProgressLine:
+    """One line on standard error that is overwritten while something is waited for, and cleared at the end.
+
+    Without a terminal each new text is a line of its own.
+
+    Args:
+        is_shown: False: print nothing.
+    """
+
+    def __init__(self, *, is_shown: bool = True) -> None:
+        self._is_shown = is_shown
+        self._is_live = sys.stderr.isatty()
+        self._last = ""
+
+    def __enter__(self) -> "ProgressLine":
+        """Return itself."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Clear the line."""
+        if self._is_shown and self._is_live and self._last:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+    def show(self, text: str) -> None:
+        """Replace the line."""
+        if not self._is_shown or text == self._last:
+            return
+        self._last = text
+        click.echo(f"\r\x1b[K{text} …" if self._is_live else f"{text} …", nl=not self._is_live, err=True)

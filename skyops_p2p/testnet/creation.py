@@ -1,0 +1,146 @@
+"""Lays out a new test network on disk: ports, identities, settings, record. Starts nothing."""
+
+import secrets
+import shutil
+import time
+from functools import partial
+from pathlib import Path
+
+from skyops_p2p.config import CONFIG_FILE_NAME, render_config
+from skyops_p2p.errors import TestnetError
+from skyops_p2p.testnet.port_numbers import release_ports, reserve_ports
+from skyops_p2p.testnet.record import LOCK_NAME, RECORD_NAME, NodeEntry, TestnetRecord, write_record
+from skyops_p2p.testnet.topology import NodePlan, Topology
+
+CHAIN_ID = 31337
+"""The usual chain id of a local development chain."""
+PSK_NAME = "psk"
+FAULTS_NAME = "faults.json"
+"""A node's faults, read when it starts, so that they survive a restart."""
+
+
+def node_dir(directory: Path, name: str) -> Path:
+    """Return a node's data directory."""
+    return directory / "nodes" / name
+
+
+def log_path(directory: Path, name: str) -> Path:
+    """Return the file that a node's output goes to."""
+    return node_dir(directory, name) / "log"
+
+
+def create_files(directory: Path, *, name: str, topology: Topology) -> TestnetRecord:
+    """Make identities and settings for every node and write the record.
+
+    Args:
+        directory: The network's own directory; must hold no test network.
+        name: What people call it.
+        topology: The nodes, expanded.
+
+    Raises:
+        TestnetError: `ports_exhausted`.
+    """
+    ports = reserve_ports(len(topology.nodes), directory)
+    try:
+        peer_ids = _make_identities([node_dir(directory, plan.name) for plan in topology.nodes])
+        entries = tuple(
+            NodeEntry(
+                name=plan.name,
+                peer_id=peer_id,
+                port=port,
+                gpus=plan.gpus,
+                region=plan.region,
+                is_worker=plan.worker,
+            )
+            for plan, peer_id, port in zip(topology.nodes, peer_ids, ports, strict=True)
+        )
+        record = TestnetRecord(
+            name=name,
+            network=f"testnet-{secrets.token_hex(2)}",
+            chain_id=CHAIN_ID,
+            beat_s=topology.network.beat_s,
+            psk_file=PSK_NAME if topology.network.private else "",
+            created_unix_ms=time.time_ns() // 1_000_000,
+            nodes=entries,
+        )
+        if record.psk_file:
+            psk = directory / record.psk_file
+            psk.touch(mode=0o600)
+            psk.write_text(secrets.token_hex(32) + "\n", encoding="ascii")
+        for plan, entry in zip(topology.nodes, entries, strict=True):
+            settings = node_settings(record, directory, plan, entry)
+            path = node_dir(directory, plan.name) / CONFIG_FILE_NAME
+            path.write_text(render_config(settings), encoding="utf-8")
+        write_record(directory, record)
+    except BaseException:
+        release_ports(directory)
+        raise
+    return record
+
+
+def remove_files(directory: Path) -> None:
+    """Remove what `create_files` and the nodes made; the directory itself only if nothing else is in it.
+
+    Raises:
+        TestnetError: `cannot_remove`.
+    """
+    try:
+        shutil.rmtree(directory / "nodes", ignore_errors=False)
+        for name in (PSK_NAME, RECORD_NAME, LOCK_NAME):
+            (directory / name).unlink(missing_ok=True)
+        if not any(directory.iterdir()):
+            directory.rmdir()
+    except OSError as error:
+        raise TestnetError(f"cannot remove {directory}: {error}", code="cannot_remove") from error
+
+
+def node_settings(
+    record: TestnetRecord, directory: Path, plan: NodePlan, entry: NodeEntry
+) -> dict[str, object]:
+    """Return the settings of one node, by dotted name."""
+    settings = shared_settings(record, directory)
+    bootstrap = [addr for addr in record.bootstrap if addr != entry.addr]
+    return settings | {
+        "network.listen": [f"/ip4/127.0.0.1/tcp/{entry.port}"],
+        "network.bootstrap": bootstrap,
+        "worker.enabled": plan.worker,
+        "worker.region": plan.region,
+        "worker.labels": [f"name={plan.name}", *plan.labels],
+        "worker.slots": plan.slots,
+        "worker.price_microcredits_per_hour": plan.price_microcredits_per_hour,
+        "worker.declared_gpus": list(plan.gpus),
+    }
+
+
+def shared_settings(record: TestnetRecord, directory: Path) -> dict[str, object]:
+    """Return the settings that everybody on the network has, also a peer that joins from outside."""
+    settings: dict[str, object] = {
+        "is_testnet": True,
+        "network.name": record.network,
+        "network.chain_id": record.chain_id,
+        "network.bootstrap": list(record.bootstrap),
+        "presence.beat_s": record.beat_s,
+        "presence.probe_timeout_s": min(2.0, max(0.5, record.beat_s)),
+    }
+    if record.psk_file:
+        settings["network.psk_file"] = str(directory / record.psk_file)
+    return settings
+
+
+def _make_identities(data_dirs: list[Path]) -> list[str]:
+    """Make identities with an unprotected wallet and little work: nothing on a test network is worth money."""
+    import trio
+
+    from skyops_p2p.adapters.system import SystemEntropy
+    from skyops_p2p.node.identity import create_identity
+    from skyops_p2p.node.keystore import KDF_WORK_MIN
+
+    peer_ids: list[str] = []
+
+    async def make() -> None:
+        for data_dir in data_dirs:
+            create = partial(create_identity, passphrase="", entropy=SystemEntropy(), kdf_work=KDF_WORK_MIN)
+            peer_ids.append((await create(data_dir)).node_key.peer_id)
+
+    trio.run(make)
+    return peer_ids
