@@ -27,7 +27,9 @@ check: static ## what to run before a commit, under two minutes: static checks a
 static: setup ## format, lint, types and imports, without changing anything
 	@$(PYTHON) -m ruff format --check $(SOURCES)
 	@$(PYTHON) -m ruff check $(SOURCES)
-	@$(PYTHON) -m mypy
+	@mkdir -p build/typings
+	@ln -sfn "$$($(PYTHON) -c 'import os, trio; print(os.path.dirname(trio.__file__))')" build/typings/trio
+	@MYPYPATH=build/typings $(PYTHON) -m mypy
 	@$(VENV)/bin/lint-imports
 
 format: setup ## format the source and mend what can be mended by itself

@@ -141,7 +141,7 @@ DHT_RECORDS_MAX = 8192
 """Records and provider entries stored for others."""
 DHT_KEY_BYTES_MAX = 50
 """A DHT key with its prefix; libp2p refuses longer ones."""
-DHT_MESSAGE_BYTES_MAX = 64 * 1024
+DHT_MESSAGE_BYTES_MAX = 256 * 1024
 """One DHT message on a stream."""
 DHT_REPLICATION = 20
 """Kademlia's k."""
@@ -181,6 +181,14 @@ STORE_WRITES_PER_COMMIT_MAX = 256
 """Waiting writes that share one transaction, and so one sync of the disk."""
 STORE_CALLS_WAITING_MAX = 4096
 """Calls that wait for the store; more wait their turn before they are queued."""
+
+# --- this machine -----------------------------------------------------------------------------------------------
+HARDWARE_PROBE_TIMEOUT_S = 10.0
+"""Each part of the look at the machine: a broken GPU driver may hang for ever."""
+ENGINE_TIMEOUT_S = 5
+"""A container engine's or sandbox's answer; whole seconds, as its library counts them."""
+DOCTOR_REACH_TIMEOUT_S = 3.0
+"""One bootstrap peer's TCP answer to `skyops doctor`."""
 
 # --- control API --------------------------------------------------------------------------------------------
 API_BODY_BYTES_MAX = 64 * 1024
@@ -235,3 +243,13 @@ SESSION_FRAME_BYTES_MAX = 256 * 1024
 """Plaintext of one session frame."""
 SESSION_INBOX_MAX = 64
 """Session messages waiting for their reader; the stream is not read while it is full."""
+REQUEST_BURST = 64.0
+"""Requests of one peer answered at once. protocol/03 PER-18."""
+REQUESTS_PER_S = 50.0
+"""Requests of one peer in the long run; more are refused with the code `flood`."""
+ORDERED_EFFECTS_MAX = 256
+"""Effects waiting to be performed in order (store, gossip)."""
+PUBLISH_TIMEOUT_S = 5.0
+DHT_TIMEOUT_S = 20.0
+PROVIDE_KEYS_MAX = 32
+"""Capability keys of one node in the DHT: 16 GPU models, and what else there is."""

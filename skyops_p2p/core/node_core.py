@@ -67,6 +67,7 @@ class NodeCore:
         )
         self._again: list[MonotonicS] = []
         self._reserved = 0
+        self._is_reserve_lost = False
         self._dirty: set[PeerId] = set()
         self._gone: set[PeerId] = set()
         self._turn = 0
@@ -135,6 +136,10 @@ class NodeCore:
     def _addrs_changed(self, event: ev.AddrsChanged, now: MonotonicS) -> list[Effect]:
         self._announcer.set_addrs(event.addrs)
         self._schedule.hasten("records", now)
+        return []
+
+    def _sequence_not_remembered(self, _event: ev.SequenceNotRemembered, _now: MonotonicS) -> list[Effect]:
+        self._is_reserve_lost = True  # the next beat tries again, and is not sent unless it succeeds
         return []
 
     def _load_changed(self, event: ev.LoadChanged, now: MonotonicS) -> list[Effect]:
@@ -312,8 +317,9 @@ class NodeCore:
 
     def _reserve(self) -> list[Effect]:
         """Persist a reserve of sequence numbers before one beyond the last reserve is sent."""
-        if self._announcer.sequence <= self._reserved:
+        if self._announcer.sequence <= self._reserved and not self._is_reserve_lost:
             return []
+        self._is_reserve_lost = False
         self._reserved = self._announcer.sequence + SEQUENCE_RESERVE
         return [ev.RememberSequence(self._reserved)]
 
@@ -372,6 +378,7 @@ _METHODS: dict[type[Event], Callable[[NodeCore, Any, MonotonicS], list[Effect]]]
     ev.HardwareProbed: NodeCore._hardware_probed,
     ev.AddrsChanged: NodeCore._addrs_changed,
     ev.LoadChanged: NodeCore._load_changed,
+    ev.SequenceNotRemembered: NodeCore._sequence_not_remembered,
     ev.NodeStopping: NodeCore._node_stopping,
     ev.TimeCame: NodeCore._time_came,
     ev.ConnectionUp: NodeCore._connection_up,

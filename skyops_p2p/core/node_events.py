@@ -146,6 +146,11 @@ class TimeCame(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class SequenceNotRemembered(Event):
+    """The store failed: the reserve of sequence numbers was not persisted, and nothing that needs it was sent."""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeStopping(Event):
     """The owner is closing the node: say goodbye."""
 

@@ -102,6 +102,15 @@ def check_equivocation(proof: EquivocationProof, rules: NetworkRules) -> PeerId:
     return first.signer
 
 
+def owner_of(data: bytes, rules: NetworkRules) -> bytes:
+    """Return the binary peer id of an enveloped record: where a synchronisation goes on.
+
+    Raises:
+        RemoteProtocolError: What `open_envelope` raises.
+    """
+    return open_envelope(data, NodeRecord, rules.network, bytes_max=limits.NODE_RECORD_BYTES_MAX).message.peer
+
+
 class NodeRecordRules:
     """The DHT's rules for "/skyops/n/…" keys (ports.DhtRules).
 
