@@ -129,6 +129,8 @@ STREAMS_LINGERING_MAX = 1024
 """Closed streams that wait for the peer's close; past it they are reset at once."""
 STREAM_CLOSE_TIMEOUT_S = 1.0
 """Sending the close of one stream."""
+WRITE_STALL_MAX_S = 5.0
+"""A yamux frame that cannot be written for this long ends its connection."""
 HEALTH_INTERVAL_S = 5.0
 """A connection silent for this long is pinged (a yamux PING frame)."""
 CONNECTION_SILENCE_MAX_S = 15.0

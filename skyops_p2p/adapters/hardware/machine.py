@@ -1,0 +1,162 @@
+"""Processor, memory and disk of this machine, as far as this process may use them. Blocking but quick.
+
+A container sees all of its host in /proc: the limits of its control groups count too, in both versions (v1 with
+a hierarchy per controller, v2 with one). Sources: kernel docs admin-guide/cgroup-v1 and cgroup-v2, proc(5).
+"""
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+_HARD_LIMIT_CONTROLLERS = frozenset({"cpu", "memory", "pids"})
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a job could use."""
+
+    cpu_model: str
+    cpu_cores: int
+    memory_mib: int
+    disk_mib: int
+    has_hard_limits: bool
+    """Whether we may make control groups that bound CPU, memory and process count."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Hierarchy:
+    """One mounted control group hierarchy and our place in it."""
+
+    controllers: frozenset[str]
+    is_v2: bool
+    mount: Path
+    """Where the hierarchy's visible top is mounted."""
+    own: Path
+    """The directory of our own group, below `mount`."""
+
+
+def look_at_machine(data_dir: Path, *, root: Path = Path("/")) -> Machine:
+    """Return what is there; what cannot be found out is empty, one core, or zero.
+
+    Args:
+        data_dir: The disk below it is measured; it need not exist yet.
+        root: Where proc and sys are looked for; another directory in tests.
+    """
+    hierarchies = _hierarchies(root)
+    return Machine(
+        cpu_model=_cpu_model(root),
+        cpu_cores=_cpu_cores(hierarchies),
+        memory_mib=_memory_bytes(root, hierarchies) // 2**20,
+        disk_mib=_disk_free_bytes(data_dir) // 2**20,
+        has_hard_limits=_has_hard_limits(hierarchies),
+    )
+
+
+def _cpu_model(root: Path) -> str:
+    for line in _lines(root / "proc/cpuinfo"):
+        name, _, value = line.partition(":")
+        if name.strip() == "model name" and value.strip():
+            return " ".join(value.split())
+    return platform.processor() or platform.machine()
+
+
+def _cpu_cores(hierarchies: list[_Hierarchy]) -> int:
+    """Count the cores that the affinity mask and the quota leave us, at least 1."""
+    cores = len(os.sched_getaffinity(0))
+    for hierarchy in hierarchies:
+        if "cpu" not in hierarchy.controllers:
+            continue
+        for group in _groups(hierarchy):
+            if hierarchy.is_v2:
+                quota, _, period = _word(group / "cpu.max").partition(" ")
+            else:
+                quota, period = _word(group / "cpu.cfs_quota_us"), _word(group / "cpu.cfs_period_us")
+            if quota.isdigit() and period.isdigit() and int(period):
+                cores = min(cores, int(quota) // int(period))
+    return max(cores, 1)
+
+
+def _memory_bytes(root: Path, hierarchies: list[_Hierarchy]) -> int:
+    total = 0
+    for line in _lines(root / "proc/meminfo"):
+        words = line.split()
+        if words[:1] == ["MemTotal:"] and len(words) > 1 and words[1].isdigit():
+            total = int(words[1]) * 1024
+    for hierarchy in hierarchies:
+        if "memory" not in hierarchy.controllers:
+            continue
+        for group in _groups(hierarchy):
+            limit = _word(group / ("memory.max" if hierarchy.is_v2 else "memory.limit_in_bytes"))
+            if limit.isdigit():
+                total = min(total, int(limit))
+    return total
+
+
+def _disk_free_bytes(data_dir: Path) -> int:
+    for place in (data_dir, *data_dir.absolute().parents):
+        try:
+            found = os.statvfs(place)
+        except OSError:
+            continue
+        return found.f_bavail * found.f_frsize
+    return 0
+
+
+def _has_hard_limits(hierarchies: list[_Hierarchy]) -> bool:
+    """Return whether all needed controllers are there and we may make groups below our own."""
+    usable = {
+        controller
+        for hierarchy in hierarchies
+        if os.access(hierarchy.own, os.W_OK)
+        for controller in hierarchy.controllers
+    }
+    return usable >= _HARD_LIMIT_CONTROLLERS
+
+
+def _hierarchies(root: Path) -> list[_Hierarchy]:
+    """Match the groups of /proc/self/cgroup with the mounts of /proc/self/mountinfo."""
+    own_paths: dict[str, str] = {}  # {controller, or "" for v2: path of our group}
+    for line in _lines(root / "proc/self/cgroup"):
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        own_paths.update(dict.fromkeys(controllers.split(","), path))
+    found = []
+    for line in _lines(root / "proc/self/mountinfo"):
+        before, separator, after = line.partition(" - ")
+        fields, types = before.split(), after.split()
+        if not separator or len(fields) < 5 or len(types) < 3 or types[0] not in ("cgroup", "cgroup2"):
+            continue
+        mount = root / fields[4].lstrip("/")
+        is_v2 = types[0] == "cgroup2"
+        options = types[2].split(",")
+        own_path = (
+            own_paths.get("") if is_v2 else next((own_paths[o] for o in options if o in own_paths), None)
+        )
+        if own_path is None:
+            continue
+        own = mount / os.path.relpath(own_path or "/", fields[3])
+        # A group outside what is mounted here (a container's view): its visible top is the nearest we see.
+        own = own if own.is_dir() and ".." not in own.parts else mount
+        names = _word(own / "cgroup.controllers").split() if is_v2 else options
+        found.append(_Hierarchy(frozenset(names), is_v2, mount, own))
+    return found
+
+
+def _groups(hierarchy: _Hierarchy) -> list[Path]:
+    """Return our group and all above it that we see: the tightest limit counts."""
+    return [
+        place for place in (hierarchy.own, *hierarchy.own.parents) if place.is_relative_to(hierarchy.mount)
+    ]
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+def _word(path: Path) -> str:
+    """Return the text of a one-line file, or nothing."""
+    return " ".join(_lines(path)).strip()

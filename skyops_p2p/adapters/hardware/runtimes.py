@@ -1,0 +1,77 @@
+"""Which runtimes this machine could start jobs in. Blocking: called in threads, with a deadline, by the probe.
+
+Present means tried: the engine answers, bubblewrap really makes a sandbox. Whether limits are hard differs:
+wasm bounds memory and fuel by itself; docker's engine says what its kernel can do; native needs control groups
+of our own.
+"""
+
+import importlib.metadata
+import importlib.util
+import logging
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from skyops_p2p import limits
+from skyops_p2p.ports import Runtime
+
+logger = logging.getLogger(__name__)
+DOCKER_SOCKET = Path("/var/run/docker.sock")
+
+
+def find_wasm() -> Runtime | None:
+    """Return the embedded runtime if its package is installed; it is not imported here (60 MiB)."""
+    if importlib.util.find_spec("wasmtime") is None:
+        return None
+    try:
+        version = importlib.metadata.version("wasmtime")
+    except importlib.metadata.PackageNotFoundError:
+        version = ""
+    return Runtime("wasm", version, "hard")
+
+
+def find_docker() -> Runtime | None:
+    """Return the container engine if it answers within ENGINE_TIMEOUT_S."""
+    if "DOCKER_HOST" not in os.environ and not DOCKER_SOCKET.exists():
+        return None  # the usual case without an engine: spare the import of its library (0.2 s)
+    import docker
+    import docker.errors
+    import requests
+
+    try:
+        # A named version keeps the constructor from asking for one: its sockets leak when that fails. Without
+        # a version in the path every engine answers, whichever versions it speaks.
+        client = docker.from_env(version="1.41", timeout=limits.ENGINE_TIMEOUT_S)
+        try:
+            answer = client.api.get(f"{client.api.base_url}/info", timeout=limits.ENGINE_TIMEOUT_S)
+            answer.raise_for_status()
+            facts = answer.json()
+        finally:
+            client.close()
+    except (docker.errors.DockerException, requests.RequestException, OSError, ValueError) as error:
+        logger.debug("docker_no_answer error=%s", error)
+        return None
+    if not isinstance(facts, dict):
+        return None
+    is_hard = all(facts.get(ability) for ability in ("MemoryLimit", "PidsLimit", "CpuCfsQuota"))
+    return Runtime("docker", str(facts.get("ServerVersion", "")), "hard" if is_hard else "soft")
+
+
+def find_native(*, has_hard_limits: bool) -> Runtime | None:
+    """Return bubblewrap if it is installed and the kernel lets it make a sandbox."""
+    program = shutil.which("bwrap")
+    if program is None:
+        return None
+    trial = [program, "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", program, "--version"]
+    try:
+        done = subprocess.run(  # noqa: S603 - a fixed command, found on our own PATH
+            trial, capture_output=True, timeout=limits.ENGINE_TIMEOUT_S, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        logger.debug("bwrap_failed error=%s", error)
+        return None
+    name, _, version = done.stdout.decode("ascii", "replace").strip().partition(" ")
+    if name != "bubblewrap":
+        return None
+    return Runtime("native", version[:32], "hard" if has_hard_limits else "soft")
