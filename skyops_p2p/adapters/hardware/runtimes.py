@@ -10,6 +10,7 @@ import importlib.util
 import logging
 import os
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -33,7 +34,8 @@ def find_wasm() -> Runtime | None:
 
 def find_docker() -> Runtime | None:
     """Return the container engine if it answers within ENGINE_TIMEOUT_S."""
-    if "DOCKER_HOST" not in os.environ and not DOCKER_SOCKET.exists():
+    address = os.environ.get("DOCKER_HOST") or f"unix://{DOCKER_SOCKET}"
+    if address.startswith("unix://") and not _is_listening(address.removeprefix("unix://")):
         return None  # the usual case without an engine: spare the import of its library (0.2 s)
     import docker
     import docker.errors
@@ -56,6 +58,18 @@ def find_docker() -> Runtime | None:
         return None
     is_hard = all(facts.get(ability) for ability in ("MemoryLimit", "PidsLimit", "CpuCfsQuota"))
     return Runtime("docker", str(facts.get("ServerVersion", "")), "hard" if is_hard else "soft")
+
+
+def _is_listening(path: str) -> bool:
+    """Return whether somebody accepts connections on a socket of this machine."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
+        trial.settimeout(limits.ENGINE_TIMEOUT_S)
+        try:
+            trial.connect(path)
+        except OSError as error:
+            logger.debug("docker_not_listening path=%s error=%s", path, error)
+            return False
+    return True
 
 
 def find_native(*, has_hard_limits: bool) -> Runtime | None:
