@@ -255,3 +255,5 @@ PUBLISH_TIMEOUT_S = 5.0
 DHT_TIMEOUT_S = 20.0
 PROVIDE_KEYS_MAX = 32
 """Capability keys of one node in the DHT: 16 GPU models, and what else there is."""
+HARDWARE_PROBE_INTERVAL_S = 600.0
+"""The machine is looked at again this often."""

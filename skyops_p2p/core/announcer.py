@@ -7,6 +7,7 @@ whose interval grows with the number of nodes so that all of them together stay 
 from dataclasses import dataclass, replace
 
 from skyops_p2p import limits
+from skyops_p2p.core.binding import BindingSource
 from skyops_p2p.core.rules import NetworkRules
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.crypto.node_key import NodeKey, peer_id_to_bytes
@@ -48,14 +49,14 @@ class Announcer:
 
     Args:
         node_key: Signs them.
-        binding: Our enveloped Binding.
+        binding: Gives our enveloped Binding.
         rules: The network.
         offer: What we say of ourselves.
         beat_s: Shortest interval of the slow beat.
     """
 
     def __init__(
-        self, node_key: NodeKey, binding: bytes, rules: NetworkRules, *, offer: Offer, beat_s: float
+        self, node_key: NodeKey, binding: BindingSource, rules: NetworkRules, *, offer: Offer, beat_s: float
     ) -> None:
         self._node_key = node_key
         self._binding = binding
@@ -141,7 +142,7 @@ class Announcer:
             expires_unix_ms=self._record_expires,
             addrs=self._addrs,
             agent=offer.agent,
-            binding=self._binding,
+            binding=self._binding(unix),
             is_worker=offer.is_worker,
             hardware=self._hardware,
             runtimes=self._runtimes,

@@ -1,5 +1,6 @@
 """Make and check the binding of a node key to a wallet. Spec: protocol/01-identity.md, "Binding"."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from skyops_p2p import limits
@@ -11,6 +12,9 @@ from skyops_p2p.errors import RemoteProtocolError
 from skyops_p2p.types import PeerId, UnixMs, WalletAddress
 from skyops_p2p.wire.envelope import open_envelope, seal
 from skyops_p2p.wire.messages.identity import Binding
+
+BindingSource = Callable[[UnixMs], bytes]
+"""Returns our enveloped binding that is good at the given time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,37 @@ def make_binding(
         wallet_signature=wallet.sign_digest(digest),
     )
     return seal(message, node_key, rules.network)
+
+
+class OwnBinding:
+    """Our own binding, renewed when half of its life is over; callable as a BindingSource.
+
+    Args:
+        node_key: Signs the envelope.
+        wallet: Signs the EIP-712 digest inside.
+        rules: Network and chain.
+        lifetime_ms: Life of each binding, 1 to BINDING_LIFETIME_MS_MAX milliseconds.
+    """
+
+    def __init__(
+        self, node_key: NodeKey, wallet: Wallet, rules: NetworkRules, *, lifetime_ms: int = 30 * 86_400_000
+    ) -> None:
+        self._node_key = node_key
+        self._wallet = wallet
+        self._rules = rules
+        self._lifetime_ms = lifetime_ms
+        self._issued = UnixMs(0)
+        self._data = b""
+
+    def __call__(self, now: UnixMs) -> bytes:
+        """Return the enveloped binding that is good at `now`."""
+        age_ms = now - self._issued
+        if not self._data or not 0 <= age_ms < self._lifetime_ms // 2:
+            self._issued = now
+            self._data = make_binding(
+                self._node_key, self._wallet, self._rules, issued=now, lifetime_ms=self._lifetime_ms
+            )
+        return self._data
 
 
 def check_binding(data: bytes, rules: NetworkRules, *, now: UnixMs, peer: PeerId) -> VerifiedBinding:

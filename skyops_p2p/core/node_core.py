@@ -12,6 +12,7 @@ from skyops_p2p.core import node_events as ev
 from skyops_p2p.core import peering, presence
 from skyops_p2p.core.address_book import AddressBook
 from skyops_p2p.core.announcer import Announcer, Load
+from skyops_p2p.core.binding import BindingSource
 from skyops_p2p.core.core_settings import CoreSettings
 from skyops_p2p.core.intake import Intake, Judgement, ProvenEquivocator
 from skyops_p2p.core.machine import Effect, Event
@@ -39,11 +40,11 @@ class NodeCore:
 
     Args:
         node_key: Signs our records and heartbeats.
-        binding: Our enveloped Binding.
+        binding: Gives our enveloped Binding.
         settings: From the configuration.
     """
 
-    def __init__(self, node_key: NodeKey, binding: bytes, settings: CoreSettings) -> None:
+    def __init__(self, node_key: NodeKey, binding: BindingSource, settings: CoreSettings) -> None:
         self.peer_id = node_key.peer_id
         self.rules = settings.rules
         self.settings = settings

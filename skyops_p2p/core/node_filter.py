@@ -10,6 +10,9 @@ from skyops_p2p.wire.messages.peering import NodeRecord
 
 SortKey = Literal["price", "vram", "seen", "rtt", "peer", "state"]
 
+VRAM_KEYS_GB = (8, 12, 16, 24, 40, 80)
+"""Sizes of one GPU's memory that have a key of their own; a node stands under each that it reaches."""
+
 _STATE_ORDER = {
     state: order for order, state in enumerate(("active", "suspect", "pending", "inactive", "slashed"))
 }
@@ -48,6 +51,31 @@ def select_nodes(entries: Iterable[NodeEntry], wanted: NodeFilter) -> list[NodeE
     return chosen[: wanted.limit]
 
 
+def model_names(model: str) -> tuple[str, ...]:
+    """Return the short names under which a GPU model is looked for, each at most 24 characters.
+
+    "NVIDIA GeForce RTX 4090" gives "4090" and "rtx4090"; "NVIDIA A100-SXM4-80GB" gives "a100" among others.
+    """
+    words = "".join(character if character.isalnum() else " " for character in model.lower()).split()
+    names: list[str] = []
+    for before, word in zip(["", *words], words, strict=False):
+        if any(character.isdigit() for character in word):
+            names.append(word[:24])
+            if before.isalpha():
+                names.append((before + word)[:24])
+    return tuple(dict.fromkeys(names)) or (normalise_model(model)[:24],)
+
+
+def wanted_keys(wanted: "NodeFilter") -> tuple[str, ...]:
+    """Return the DHT keys under which nodes for a query may be found, the most telling first. Rules: PER-14."""
+    keys = [f"gpu:{normalise_model(wanted.gpu)[:24]}"] if wanted.gpu else []
+    fitting = [size for size in VRAM_KEYS_GB if size * 1000 <= wanted.vram_mib]
+    keys += [f"vram:{fitting[-1]}"] if fitting else []
+    keys += [f"runtime:{wanted.runtime}"] if wanted.runtime else []
+    keys += [f"region:{wanted.region}"] if wanted.region else []
+    return tuple(keys) or ("worker" if wanted.workers_only else "node",)
+
+
 def vram_mib_max(record: NodeRecord | None) -> int:
     """Return the largest GPU's memory, 0 without one."""
     return max((gpu.vram_mib for gpu in record.hardware.gpus), default=0) if record else 0
@@ -58,8 +86,8 @@ def capability_keys(record: NodeRecord) -> tuple[str, ...]:
     keys = ["node"]
     if record.is_worker:
         keys.append("worker")
-        keys += [f"gpu:{normalise_model(gpu.model)[:32]}" for gpu in record.hardware.gpus]
-        keys += [f"vram:{size}" for size in (8, 12, 16, 24, 40, 80) if vram_mib_max(record) >= size * 1000]
+        keys += [f"gpu:{name}" for gpu in record.hardware.gpus for name in model_names(gpu.model)]
+        keys += [f"vram:{size}" for size in VRAM_KEYS_GB if vram_mib_max(record) >= size * 1000]
         keys += [f"runtime:{runtime.name}" for runtime in record.runtimes]
         keys += [f"region:{record.region}"] if record.region else []
     return tuple(dict.fromkeys(keys))

@@ -14,8 +14,8 @@ from skyops_p2p.core.intake import Judgement
 from skyops_p2p.core.machine import Effect, Event
 from skyops_p2p.core.node_core import NodeCore
 from skyops_p2p.core.rules import NODE_PROTOCOL
-from skyops_p2p.errors import SkyopsError
 from skyops_p2p.node.feed import Feed
+from skyops_p2p.node.hardware_parts import hardware_parts
 from skyops_p2p.node.performer import Performer
 from skyops_p2p.node.ports_bundle import NodePorts
 from skyops_p2p.node.service import NodeService
@@ -167,14 +167,11 @@ class Dispatcher:
         return await self._service.answer(peer, request, MonotonicS(now))
 
     async def _probe_hardware(self) -> None:
-        from skyops_p2p.node.hardware_parts import hardware_parts
-
-        try:
+        """Look at the machine now and then: a GPU may fall off the bus, an engine may be installed."""
+        while True:
             hardware, runtimes = hardware_parts(await self._ports.hardware.probe())
-        except SkyopsError as error:
-            log.error("hardware_probe_failed code=%s: %s", error.code, error)
-            return
-        self.post(ev.HardwareProbed(hardware, runtimes))
+            self.post(ev.HardwareProbed(hardware, runtimes))
+            await trio.sleep(limits.HARDWARE_PROBE_INTERVAL_S)
 
 
 def _now() -> MonotonicS:

@@ -16,12 +16,12 @@ from skyops_p2p.core import node_events as ev
 from skyops_p2p.core.machine import Effect, Event
 from skyops_p2p.core.node_core import NodeCore
 from skyops_p2p.core.peering import Dial, Disconnect
-from skyops_p2p.core.records import owner_of
-from skyops_p2p.errors import SkyopsError, StoreError
+from skyops_p2p.core.records import check_record, owner_of
+from skyops_p2p.errors import NetworkError, RemoteProtocolError, SkyopsError, StoreError
 from skyops_p2p.node.ports_bundle import NodePorts
 from skyops_p2p.node.questions import Questions
 from skyops_p2p.ports import Network, PeerAddrs, Store, StoredNode
-from skyops_p2p.types import PeerId
+from skyops_p2p.types import Multiaddr, PeerId
 
 log = logging.getLogger(__name__)
 
@@ -117,12 +117,53 @@ class Performer:
             RemoteProtocolError: It answers nonsense.
         """
         timeout_s = self._core.settings.times.probe_timeout_s
-        link = self._core.book.link(peer)
-        if peer not in self._network.connected_peers():
-            addrs = link.addrs if link else ()
-            await self._network.dial(PeerAddrs(peer, addrs), timeout_s=timeout_s)
+        await self.connect(peer, timeout_s=timeout_s)
         nonce = self._ports.entropy.token(16)
         return await self._questions.ping(peer, nonce, timeout_s=timeout_s)
+
+    async def connect(self, peer: PeerId, *, timeout_s: float) -> None:
+        """Dial a peer unless it is connected; its address comes from the book, else from the DHT.
+
+        Raises:
+            NetworkError: `unknown_address`, or what dialling raises.
+        """
+        if peer in self._network.connected_peers():
+            return
+        link = self._core.book.link(peer)
+        addrs = link.addrs if link and link.addrs else await self._look_up(peer)
+        if not addrs:
+            raise NetworkError(
+                f"nobody knows an address of {peer}",
+                code="unknown_address",
+                hint="Join it by its full address: `skyops join /ip4/…/tcp/…/p2p/…`.",
+            )
+        await self._network.dial(PeerAddrs(peer, addrs), timeout_s=timeout_s)
+
+    async def search(self, key: str) -> int:
+        """Find providers of a capability key in the DHT and put their records on the map; return how many."""
+        found = await self._network.find_providers(
+            key, count_max=limits.PEER_EXCHANGE_ADDRS_MAX, timeout_s=limits.DHT_TIMEOUT_S
+        )
+        news = [target for target in found if self._core.nodes.get(target.peer) is None]
+        for target in news:
+            self._post(ev.PeerHeardOf(target.peer, target.addrs))
+            await self._look_up(target.peer)
+        return len(news)
+
+    async def _look_up(self, peer: PeerId) -> tuple[Multiaddr, ...]:
+        """Fetch a node's record from the DHT and hand it to the core; return the addresses in it."""
+        key = self._core.rules.record_key(peer)
+        data = await self._network.get_record(key, timeout_s=limits.DHT_TIMEOUT_S)
+        if data is None:
+            return ()
+        now = self._ports.wall_clock.now_ms()
+        verified = check_record(data, self._core.rules, now=now)
+        if verified.peer != peer:
+            raise RemoteProtocolError(
+                "the DHT gave another's record", code="wrong_key", rule="PER-4", peer=peer
+            )
+        self._post(ev.RecordsArrived(None, (data,), (), now))
+        return tuple(Multiaddr(addr) for addr in verified.record.addrs)
 
     async def _run(self, action: Callable[..., Awaitable[None]], effect: Effect) -> None:
         async with self._limiter:

@@ -13,7 +13,12 @@ from skyops_p2p.wire.messages.peering import HardwarePart
 
 def node_views(core: NodeCore, query: MapQuery, now: MonotonicS) -> tuple[NodeView, ...]:
     """Return the nodes of the map that match a query."""
-    wanted = NodeFilter(
+    return tuple(node_view(core, entry, now) for entry in select_nodes(core.nodes, filter_of(query)))
+
+
+def filter_of(query: MapQuery) -> NodeFilter:
+    """Return the core's form of a query."""
+    return NodeFilter(
         gpu=query.gpu,
         vram_mib=round(query.vram_gib * 1000),  # a "24 GB" card reports a little less than 24 GiB
         region=query.region,
@@ -25,7 +30,6 @@ def node_views(core: NodeCore, query: MapQuery, now: MonotonicS) -> tuple[NodeVi
         sort=query.sort,
         limit=query.limit,
     )
-    return tuple(node_view(core, entry, now) for entry in select_nodes(core.nodes, wanted))
 
 
 def node_view(core: NodeCore, entry: NodeEntry, now: MonotonicS) -> NodeView:

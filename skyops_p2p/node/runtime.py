@@ -20,11 +20,13 @@ from skyops_p2p import limits
 from skyops_p2p._version import __version__
 from skyops_p2p.config import NodeConfig
 from skyops_p2p.core import node_events as ev
-from skyops_p2p.core.binding import make_binding
+from skyops_p2p.core.binding import OwnBinding
 from skyops_p2p.core.node_core import NodeCore
+from skyops_p2p.core.node_filter import wanted_keys
 from skyops_p2p.core.records import NodeRecordRules
 from skyops_p2p.core.rules import NetworkRules
-from skyops_p2p.errors import NetworkError, SkyopsError
+from skyops_p2p.crypto.node_key import peer_id_to_bytes
+from skyops_p2p.errors import LocalProtocolError, NetworkError, RemoteProtocolError, SkyopsError
 from skyops_p2p.node import present
 from skyops_p2p.node.dispatcher import Dispatcher
 from skyops_p2p.node.factory import core_settings, default_ports, reachable_addrs, split_peer_addr
@@ -49,8 +51,6 @@ from skyops_p2p.wire.messages.peering import HardwarePart
 log = logging.getLogger(__name__)
 
 AGENT = f"skyops/{__version__}"
-BINDING_LIFETIME_MS = 30 * 24 * 3600 * 1000
-"""A binding is made anew at every start; a node that runs for longer renews it with a restart."""
 STOP_TIMEOUT_S = 5.0
 
 
@@ -121,9 +121,7 @@ class Node:
     async def _build(self, store: Store, network: Network) -> ev.NodeStarted:
         ports, identity = self._ports, self._identity
         now = ports.wall_clock.now_ms()
-        binding = make_binding(
-            identity.node_key, identity.wallet, self._rules, issued=now, lifetime_ms=BINDING_LIFETIME_MS
-        )
+        binding = OwnBinding(identity.node_key, identity.wallet, self._rules)
         settings = core_settings(self.config, agent=AGENT, needs_stake=ports.needs_stake)
         core = NodeCore(identity.node_key, binding, settings)
         self._network = network
@@ -241,7 +239,7 @@ class Node:
                 hint="Give more characters; the last eight are usually enough.",
             )
         if not peers:
-            raise _unknown(text)
+            return _whole_peer_id(text)
         return peers[0]
 
     def events(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[NodeEventView]]:
@@ -296,6 +294,17 @@ class Node:
         """Open a session and show it; see `open_session`."""
         return present.session_view(await self.open_session(peer), _now())
 
+    async def search(self, query: MapQuery) -> int:
+        """Look in the DHT for nodes that fit a query and put them on the map; return how many are new.
+
+        Use it when the local map does not hold enough: the DHT knows nodes that gossip has not brought here yet.
+
+        Raises:
+            NetworkError: The DHT did not answer in time.
+        """
+        keys = wanted_keys(present.filter_of(query))
+        return sum([await self._dispatcher.performer.search(key) for key in keys[:2]])
+
     async def join(self, addr: Multiaddr) -> PeerId:
         """Dial a node by its address with /p2p/<peer id> and return its peer id.
 
@@ -311,10 +320,7 @@ class Node:
     async def _connect(self, peer: PeerId) -> None:
         if peer == self.peer_id:
             raise NetworkError("that is this node itself", code="own_peer", hint="Name another node.")
-        if peer not in self._network.connected_peers():
-            link = self._core.book.link(peer)
-            target = PeerAddrs(peer, link.addrs if link else ())
-            await self._network.dial(target, timeout_s=limits.DIAL_TIMEOUT_S)
+        await self._dispatcher.performer.connect(peer, timeout_s=limits.DIAL_TIMEOUT_S)
 
 
 NO_HARDWARE = HardwarePart(
@@ -331,6 +337,19 @@ def _only_leaf(group: BaseExceptionGroup[BaseException]) -> BaseException | None
             return None
         error = error.exceptions[0]
     return error
+
+
+def _whole_peer_id(text: str) -> PeerId:
+    """Return a whole peer id that is not on the map: the DHT may know it.
+
+    Raises:
+        NetworkError: `unknown_peer`: it is not even a peer id.
+    """
+    try:
+        peer_id_to_bytes(PeerId(text))
+    except (RemoteProtocolError, LocalProtocolError) as error:
+        raise _unknown(text) from error
+    return PeerId(text)
 
 
 def _unknown(text: str) -> NetworkError:

@@ -12,6 +12,7 @@ import trio
 
 from skyops_p2p import limits
 from skyops_p2p.core import handshake as hs
+from skyops_p2p.core.binding import BindingSource
 from skyops_p2p.core.machine import DeadlineReached, Effect, Event
 from skyops_p2p.core.nonces import NonceCache
 from skyops_p2p.core.rules import HANDSHAKE_PROTOCOL, NetworkRules
@@ -42,7 +43,7 @@ class SessionHub:
         node_key: Our node key.
         wallet: Our wallet; signs each handshake's transcript.
         rules: The network.
-        binding: Our enveloped Binding.
+        binding: Gives our enveloped Binding.
         manifest: Returns what we can do at present.
         ports: Clock, entropy and stake.
         tell: Reports to the node's feed.
@@ -55,7 +56,7 @@ class SessionHub:
         wallet: Wallet,
         rules: NetworkRules,
         *,
-        binding: bytes,
+        binding: BindingSource,
         manifest: Callable[[], Manifest],
         ports: NodePorts,
         tell: Tell,
@@ -150,19 +151,19 @@ class SessionHub:
     async def _shake(self, stream: FrameStream, role: Role) -> LiveSession:
         """Drive the handshake machine over a stream until it is established or fails."""
         started = trio.current_time()
+        unix = self._ports.wall_clock.now_ms()
         context = hs.HandshakeContext(
             node_key=self._node_key,
             wallet=self._wallet,
             rules=self._rules,
-            binding=self._binding,
+            binding=self._binding(unix),
             manifest=self._manifest(),
             nonces=self._nonces,
             ephemeral_secret=self._ports.entropy.token(32),
             nonce=self._ports.entropy.token(32),
         )
         machine = hs.Handshake(context, stream.peer)
-        begun = hs.HandshakeBegun(role, self._ports.wall_clock.now_ms())
-        effects = machine.handle(begun, _now())
+        effects = machine.handle(hs.HandshakeBegun(role, unix), _now())
         while True:
             outcome = await self._perform(effects, machine, stream, role)
             if isinstance(outcome, hs.FinishHandshake):
