@@ -1,8 +1,11 @@
 """The pages cannot rot: generated ones are compared, commands and links in the others are looked up, examples run."""
 
+import os
 import re
 import runpy
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -10,6 +13,7 @@ import pytest
 
 from skyops_p2p.cli.main import cli
 from skyops_p2p.config import describe_settings
+from skyops_p2p.testnet.topology import load_topology
 from tests.repo.error_codes import raised_codes
 from tests.repo.source_tree import ROOT, expect_none, text_of, tracked_files
 
@@ -122,6 +126,35 @@ def test_every_error_code_is_explained() -> None:
         ]
         + [f"{code}: explained, and nothing raises it" for code in sorted(explained - set(codes))]
     )
+
+
+@pytest.mark.net
+def test_library_example_runs(tmp_path: Path) -> None:
+    program = re.findall(r"^```python\n(.*?)^```", text_of("docs/library.md"), re.MULTILINE | re.DOTALL)[0]
+    (tmp_path / "example.py").write_text(program)
+    command = [sys.executable, "-W", "error", str(tmp_path / "example.py")]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    run = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert re.fullmatch(r"session with 0x[0-9a-fA-F]{40}, who has A100\n", run.stdout)
+
+
+def test_topology_in_the_docs_is_one(tmp_path: Path) -> None:
+    text = re.findall(r"^```toml\n(.*?)^```", text_of("docs/testnet.md"), re.MULTILINE | re.DOTALL)[0]
+    (tmp_path / "my-network.toml").write_text(text)
+    plan = load_topology(tmp_path / "my-network.toml", count=None)
+    assert [node.region for node in plan.nodes][-1] == "ap"
+
+
+def test_every_metric_is_listed() -> None:
+    source = text_of("skyops_p2p/node/metrics.py")
+    listed = set(
+        re.findall(
+            r"^\| `(skyops_[a-z_]+?)(?:_total)?(?:\{[a-z,]+\})?` \|", text_of("docs/operations.md"), re.M
+        )
+    )
+    counted = set(re.findall(r'"(skyops_[a-z_]+)"', source))
+    assert listed == counted
 
 
 def test_every_setting_has_words() -> None:
