@@ -24,6 +24,11 @@ def node_dir(directory: Path, name: str) -> Path:
     return directory / "nodes" / name
 
 
+def guests_dir(directory: Path) -> Path:
+    """Return where peers that join from outside without a data directory of their own keep theirs."""
+    return directory / "guests"
+
+
 def log_path(directory: Path, name: str) -> Path:
     """Return the file that a node's output goes to."""
     return node_dir(directory, name) / "log"
@@ -85,7 +90,8 @@ def remove_files(directory: Path) -> None:
         TestnetError: `cannot_remove`.
     """
     try:
-        shutil.rmtree(directory / "nodes", ignore_errors=False)
+        shutil.rmtree(directory / "nodes")
+        shutil.rmtree(guests_dir(directory), ignore_errors=True)
         for name in (PSK_NAME, RECORD_NAME, LOCK_NAME):
             (directory / name).unlink(missing_ok=True)
         if not any(directory.iterdir()):

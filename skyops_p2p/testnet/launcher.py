@@ -12,7 +12,15 @@ from pathlib import Path
 
 from skyops_p2p.errors import NetworkError, SkyopsError, TestnetError
 from skyops_p2p.node.control_client import ControlClient
-from skyops_p2p.testnet.creation import FAULTS_NAME, create_files, log_path, node_dir, remove_files
+from skyops_p2p.node.run_file import read_run_file
+from skyops_p2p.testnet.creation import (
+    FAULTS_NAME,
+    create_files,
+    guests_dir,
+    log_path,
+    node_dir,
+    remove_files,
+)
 from skyops_p2p.testnet.port_numbers import release_ports
 from skyops_p2p.testnet.processes import send_signal, start_detached, state_of, wait_dead
 from skyops_p2p.testnet.record import NodeEntry, TestnetRecord, locked, read_record, write_record
@@ -154,10 +162,15 @@ class Testnet:
         self.wait_ready([name])
 
     def down(self, *, keep: bool = False) -> int:
-        """Stop every node and remove all files (with `keep`, only stop); return how many were alive."""
+        """Stop every node and every guest, and remove all files (with `keep`: only stop).
+
+        Returns:
+            How many nodes were alive.
+        """
         with locked(self.directory):
             self.record = read_record(self.directory)
             alive = self._stop(self.record.nodes)
+            self._stop_processes(self._guests())
             if not keep:
                 release_ports(self.directory)
                 remove_files(self.directory)
@@ -182,7 +195,20 @@ class Testnet:
 
     def _stop(self, entries: Sequence[NodeEntry]) -> int:
         """Stop processes: SIGTERM (a stopped one is continued), and SIGKILL for those that do not go."""
-        processes = [(entry.pid, entry.process_start) for entry in entries]
+        return self._stop_processes([(entry.pid, entry.process_start) for entry in entries])
+
+    def _guests(self) -> list[tuple[int, str]]:
+        """Return the processes of peers that joined from outside with a directory of this network."""
+        found = []
+        for path in guests_dir(self.directory).glob("guest-*"):
+            try:
+                entry = read_run_file(path)
+            except NetworkError:
+                continue
+            found.append((entry.pid, entry.process_start))
+        return found
+
+    def _stop_processes(self, processes: Sequence[tuple[int, str]]) -> int:
         alive = [process for process in processes if state_of(*process) != "dead"]
         for pid, start in alive:
             send_signal(pid, start, signal.SIGTERM)
