@@ -92,7 +92,13 @@ class SkyopsHost(BasicHost):
         Raises:
             StreamFailure: The peer does not speak it, or did not answer.
         """
-        stream = await self._network.new_stream(peer_id)
+        if not self._network.get_connections(peer_id):
+            await self._network.dial_peer(peer_id)
+        # Shielded: a cancelled opening would keep one of yamux's 256 places for ever.
+        with shielded(limits.WRITE_STALL_MAX_S) as scope:
+            stream = await self._network.new_stream(peer_id)
+        if scope.cancelled_caught:
+            raise StreamFailure(f"{peer_id} does not read")
         try:
             protocol = await self.multiselect_client.select_one_of(
                 protocol_ids, MultiselectCommunicator(stream), int(limits.STREAM_NEGOTIATION_TIMEOUT_S)

@@ -6,7 +6,7 @@ itself: whom to connect to is the node's decision (design.md, Peering).
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +19,7 @@ from multiaddr import Multiaddr as RawMultiaddr
 
 from skyops_p2p import limits
 from skyops_p2p.adapters.libp2p import patches
+from skyops_p2p.adapters.libp2p.dht import Dht
 from skyops_p2p.adapters.libp2p.dialling import Dialler, parse_peer
 from skyops_p2p.adapters.libp2p.events import EventFeed
 from skyops_p2p.adapters.libp2p.frames import FOREIGN_ERRORS, Libp2pFrameStream
@@ -80,7 +81,6 @@ class Libp2pNetwork:
         patches.apply()
         self._network = network
         self._listen = [_parse_listen(addr) for addr in listen]
-        self._dht_rules = dht_rules
         self._peers_target = peers_target
         self._has_mdns = mdns
         self._meter = Meter()
@@ -94,6 +94,7 @@ class Libp2pNetwork:
         self._gossip = Gossip(
             self._host, network, heartbeat_s=heartbeat_s, deliver=self._feed.gossip, contain=self._contain
         )
+        self._dht = Dht(self._host, network, dht_rules, self._contain)
         self._dialler = Dialler(self._swarm, self._host.get_peerstore(), self._host.get_id())
         self._lingering = Lingering()
         self._request_counters = RequestCounters()
@@ -101,6 +102,7 @@ class Libp2pNetwork:
         self._service = RequestService(self._request_counters, self._contain)
         self._feed.forgotten += [self._gossip.forget_peer, self._forget_peer]
         self._stack = AsyncExitStack()
+        self._nursery: trio.Nursery | None = None
 
     # --- life -----------------------------------------------------------------------------------------------
     async def __aenter__(self) -> Self:
@@ -118,13 +120,23 @@ class Libp2pNetwork:
         await self._stop()
 
     async def _start(self) -> None:
+        outer = await self._stack.enter_async_context(trio.open_nursery())
+        await outer.start(self._run_tasks)
         await self._stack.enter_async_context(background_trio_service(self._swarm))
         with trio.fail_after(limits.DIAL_TIMEOUT_S):
             await self._swarm.listen(*self._listen)
         self._check_listening()
         await self._gossip.start(self._stack)
-        self._nursery = await self._stack.enter_async_context(trio.open_nursery())
-        self._nursery.start_soon(self._watch)
+        await self._dht.start(self._stack)
+        self._spawn(self._watch)
+        self._spawn(self._dht.fill_table)
+
+    async def _run_tasks(self, task_status: Any) -> None:
+        # A nursery of its own, so that it can be cancelled while the services around it stop in order.
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            task_status.started()
+            await trio.sleep_forever()
 
     async def _watch(self) -> None:
         await watch_connections(
@@ -136,7 +148,7 @@ class Libp2pNetwork:
 
     async def _stop(self) -> None:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + limits.NETWORK_STOP_TIMEOUT_S):
-            if hasattr(self, "_nursery"):
+            if self._nursery is not None:
                 self._nursery.cancel_scope.cancel()
             await self._host.close()
         await self._stack.aclose()
@@ -207,6 +219,23 @@ class Libp2pNetwork:
     def set_peer_score(self, peer: PeerId, score: float) -> None:
         """Set the application part of a peer's gossip score, -100 to 100."""
         self._gossip.set_score(parse_peer(peer), score)
+
+    # --- the DHT --------------------------------------------------------------------------------------------
+    async def put_record(self, key: str, value: bytes, *, timeout_s: float) -> None:
+        """Store a validated value in the DHT; see `ports.Network.put_record`."""
+        await self._dht.put(key, value, timeout_s=timeout_s)
+
+    async def get_record(self, key: str, *, timeout_s: float) -> bytes | None:
+        """Fetch the best valid value of a key from the DHT."""
+        return await self._dht.get(key, timeout_s=timeout_s)
+
+    async def provide(self, key: str, *, timeout_s: float) -> None:
+        """Announce in the DHT that we provide a key."""
+        await self._dht.provide(key, timeout_s=timeout_s)
+
+    async def find_providers(self, key: str, *, count_max: int, timeout_s: float) -> tuple[PeerAddrs, ...]:
+        """Find peers that provide a key."""
+        return await self._dht.find_providers(key, count_max=count_max, timeout_s=timeout_s)
 
     # --- requests and streams -------------------------------------------------------------------------------
     def serve_requests(self, protocol: str, server: RequestServer, *, bytes_max: int) -> None:
@@ -289,10 +318,18 @@ class Libp2pNetwork:
     def _on_identified(self, peer: ID, addrs: list[RawMultiaddr]) -> None:
         own = tuple(Multiaddr(str(addr).partition("/p2p/")[0]) for addr in addrs[: limits.ADDRS_PER_PEER_MAX])
         self._feed.discovered(PeerId(peer.to_base58()), own, "identify")
+        self._spawn(self._dht.learn_peer, peer)
+
+    def _spawn(self, task: Callable[..., Awaitable[None]], *args: Any) -> None:
+        if self._nursery is not None and not self._nursery.cancel_scope.cancel_called:
+            self._nursery.start_soon(task, *args)
 
     async def _tidy(self) -> None:
         for stream in self._lingering.take_overdue():
-            self._nursery.start_soon(reset_stream, stream)
+            self._spawn(reset_stream, stream)
+        missing = self._peers_target - len(self.connected_peers())
+        for found in self._dht.take_new_peers(max(0, missing)):
+            self._feed.discovered(found.peer, found.addrs, "dht")
         store = self._host.get_peerstore()
         known = store.peer_ids()
         if len(known) > limits.ADDRESS_BOOK_PEERS_MAX:

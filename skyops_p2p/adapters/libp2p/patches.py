@@ -4,10 +4,13 @@ What can be had by subclassing is done in the other files. Here is what only a r
 
     yamux credit     one WINDOW_UPDATE per 32 KiB read instead of one per read (80 % of gossip's frames)
     yamux window     2 MiB instead of 16 MiB: js peers die of larger credit
+    yamux writes     a frame is written whole although its task is cancelled: libp2p has counted Noise's nonce up
+                     by then, and the peer cannot decrypt what follows
     yamux buffers    a peer that ignores its window is cut off instead of filling our memory
     pubsub queues    512 frames instead of 32: a burst of 200 delivered 32
     pubsub records   no signed peer record in every frame (identify carries it once)
     negotiation      a protocol line is bounded; libp2p would buffer any announced length
+    DHT messages     256 KiB instead of 4 MiB: our records have 4 KiB at most
     root logging     no lines through the root logger, which installs handlers behind our back
 
 `apply` is idempotent and process-wide; it is the only global state of the adapter.
@@ -19,6 +22,7 @@ from types import ModuleType
 from typing import Any
 
 import trio
+from libp2p.io.exceptions import ConnectionClosedError
 
 from skyops_p2p import limits
 from skyops_p2p.adapters.libp2p.logs import RootLogShim, restore_logging
@@ -52,6 +56,9 @@ def apply() -> None:
     _patch_yamux(yamux)
     _patch_pubsub(pubsub, gossipsub)
     _patch_negotiation(communicator)
+    for name in ("kad_dht", "value_store", "provider_store", "peer_routing"):
+        dht: Any = _module(f"libp2p.kad_dht.{name}", "MAX_DHT_MESSAGE_SIZE")
+        dht.MAX_DHT_MESSAGE_SIZE = limits.DHT_MESSAGE_BYTES_MAX
     connection.logging = RootLogShim("libp2p.network.connection")  # type: ignore[attr-defined]
     yamux._skyops_patched = True  # type: ignore[attr-defined]
 
@@ -74,14 +81,16 @@ def _module(name: str, *members: str) -> ModuleType:
     return module
 
 
+def _require(owner: Any, *members: str) -> None:
+    for member in members:
+        if not hasattr(owner, member):
+            raise _unsupported(f"libp2p's {owner.__name__} has no {member}")
+
+
 def _patch_yamux(yamux: Any) -> None:
     stream_type, connection_type = yamux.YamuxStream, yamux.Yamux
-    for owner, name in (
-        (stream_type, "_auto_tune_and_send_window_update"),
-        (connection_type, "_read_data_body"),
-    ):
-        if not hasattr(owner, name):
-            raise _unsupported(f"libp2p's {owner.__name__} has no {name}")
+    _require(stream_type, "_auto_tune_and_send_window_update")
+    _require(connection_type, "_read_data_body", "_write_frame")
     give_credit = stream_type._auto_tune_and_send_window_update
     read_body = connection_type._read_data_body
 
@@ -101,8 +110,19 @@ def _patch_yamux(yamux: Any) -> None:
         body: bytes = await read_body(self, length)
         return body
 
+    async def write_whole_frame(self: Any, data: bytes) -> None:
+        async with self._write_lock:
+            deadline = trio.current_time() + limits.WRITE_STALL_MAX_S
+            with trio.CancelScope(shield=True, deadline=deadline) as scope:
+                await self.secured_conn.write(data)
+            if scope.cancelled_caught:
+                self.event_shutting_down.set()
+                await self.secured_conn.close()
+                raise ConnectionClosedError("the peer does not read", transport="tcp")
+
     stream_type._auto_tune_and_send_window_update = give_credit_in_lumps
     connection_type._read_data_body = read_bounded_body
+    connection_type._write_frame = write_whole_frame
     yamux.MAX_WINDOW_SIZE = limits.YAMUX_WINDOW_BYTES_MAX
 
 
