@@ -78,7 +78,7 @@ def session_digest(*, transcript: bytes, role: Role, network: str, chain_id: int
     Raises:
         LocalProtocolError: A number or the transcript is out of its type's range.
 
-    Rules: HSK-6.
+    Rules: HSK-8.
     """
     return _digest(
         chain_id, _SESSION_HASH, _bytes32(transcript), keccak256(role.encode()), keccak256(network.encode())

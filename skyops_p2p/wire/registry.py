@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from skyops_p2p.errors import LocalProtocolError, RemoteProtocolError
-from skyops_p2p.wire.messages import handshake, identity, peering
+from skyops_p2p.wire.messages import handshake, identity, peering, session
 from skyops_p2p.wire.model import Message
 
 
@@ -46,6 +46,9 @@ MESSAGES = build(
         handshake.Established,
         handshake.Refusal,
         handshake.Manifest,
+        session.Data,
+        session.Rekey,
+        session.Close,
     )
 )
 """Number -> class, ascending."""
