@@ -1,6 +1,6 @@
 """The specification, the code and the tests name the same rules.
 
-A rule is defined where a line of a chapter begins with its id. A MUST has its id beside the check in the code and
+A rule is defined by a list item of a chapter that begins with its id in bold. A MUST has its id beside the check in the code and
 in a test that breaks it; an id that no chapter defines is a slip of the pen.
 """
 
@@ -12,7 +12,7 @@ import pytest
 from skyops_p2p.wire.registry import MESSAGES
 from tests.repo.source_tree import ROOT, expect_none, package_sources, sources_of_tests, text_of
 
-DEFINITION = re.compile(r"^[\s>|*-]*`?\**`?([A-Z]{3})-(\d+)\b(.*)$", re.MULTILINE)
+DEFINITION = re.compile(r"^- \*\*([A-Z]{3})-(\d+)\*\*(.*)$", re.MULTILINE)
 CHAPTERS = sorted((ROOT / "protocol").glob("[0-9][0-9]-*.md"))
 
 SENDER_ONLY: dict[str, str] = {}
