@@ -110,8 +110,12 @@ def test_links_inside_the_repository_lead_somewhere() -> None:
 
 
 def _anchors(page: Path) -> set[str]:
-    headings = HEADING.findall(page.read_text(encoding="utf-8"))
-    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+    text = page.read_text(encoding="utf-8")
+    named = set(re.findall(r'<a id="([^"]+)">', text))
+    return named | {
+        re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+        for heading in HEADING.findall(text)
+    }
 
 
 def test_every_error_code_is_explained() -> None:

@@ -1,7 +1,7 @@
 """The specification, the code and the tests name the same rules.
 
-A rule is defined by a list item of a chapter that begins with its id in bold. A MUST has its id beside the check in the code and
-in a test that breaks it; an id that no chapter defines is a slip of the pen.
+A rule is a list item of a chapter that begins with its id in bold. A MUST has its id beside the check in the code
+and in a test that breaks it; an id that no chapter defines is a slip of the pen.
 """
 
 import re
