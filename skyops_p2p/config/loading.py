@@ -135,7 +135,7 @@ def _take_file(draft: _Draft, data_dir: Path, file: Path | None) -> None:
     try:
         text = path.read_bytes().decode()
         tables = tomllib.loads(text)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         if file is None:
             return
         raise ConfigError(f"no config file at {path}", code="config_unreadable") from error

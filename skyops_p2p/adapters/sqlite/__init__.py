@@ -1,5 +1,11 @@
 """The Store port over SQLite: durable, exclusive to one process, and honest about damage."""
 
-from skyops_p2p.adapters.sqlite.store import STORE_FILE_NAME, SqliteStore, open_sqlite_store
+from skyops_p2p.adapters.sqlite.lock import lock_holder
+from skyops_p2p.adapters.sqlite.store import (
+    STORE_FILE_NAME,
+    SqliteStore,
+    inspect_store,
+    open_sqlite_store,
+)
 
-__all__ = ["STORE_FILE_NAME", "SqliteStore", "open_sqlite_store"]
+__all__ = ["STORE_FILE_NAME", "SqliteStore", "inspect_store", "lock_holder", "open_sqlite_store"]

@@ -68,6 +68,25 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def inspect(path: Path) -> int:
+    """Check an existing database without changing it and return its schema's number.
+
+    Raises:
+        sqlite3.Error: SQLite refused; the caller maps it.
+        StoreError: `store_torn` or `store_too_new`.
+    """
+    if path.stat().st_size == 0:
+        raise torn(path, "it is empty")
+    wal = path.with_name(path.name + "-wal")
+    # After a clean stop there is no log, and `immutable` keeps SQLite from making new files beside the store.
+    mode = "mode=ro" if wal.exists() and wal.stat().st_size else "immutable=1"
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=0.0)
+    try:
+        return _check(connection, path)
+    finally:
+        connection.close()
+
+
 def _create(path: Path) -> None:
     """Make an empty store under another name and rename it, so that a crash leaves all of it or nothing."""
     draft = path.with_name(path.name + ".new")
@@ -93,8 +112,8 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _check(connection: sqlite3.Connection, path: Path) -> None:
-    """Refuse what is not ours, too new, or damaged, before anything is written."""
+def _check(connection: sqlite3.Connection, path: Path) -> int:
+    """Refuse what is not ours, too new, or damaged, before anything is written; return the schema's number."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     if application != APPLICATION_ID:
         raise torn(path, "it is not a Skyops store")
@@ -108,6 +127,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     (finding,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if finding != "ok":
         raise torn(path, finding)
+    return int(version)
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

@@ -22,7 +22,7 @@ import trio
 from skyops_p2p import limits
 from skyops_p2p.adapters.sqlite.errors import is_sync_failure, store_error, torn
 from skyops_p2p.adapters.sqlite.lock import StoreLock
-from skyops_p2p.adapters.sqlite.schema import connect
+from skyops_p2p.adapters.sqlite.schema import connect, inspect
 from skyops_p2p.errors import LocalProtocolError, SkyopsError, StoreError
 from skyops_p2p.ports import JournalEntry, StoredNode
 from skyops_p2p.types import Multiaddr, PeerId, UnixMs
@@ -49,6 +49,20 @@ async def open_sqlite_store(path: Path) -> AsyncIterator["SqliteStore"]:
     finally:
         with trio.CancelScope(shield=True):
             await store.aclose()
+
+
+def inspect_store(path: Path) -> int:
+    """Check the store at `path` without opening it for use; blocking. Return its schema's number.
+
+    Raises:
+        StoreError: `store_torn`, `store_too_new` or `store_unusable`.
+    """
+    try:
+        return inspect(path)
+    except sqlite3.Error as error:
+        raise store_error(error, path) from error
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror}", code="store_unusable") from error
 
 
 def _open(path: Path) -> "SqliteStore":
