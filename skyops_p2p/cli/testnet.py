@@ -346,6 +346,7 @@ def _faults_text(faults: dict[str, object]) -> str:
         parts.append(f"cut off from {len(blocked)}")
     if "delay_ms" in faults:
         parts.append(f"{faults['delay_ms']} ms late")
-    if isinstance(faults.get("loss_permille"), int):
-        parts.append(f"loses {faults['loss_permille']} permille")
+    loss = faults.get("loss_permille")
+    if isinstance(loss, int):
+        parts.append(f"loses {loss / 10:g} %")
     return ", ".join(parts) or "-"

@@ -1,10 +1,13 @@
 """Partitions and slow nodes: which faults each node gets, from what a person asked for."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from skyops_p2p.errors import TestnetError
 from skyops_p2p.testnet.launcher import Testnet
 from skyops_p2p.testnet.record import TestnetRecord, locked, read_record, write_record
+
+_AT_ONCE = 16
 
 
 def parse_groups(words: Sequence[str], record: TestnetRecord) -> tuple[tuple[str, ...], ...]:
@@ -42,17 +45,18 @@ def partition(testnet: Testnet, groups: tuple[tuple[str, ...], ...]) -> None:
         record = read_record(testnet.directory).model_copy(update={"partition": groups})
         write_record(testnet.directory, record)
         testnet.record = record
+    faults = {}
     for entry in record.nodes:
         own = next((group for group in groups if entry.name in group), ())
         blocked = [other.peer_id for other in record.nodes if groups and other.name not in own]
-        testnet.set_faults(entry.name, testnet.faults(entry.name) | {"blocked": blocked})
+        faults[entry.name] = testnet.faults(entry.name) | {"blocked": blocked}
+    _set_all(testnet, faults)
 
 
 def heal(testnet: Testnet) -> None:
     """End the partition, and make every slow node quick again."""
     partition(testnet, ())
-    for entry in testnet.record.nodes:
-        testnet.set_faults(entry.name, {})
+    _set_all(testnet, {entry.name: {} for entry in testnet.record.nodes})
 
 
 def slow(testnet: Testnet, name: str, *, delay_ms: int, loss_permille: int) -> None:
@@ -60,3 +64,10 @@ def slow(testnet: Testnet, name: str, *, delay_ms: int, loss_permille: int) -> N
     testnet.record.entry(name)
     faults = testnet.faults(name) | {"delay_ms": delay_ms, "loss_permille": loss_permille}
     testnet.set_faults(name, faults)
+
+
+def _set_all(testnet: Testnet, faults: dict[str, dict[str, object]]) -> None:
+    """Set the faults of several nodes at once: a partition should begin everywhere at the same time."""
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        for _ in pool.map(lambda name: testnet.set_faults(name, faults[name]), faults):
+            pass

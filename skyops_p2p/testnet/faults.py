@@ -1,12 +1,14 @@
 """Faults of one node on a test network, put between the node and its real network.
 
-What is simulated: a *blocked* peer is disconnected, and neither dialled, asked nor admitted again. A *delay* holds
-back everything that this node says by itself: requests, answers, stream frames, its own gossip. *Loss* drops
-requests, answers and own gossip; streams run over TCP, where a lost packet is only late, so they lose nothing.
+What is simulated: a *blocked* peer is disconnected, neither dialled nor asked nor answered, and what it says by
+gossip is neither believed nor forwarded. A *delay* holds back everything that this node says by itself: requests,
+answers, stream frames, its own gossip. *Loss* drops requests, answers and own gossip; streams run over TCP, where
+a lost packet is only late, so they lose nothing.
 
-What is not: single packets, bandwidth, half-open connections, and gossip that libp2p forwards for others (it is
-neither delayed nor lost, and a node outside both sides of a partition still carries it across, as it would in
-reality). Everything here works without privileges and affects no other program.
+What is not: single packets, bandwidth, half-open connections. Gossip that libp2p forwards for others is neither
+delayed nor lost. libp2p's own traffic (the DHT) may connect to a blocked peer for a moment before it is cut again.
+A peer that joined from outside is on no side of a partition: it reaches both, and as a witness it says so.
+Everything here works without privileges and affects no other program.
 """
 
 import math
@@ -18,7 +20,7 @@ from typing import Any
 import trio
 
 from skyops_p2p.errors import NetworkError, RemoteProtocolError, TestnetError
-from skyops_p2p.limits import CONNECTIONS_MAX, EVENT_QUEUE_MAX, REQUEST_TIMEOUT_S
+from skyops_p2p.limits import EVENT_QUEUE_MAX, REQUEST_TIMEOUT_S
 from skyops_p2p.node.ports_bundle import OpenNetwork
 from skyops_p2p.ports import (
     DhtRules,
@@ -29,13 +31,16 @@ from skyops_p2p.ports import (
     NetworkEvent,
     PeerAddrs,
     PeerConnected,
-    PeerDisconnected,
     RequestServer,
     StreamServer,
+    Validator,
+    Verdict,
 )
 from skyops_p2p.types import PeerId
 
 DELAY_MS_MAX = 60_000
+_ENFORCE_EVERY_S = 0.25
+"""How soon a connection that the library made to a blocked peer by itself is cut again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class FaultBox:
     def __init__(self, entropy: Entropy) -> None:
         self.faults = Faults()
         self._entropy = entropy
-        self._network: Network | None = None
+        self._changed = trio.Event()
 
     def describe(self) -> dict[str, object]:
         """Return the faults in force, as `apply` takes them."""
@@ -68,15 +73,15 @@ class FaultBox:
         }
 
     async def apply(self, faults: Mapping[str, object]) -> None:
-        """Replace all faults and drop connections to blocked peers.
+        """Replace all faults; connections to blocked peers are cut soon after.
 
         Raises:
             TestnetError: `faults_invalid`.
         """
         self.set(faults)
-        if self._network is not None:
-            for peer in self.faults.blocked & self._network.connected_peers():
-                await self._network.disconnect(peer)
+        self._changed.set()
+        self._changed = trio.Event()
+        await trio.lowlevel.checkpoint()
 
     def set(self, faults: Mapping[str, object]) -> None:
         """Replace all faults before the network is open.
@@ -109,18 +114,23 @@ class FaultBox:
         async def open_faulty(rules: DhtRules) -> AsyncIterator[Network]:
             async with open_network(rules) as inner, trio.open_nursery() as nursery:
                 network = FaultyNetwork(inner, self)
-                self._network = inner
                 nursery.start_soon(network.pump)
+                nursery.start_soon(network.enforce)
                 try:
                     yield network
                 finally:
-                    self._network = None
                     nursery.cancel_scope.cancel()
 
         def opener(rules: DhtRules) -> AbstractAsyncContextManager[Network]:
             return open_faulty(rules)
 
         return opener
+
+    async def wait_changed(self) -> None:
+        """Wait until faults are set; while peers are blocked, only for a moment."""
+        timeout_s = _ENFORCE_EVERY_S if self.faults.blocked else math.inf
+        with trio.move_on_after(timeout_s):
+            await self._changed.wait()
 
     async def hold_back(self) -> bool:
         """Wait for the delay; return False if the message is lost."""
@@ -140,7 +150,8 @@ class FaultyNetwork:
     def __init__(self, inner: Network, box: FaultBox) -> None:
         self._inner = inner
         self._box = box
-        self._hidden: set[PeerId] = set()
+        self._cutting: set[PeerId] = set()
+        """Peers whose disconnection is under way."""
         self._send, self._receive = trio.open_memory_channel[NetworkEvent](EVENT_QUEUE_MAX)
 
     def __getattr__(self, name: str) -> Any:
@@ -161,25 +172,39 @@ class FaultyNetwork:
         return self._inner.connected_peers() - self._box.faults.blocked
 
     async def pump(self) -> None:
-        """Hand on events; drop the connections of blocked peers that dial us."""
+        """Hand on events, but not that a blocked peer has connected: it is about to be cut."""
         async with self._send:
             async for event in self._inner.events():
                 if isinstance(event, PeerConnected) and event.peer in self._box.faults.blocked:
-                    if len(self._hidden) < CONNECTIONS_MAX:
-                        self._hidden.add(event.peer)
-                    await self._inner.disconnect(event.peer)
-                elif isinstance(event, PeerDisconnected) and event.peer in self._hidden:
-                    self._hidden.discard(event.peer)
-                else:
-                    await self._hand_on(event)
+                    continue
+                is_full = self._send.statistics().current_buffer_used >= EVENT_QUEUE_MAX
+                if not (is_full and isinstance(event, GossipReceived)):
+                    await self._send.send(event)
 
-    async def _hand_on(self, event: NetworkEvent) -> None:
-        if (
-            isinstance(event, GossipReceived)
-            and self._send.statistics().current_buffer_used >= EVENT_QUEUE_MAX
-        ):
-            return
-        await self._send.send(event)
+    async def enforce(self) -> None:
+        """Cut connections to blocked peers, again and again: the library may make new ones by itself."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                for peer in (self._inner.connected_peers() & self._box.faults.blocked) - self._cutting:
+                    self._cutting.add(peer)
+                    nursery.start_soon(self._cut, peer)
+                await self._box.wait_changed()
+
+    async def _cut(self, peer: PeerId) -> None:
+        try:
+            await self._inner.disconnect(peer)
+        finally:
+            self._cutting.discard(peer)
+
+    async def subscribe(self, topic: str, validator: Validator) -> None:
+        """Join a topic; what blocked peers say is ignored, so that it neither arrives nor goes on."""
+
+        def judge(topic: str, author: PeerId, payload: bytes) -> Verdict:
+            if author in self._box.faults.blocked:
+                return Verdict.IGNORE
+            return validator(topic, author, payload)
+
+        await self._inner.subscribe(topic, judge)
 
     async def dial(self, target: PeerAddrs, *, timeout_s: float) -> None:
         """Connect, unless the peer is blocked."""
@@ -204,6 +229,7 @@ class FaultyNetwork:
         """Answer late; a lost answer comes after everybody has given up."""
 
         async def serve_late(peer: PeerId, request: bytes) -> bytes:
+            self._refuse_inbound(peer)
             answer = await server(peer, request)
             if not await self._box.hold_back():
                 await trio.sleep(REQUEST_TIMEOUT_S)
@@ -221,6 +247,7 @@ class FaultyNetwork:
         """Serve streams whose frames go out late."""
 
         async def serve_slow(stream: FrameStream) -> None:
+            self._refuse_inbound(stream.peer)
             await server(SlowStream(stream, self._box))
 
         self._inner.serve_streams(protocol, serve_slow)
@@ -228,6 +255,10 @@ class FaultyNetwork:
     def _refuse_blocked(self, peer: PeerId, code: str) -> None:
         if peer in self._box.faults.blocked:
             raise NetworkError("the peer is on the other side of a partition", code=code)
+
+    def _refuse_inbound(self, peer: PeerId) -> None:
+        if peer in self._box.faults.blocked:
+            raise RemoteProtocolError("the peer is on the other side of a partition", code="busy")
 
     async def _within(self, timeout_s: float) -> bool:
         """Wait for the delay, at most `timeout_s`; return False if the message is lost."""
