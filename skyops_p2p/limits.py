@@ -227,6 +227,12 @@ VERIFIED_CACHE_MAX = 4096
 """Gossip payloads checked by the validator and not yet handled."""
 PRESENCE_BUDGET_PER_S = 5.0
 """Heartbeats of all nodes of a topic in one second: intervals grow with the map. protocol/03 PER-10."""
+PRESENCE_INTERVAL_S_MAX = 4000.0
+"""Longest interval of heartbeats: MAP_ENTRIES_MAX / PRESENCE_BUDGET_PER_S. protocol/03 PER-8."""
+RECORD_FETCH_BURST = 4.0
+"""Questions for one node's record at once, when its heartbeats name a record that we lack."""
+RECORD_FETCHES_PER_S = 0.5
+"""Such questions in the long run: heartbeats that name a record that never comes cost little."""
 SYNC_INTERVAL_S = 30.0
 """Anti-entropy with one random neighbour."""
 SYNC_ROUNDS_MAX = 512

@@ -15,6 +15,7 @@ import trio
 from libp2p.host.exceptions import StreamFailure
 from libp2p.peer.id import ID
 from libp2p.tools.anyio_service import background_trio_service
+from libp2p.tools.anyio_service.exceptions import LifecycleError
 from multiaddr import Multiaddr as RawMultiaddr
 
 from skyops_p2p import limits
@@ -150,7 +151,11 @@ class Libp2pNetwork:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + limits.NETWORK_STOP_TIMEOUT_S):
             if self._nursery is not None:
                 self._nursery.cancel_scope.cancel()
-            await self._host.close()
+            try:
+                await self._host.close()
+            except LifecycleError as error:
+                # The start was cancelled before the swarm ran; there is nothing to close.
+                logger.debug("host_not_started error=%r", error)
         await self._stack.aclose()
         self._feed.close()
 

@@ -7,6 +7,7 @@ the port is probed first and the stock listener is used.
 
 import errno
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -120,6 +121,14 @@ class PlainListener(TCPListener):
                 await listener.aclose()
             await super().listen(RawMultiaddr(str(maddr).replace(f"/tcp/{port}", f"/tcp/{bound_port}", 1)))
             return
+        try:
+            await self._serve(listeners)
+        except BaseException:
+            for listener in listeners:
+                listener.socket.close()
+            raise
+
+    async def _serve(self, listeners: Sequence[trio.SocketListener]) -> None:
         async with self._lifecycle_lock:
             if self._nursery is None:
                 await self._spawn_background_task()

@@ -1,0 +1,201 @@
+"""Starting, stopping, failing to start: ports, tasks, threads and frozen peers."""
+
+import hashlib
+import socket
+import threading
+
+import pytest
+import trio
+
+from skyops_p2p import limits
+from skyops_p2p.adapters.libp2p.network import Libp2pNetwork
+from skyops_p2p.errors import NetworkError
+from skyops_p2p.ports import PeerAddrs
+from skyops_p2p.types import Multiaddr
+
+pytestmark = pytest.mark.net
+
+
+class NoRules:
+    def validate(self, key, value):
+        return None
+
+    def select(self, key, values):
+        return 0
+
+
+def make(name="alice", listen=("/ip4/127.0.0.1/tcp/0",), **options):
+    seed = hashlib.sha256(name.encode()).digest()
+    return Libp2pNetwork(seed=seed, network="life", listen=listen, dht_rules=NoRules(), **options)
+
+
+@pytest.fixture
+def taken_port():
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        yield holder.getsockname()[1]
+
+
+@pytest.mark.parametrize("relay", [False, True])
+async def test_taken_port_is_told(taken_port, relay):
+    with pytest.raises(NetworkError) as caught:
+        async with make(listen=[f"/ip4/127.0.0.1/tcp/{taken_port}"], relay=relay):
+            pass
+    assert caught.value.code == "port_taken"
+    assert str(taken_port) in str(caught.value)
+
+
+@pytest.mark.parametrize("relay", [False, True])
+async def test_two_networks_cannot_share_a_port(relay):
+    async with make("alice", relay=relay) as alice:
+        with pytest.raises(NetworkError) as caught:
+            async with make("bob", listen=alice.listen_addrs(), relay=relay):
+                pass
+        assert caught.value.code == "port_taken"
+
+
+@pytest.mark.parametrize(
+    "addr",
+    ["", "127.0.0.1:80", "/ip4/127.0.0.1/udp/0/quic-v1", "/dns4/localhost/tcp/0", "/ip4/192.0.2.1/tcp/0"],
+)
+async def test_address_that_cannot_be_listened_on_is_told(addr):
+    with pytest.raises(NetworkError) as caught:
+        async with make(listen=[addr]):
+            pass
+    assert caught.value.code == "listen_failed"
+
+
+async def test_port_is_free_again_after_the_stop():
+    async with make() as alice:
+        port = int(alice.listen_addrs()[0].rsplit("/", 1)[1])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", port))
+    async with make(listen=[f"/ip4/127.0.0.1/tcp/{port}"]) as again:
+        assert again.listen_addrs() == (Multiaddr(f"/ip4/127.0.0.1/tcp/{port}"),)
+
+
+async def test_several_addresses_are_listened_on():
+    async with make(listen=["/ip4/127.0.0.1/tcp/0", "/ip6/::1/tcp/0"]) as alice, make("bob") as bob:
+        assert len(alice.listen_addrs()) == 2
+        over_ip6 = next(addr for addr in alice.listen_addrs() if addr.startswith("/ip6/"))
+        await bob.dial(PeerAddrs(alice.peer_id, (over_ip6,)), timeout_s=5.0)
+        assert bob.connected_peers() == {alice.peer_id}
+
+
+async def test_nothing_is_left_running_after_the_stop():
+    # Counted before and after: tasks of the system nursery, and threads.
+    def running():
+        tasks = trio.lowlevel.current_root_task().child_nurseries[0].child_tasks
+        return len(tasks), sorted(
+            thread.name for thread in threading.enumerate() if "trio" not in thread.name.lower()
+        )
+
+    async with make("warm"):
+        pass
+    before = running()
+    for _ in range(3):
+        async with make("alice") as alice, make("bob") as bob:
+            await alice.dial(PeerAddrs(bob.peer_id, bob.listen_addrs()), timeout_s=5.0)
+    with trio.fail_after(5.0):
+        while running() != before:  # noqa: ASYNC110 - tasks of the system nursery end on their own
+            await trio.sleep(0.01)
+
+
+@pytest.mark.parametrize("steps", range(0, 40, 3))
+async def test_start_cancelled_at_any_step_frees_everything(steps):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    listen = [f"/ip4/127.0.0.1/tcp/{port}"]
+
+    async def live():
+        async with make(listen=listen):
+            await trio.sleep_forever()
+
+    with trio.fail_after(5.0):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(live)
+            for _ in range(steps):
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+        async with make(listen=listen) as again:
+            assert again.listen_addrs() == (Multiaddr(listen[0]),)
+
+
+async def test_error_of_the_body_comes_out_bare():
+    with pytest.raises(ZeroDivisionError):
+        async with make():
+            raise ZeroDivisionError
+
+
+async def test_events_end_with_the_network():
+    async with make() as alice:
+        events = alice.events()
+    with pytest.raises(trio.EndOfChannel):
+        events.receive_nowait()
+
+
+class FreezingProxy:
+    """Forwards bytes between one client and a server until it is frozen; then it only holds the sockets."""
+
+    def __init__(self, port):
+        self._port = port
+        self._forwarding = trio.CancelScope()
+
+    async def run(self, task_status):
+        async with (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0] as listener:
+            task_status.started(listener.socket.getsockname()[1])
+            async with (
+                await listener.accept() as client,
+                await trio.open_tcp_stream("127.0.0.1", self._port) as server,
+            ):
+                with self._forwarding:
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(self._forward, client, server)
+                        nursery.start_soon(self._forward, server, client)
+                await trio.sleep_forever()
+
+    def freeze(self):
+        self._forwarding.cancel()
+
+    async def _forward(self, source, sink):
+        async for chunk in source:
+            await sink.send_all(chunk)
+
+
+async def test_silent_peer_is_pinged_and_a_frozen_one_dropped(monkeypatch):
+    monkeypatch.setattr(limits, "HEALTH_INTERVAL_S", 0.2)
+    monkeypatch.setattr(limits, "CONNECTION_SILENCE_MAX_S", 1.0)
+    async with make("bob") as bob, trio.open_nursery() as nursery:
+        proxy = FreezingProxy(int(bob.listen_addrs()[0].rsplit("/", 1)[1]))
+        port = await nursery.start(proxy.run)
+        async with make("alice") as alice:
+            await alice.dial(
+                PeerAddrs(bob.peer_id, (Multiaddr(f"/ip4/127.0.0.1/tcp/{port}"),)), timeout_s=5.0
+            )
+            dialled_at = trio.current_time()
+            (link,) = alice._meter.sockets.values()
+            with trio.fail_after(10.0):
+                # Bytes that arrive after the longest permitted silence can only be answers to pings.
+                while link.received_at < dialled_at + 2 * limits.CONNECTION_SILENCE_MAX_S:
+                    assert alice.connected_peers() == {bob.peer_id}
+                    await trio.sleep(0.01)
+                proxy.freeze()
+                while alice.connected_peers():  # noqa: ASYNC110 - the set has no event
+                    await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+
+
+async def test_stop_does_not_wait_for_a_frozen_peer():
+    async with make("bob") as bob, trio.open_nursery() as nursery:
+        proxy = FreezingProxy(int(bob.listen_addrs()[0].rsplit("/", 1)[1]))
+        port = await nursery.start(proxy.run)
+        with trio.CancelScope() as scope:
+            async with make("alice") as alice:
+                target = PeerAddrs(bob.peer_id, (Multiaddr(f"/ip4/127.0.0.1/tcp/{port}"),))
+                await alice.dial(target, timeout_s=5.0)
+                proxy.freeze()
+                scope.deadline = trio.current_time() + limits.NETWORK_STOP_TIMEOUT_S + 1.0
+        assert not scope.cancelled_caught
+        nursery.cancel_scope.cancel()
