@@ -16,6 +16,8 @@ except ImportError:
     atheris = None
 
 MUTATED_BYTES_MAX = 8192
+FRAMES_BYTES_MAX = 512
+"""A stream in pieces of one byte takes a call for each."""
 
 
 def guided(target: str, runs: int, seed: int, directory: str) -> None:
@@ -26,7 +28,8 @@ def guided(target: str, runs: int, seed: int, directory: str) -> None:
     def once(data: bytes) -> None:
         _guard(targets.run_one, target, data)
 
-    options = [f"-runs={runs}", f"-seed={seed}", f"-max_len={MUTATED_BYTES_MAX}", "-rss_limit_mb=1024"]
+    length = FRAMES_BYTES_MAX if target == "frames" else MUTATED_BYTES_MAX
+    options = [f"-runs={runs}", f"-seed={seed}", f"-max_len={length}", "-rss_limit_mb=1024"]
     atheris.Setup([sys.argv[0], *options, "-verbosity=0", "-print_final_stats=1", directory], once)
     atheris.Fuzz()
 
