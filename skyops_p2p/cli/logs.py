@@ -41,12 +41,21 @@ class JsonFormatter(logging.Formatter):
         return json.dumps({**fields, **entry}, ensure_ascii=False)
 
 
+class ScreenFormatter(logging.Formatter):
+    """Short lines for the screen: local time to the second, and the event."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line."""
+        at = datetime.fromtimestamp(record.created, UTC).astimezone()
+        return f"{at:%H:%M:%S} {record.levelname.lower():7} {record.getMessage()}"
+
+
 class RecentLines(logging.Handler):
     """Keeps the last lines for the screen."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.setFormatter(TextFormatter())
+        self.setFormatter(ScreenFormatter())
         self.lines: deque[str] = deque(maxlen=RECENT_LINES_MAX)
 
     def emit(self, record: logging.LogRecord) -> None:

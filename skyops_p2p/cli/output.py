@@ -164,8 +164,13 @@ class ProgressLine:
 
     def __exit__(self, *exc_info: object) -> None:
         """Clear the line."""
+        self.clear()
+
+    def clear(self) -> None:
+        """Clear the line; the next text begins anew."""
         if self._is_shown and self._is_live and self._last:
             click.echo("\r\x1b[K", nl=False, err=True)
+        self._last = ""
 
     def show(self, text: str) -> None:
         """Replace the line."""
