@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from skyops_p2p import limits
 from skyops_p2p.config.describe import ENVIRONMENT_PREFIX, SettingDescription, describe_settings
 from skyops_p2p.config.models import NodeConfig
 from skyops_p2p.config.toml_lines import key_lines
@@ -77,7 +78,7 @@ def load_config(
     draft.values["data_dir"], draft.sources["data_dir"] = data_dir, "data directory"
     config = _validate(draft)
     if config.network.psk_file is not None:
-        psk_file = data_dir / config.network.psk_file.expanduser()
+        psk_file = data_dir / _expand(config.network.psk_file)
         network = config.network.model_copy(update={"psk_file": psk_file})
         config = config.model_copy(update={"network": network})
         read_psk(psk_file)
@@ -92,18 +93,25 @@ def read_psk(path: Path) -> bytes:
     """
     try:
         raw = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"network.psk_file: cannot read {path}: {error.strerror}", code="psk_unreadable"
-        ) from error
+    except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"network.psk_file: cannot read {path}: {reason}", code="psk_unreadable") from error
     text = raw.strip()
-    if len(text) != 64 or text.translate(None, b"0123456789abcdefABCDEF"):
+    if len(text) != limits.PSK_HEX_CHARS or text.translate(None, b"0123456789abcdefABCDEF"):
         raise ConfigError(
             f"network.psk_file: {path} does not hold 64 hex digits and nothing else",
             code="psk_malformed",
             hint="Make one with `openssl rand -hex 32` and give the same file to every node of the network.",
         )
     return bytes.fromhex(text.decode())
+
+
+def _expand(path: Path) -> Path:
+    """Replace "~"; a user who does not exist makes the path one that cannot be read."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 class _Draft:
@@ -145,7 +153,7 @@ def _take_file(draft: _Draft, data_dir: Path, file: Path | None) -> None:
         raise ConfigError(
             f"{path}: not UTF-8 text at byte {error.start}", code="config_unreadable"
         ) from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits, and absurd nesting
         raise ConfigError(f"{path}: not valid TOML: {error}", code="config_unreadable") from error
     lines = key_lines(text)
     sections = {name.partition(".")[0] for name in draft.known if "." in name}

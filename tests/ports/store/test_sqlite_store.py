@@ -22,10 +22,10 @@ def path(tmp_path):
     return tmp_path / STORE_FILE_NAME
 
 
-async def fill(path, count=50):
+async def fill(path, count=50, padding=b""):
     async with open_sqlite_store(path) as store:
         for number in range(count):
-            await store.append("peering", "bob", b"entry %d" % number)
+            await store.append("peering", "bob", b"entry %d" % number + padding)
 
 
 async def refused(path):
@@ -140,7 +140,7 @@ def overwrite(path, at, content):
     ],
 )
 async def test_a_damaged_store_is_refused_and_never_recreated(path, damage):
-    await fill(path, count=500)
+    await fill(path, count=50, padding=b"." * 600)
     damage(path)
     before = path.read_bytes()
     error = await refused(path)
@@ -248,6 +248,50 @@ def test_a_full_disk_refuses_and_leaves_nothing_half_written(path):
     assert done.stderr == ""
     assert done.stdout.splitlines() == ["refused store_full", "readable True", "whole 2"]
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 256 * 1024, "the limit was the child's own"
+
+
+SMALL_DISK = """
+import os, sys, trio
+from pathlib import Path
+from skyops_p2p.adapters.sqlite import open_sqlite_store
+from skyops_p2p.errors import StoreError
+
+async def main(disk):
+    async with open_sqlite_store(disk / "store.db") as store:
+        written = 0
+        while True:
+            try:
+                await store.append("peering", "bob", b"x" * 50_000)
+                written += 1
+            except StoreError as error:
+                print("refused", error.code, written > 0, flush=True)
+                break
+        print("readable", len(await store.entries("peering")) == written, flush=True)
+        (disk / "ballast").unlink()
+        await store.append("peering", "bob", b"room again")
+    async with open_sqlite_store(disk / "store.db") as store:
+        print("whole", len(await store.entries("peering")) == written + 1, flush=True)
+
+disk = Path(sys.argv[1])
+(disk / "ballast").write_bytes(bytes(512 * 1024))
+trio.run(main, disk)
+"""
+
+
+@pytest.mark.process
+def test_a_disk_without_space_refuses_and_goes_on_when_there_is_some(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    # A mount namespace of its own: the small disk is seen by this child alone and goes with it.
+    script = 'mount -t tmpfs -o size=2m none "$1" || exit 77; exec "$2" -c "$3" "$1"'
+    command = ["unshare", "--mount", "sh", "-c", script, "sh", str(disk), sys.executable, SMALL_DISK]
+    if os.geteuid() != 0:
+        command[1:2] = ["--map-root-user", "--mount"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip("this machine lets us mount nothing; the file size limit above is the portable way")
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == ["refused store_full True", "readable True", "whole True"]
 
 
 CRASHING = """

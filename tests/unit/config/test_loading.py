@@ -151,7 +151,10 @@ def test_a_remote_api_needs_and_takes_permission(tmp_path):
         (b"[network\n", "not valid TOML: "),
         (b"\xff\xfe", "not UTF-8 text at byte 0"),
         (b"a = 1\na = 2\n", "line 2"),
+        (b"a = " + b"9" * 5000, "not valid TOML: "),
+        (b"a = " + b"[" * 5000, "not valid TOML: "),
     ],
+    ids=range(5),
 )
 def test_an_unreadable_file_is_refused_by_name(tmp_path, raw, expected):
     (tmp_path / "config.toml").write_bytes(raw)
@@ -195,9 +198,10 @@ def test_a_malformed_psk_is_refused_without_repeating_it(tmp_path, content):
     assert not content or content not in str(caught.value)
 
 
-def test_a_missing_psk_is_refused(tmp_path):
+@pytest.mark.parametrize("path", ["swarm.psk", "~nobody-of-that-name/psk", "a\\u0000b", "."])
+def test_a_psk_that_cannot_be_read_is_refused(tmp_path, path):
     with pytest.raises(ConfigError, match="cannot read") as caught:
-        load(tmp_path, "[network]\npsk_file = 'swarm.psk'\n")
+        load(tmp_path, f'[network]\npsk_file = "{path}"\n')
     assert caught.value.code == "psk_unreadable"
 
 
