@@ -20,16 +20,21 @@ class AddressBook:
         own: Our peer id; never dialled.
         peers_target: Connections to seek.
         bootstrap: Peers that are never forgotten, and asked first.
+        salt: Secret of this node; without it anyone could make peer ids that rank first.
     """
 
-    def __init__(self, own: PeerId, *, peers_target: int, bootstrap: Iterable[PeerId] = ()) -> None:
+    def __init__(
+        self, own: PeerId, *, peers_target: int, bootstrap: Iterable[PeerId] = (), salt: bytes = b""
+    ) -> None:
         self._own = own
+        self._salt = salt
         self._target = peers_target
         self._bootstrap = frozenset(bootstrap)
         self._links: dict[PeerId, Link] = {}
         self._connected: set[PeerId] = set()
-        self._resting: set[PeerId] = set()
+        self._waiting: set[PeerId] = set()
         self._ranks: dict[PeerId, bytes] = {}
+        self._turn = 0
 
     def __len__(self) -> int:
         return len(self._links)
@@ -51,8 +56,20 @@ class AddressBook:
         link = self._links.get(peer)
         return link is not None and link.state is LinkState.BANNED
 
-    def learn(self, peer: PeerId, addrs: Sequence[Multiaddr]) -> Link | None:
-        """Remember addresses, newest first; None for ourselves or when the book is full of better links."""
+    def learn(self, peer: PeerId, addrs: Sequence[Multiaddr], *, is_hearsay: bool = False) -> Link | None:
+        """Remember addresses, the most trusted first.
+
+        Args:
+            peer: Whose they are.
+            addrs: New ones.
+            is_hearsay: Somebody else said so. Hearsay stands behind the peer's own word, so that nobody can push
+                out the addresses of others, unless dialling those has failed.
+
+        Returns:
+            The link, or None for ourselves or when the book is full of better links.
+
+        Rules: PER-24.
+        """
         if peer == self._own:
             return None
         link = self._links.get(peer)
@@ -60,9 +77,11 @@ class AddressBook:
             if len(self._links) >= limits.ADDRESS_BOOK_PEERS_MAX and not self._forget_worst():
                 return None
             link = self._links[peer] = Link(peer)
-            self._ranks[peer] = sha256(f"{self._own}/{peer}".encode())
+            self._ranks[peer] = sha256(self._salt + f"{self._own}/{peer}".encode())
         fresh = [addr for addr in addrs if addr]
-        link.addrs = tuple(dict.fromkeys([*fresh, *link.addrs]))[: limits.ADDRS_PER_PEER_MAX]
+        is_behind = is_hearsay and not link.failures  # PER-24
+        merged = [*link.addrs, *fresh] if is_behind else [*fresh, *link.addrs]
+        link.addrs = tuple(dict.fromkeys(merged))[: limits.ADDRS_PER_PEER_MAX]
         return link
 
     def handle(self, peer: PeerId, event: Event, now: MonotonicS) -> list[Effect]:
@@ -93,14 +112,14 @@ class AddressBook:
         return self.handle(peer, DialRequested(), now) if link and link.addrs else []
 
     def next_deadline(self) -> MonotonicS | None:
-        """Return the earliest end of a rest, or None."""
-        deadlines = [self._links[peer].next_deadline() for peer in self._resting]
+        """Return the earliest end of a dial's patience or of a rest, or None."""
+        deadlines = [self._links[peer].next_deadline() for peer in self._waiting]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def wake(self, now: MonotonicS) -> list[Effect]:
-        """End the rests that are over."""
+        """End the dials and rests whose time is over."""
         effects: list[Effect] = []
-        for peer in sorted(self._resting):
+        for peer in sorted(self._waiting):
             deadline = self._links[peer].next_deadline()
             if deadline is not None and deadline <= now:
                 effects += self.handle(peer, DeadlineReached(), now)
@@ -112,32 +131,44 @@ class AddressBook:
         chosen.sort(key=lambda link: sha256(salt + link.peer.encode()))
         return chosen[:count]
 
+    def pick(self, count: int, *, without: PeerId | None = None) -> list[Link]:
+        """Pick up to `count` connected links, others at each call; nobody else can foresee which."""
+        self._turn += 1
+        return self.sample(count, salt=sha256(self._salt + str(self._turn).encode()), without=without)
+
     def check_invariants(self) -> None:
         """Check each link and the indexes over them."""
         for peer, link in self._links.items():
             link.check_invariants()
             assert (link.state is LinkState.CONNECTED) == (peer in self._connected), peer
-            assert (link.next_deadline() is not None) == (peer in self._resting), peer
+            assert (link.next_deadline() is not None) == (peer in self._waiting), peer
         assert len(self._links) <= limits.ADDRESS_BOOK_PEERS_MAX
 
     def _sort(self, link: Link) -> None:
         """Keep the indexes in step with a link that may have moved."""
         (self._connected.add if link.state is LinkState.CONNECTED else self._connected.discard)(link.peer)
-        (self._resting.add if link.next_deadline() is not None else self._resting.discard)(link.peer)
+        (self._waiting.add if link.next_deadline() is not None else self._waiting.discard)(link.peer)
 
     def _rank(self, link: Link) -> tuple[bool, int, bytes]:
         return (link.peer not in self._bootstrap, link.failures, self._ranks[link.peer])
 
     def _forget_worst(self) -> bool:
-        """Make room: forget the idle link with the most failures, never a bootstrap peer or a ban."""
-        idle = [
-            link
-            for link in self._links.values()
-            if link.state in (LinkState.KNOWN, LinkState.BACKOFF) and link.peer not in self._bootstrap
-        ]
-        if not idle:
+        """Make room; False if there is none to be made.
+
+        Never a bootstrap peer, a dial or a connection; first whom we never reached, then who failed most. Bans go
+        last, the one that ends soonest first: somebody with many peer ids could fill the book with them.
+        """
+        loose = [link for link in self._links.values() if link.peer not in self._bootstrap]
+        idle = [link for link in loose if link.state in (LinkState.KNOWN, LinkState.BACKOFF)]
+        banned = [link for link in loose if link.state is LinkState.BANNED]
+        if idle:
+            worst = max(
+                idle, key=lambda link: (not link.was_connected, link.failures, self._ranks[link.peer])
+            )
+        elif banned:
+            worst = min(banned, key=lambda link: (link.next_deadline() or 0.0, link.peer))
+        else:
             return False
-        worst = max(idle, key=lambda link: (link.failures, self._ranks[link.peer]))
         del self._links[worst.peer], self._ranks[worst.peer]
-        self._resting.discard(worst.peer)
+        self._waiting.discard(worst.peer)
         return True

@@ -19,6 +19,8 @@ CHANGE_GAP = 0.25
 """A changed value waits until this part of an interval has passed since the last beat."""
 LOAD_STEP_PERMILLE = 100
 """A smaller change of load is not worth a beat."""
+ADDR_CHARS_MAX = 128
+"""Longer addresses do not fit into a record and are left out."""
 JITTER = 0.1
 """Beats are spread by up to this part of the interval, early only."""
 
@@ -81,6 +83,11 @@ class Announcer:
         return self._sequence
 
     @property
+    def record_sequence(self) -> int:
+        """The number of our newest record, 0 before the first."""
+        return self._record_sequence
+
+    @property
     def is_record_due(self) -> bool:
         """Whether a new record should be made: something changed, and all that it needs is known."""
         return self._is_record_due and self._hardware is not None
@@ -90,10 +97,27 @@ class Announcer:
         self._sequence = max(self._sequence, last_sequence)
         self.set_addrs(addrs)
 
+    def outbid(self, sequence: int) -> bool:
+        """Go above a number that our key has used elsewhere; a new record is due. Rules: PER-26.
+
+        Returns:
+            Whether it was above ours: another program has our key, or our store was lost.
+        """
+        if sequence <= self._sequence:
+            return False
+        self._sequence = sequence
+        self._is_record_due = True
+        return True
+
+    def mark_record_due(self) -> None:
+        """Have the record made anew."""
+        self._is_record_due = True
+
     def set_addrs(self, addrs: tuple[Multiaddr, ...]) -> None:
         """Tell where we can be dialled; a change makes a record due."""
-        self._is_record_due |= addrs != self._addrs
-        self._addrs = addrs[: limits.RECORD_ADDRS_MAX]
+        kept = tuple(addr for addr in addrs if 0 < len(addr) <= ADDR_CHARS_MAX)[: limits.RECORD_ADDRS_MAX]
+        self._is_record_due |= kept != self._addrs
+        self._addrs = kept
 
     def set_hardware(self, hardware: HardwarePart, runtimes: tuple[RuntimePart, ...]) -> None:
         """Tell what the machine has; a change of anything but free disk makes a record due."""
@@ -106,7 +130,8 @@ class Announcer:
         """Tell the present load; a change worth telling brings the next beat forward."""
         self._load = load
         if self._next_beat_at is not None and self._is_worth_telling(load):
-            earliest = (self._last_beat_at or now) + CHANGE_GAP * interval_s
+            last = now if self._last_beat_at is None else self._last_beat_at
+            earliest = last + CHANGE_GAP * interval_s
             self._next_beat_at = MonotonicS(min(self._next_beat_at, max(now, earliest)))
 
     def next_deadline(self) -> MonotonicS | None:
@@ -115,7 +140,7 @@ class Announcer:
 
     def interval_s(self, nodes: int) -> float:
         """Return the slow beat's interval on a network of so many nodes. Rules: PER-10."""
-        return max(self._beat_s, nodes / limits.PRESENCE_BUDGET_PER_S)
+        return min(max(self._beat_s, nodes / limits.PRESENCE_BUDGET_PER_S), limits.PRESENCE_INTERVAL_S_MAX)
 
     def refresh_if_old(self, now: UnixMs) -> None:
         """Make a record due when half of its life is over."""

@@ -6,7 +6,7 @@ The construction is SIGMA-like (Krawczyk 2003): signatures over the transcript o
 both bindings and both peer ids. Spec: protocol/01-identity.md, "Handshake". Diagram: machines/handshake.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import ClassVar
 
@@ -14,8 +14,9 @@ from skyops_p2p import limits
 from skyops_p2p.core.binding import VerifiedBinding, check_binding
 from skyops_p2p.core.machine import DeadlineReached, Effect, Event, Machine, Table, to
 from skyops_p2p.core.nonces import NonceCache
+from skyops_p2p.core.refusals import known_code
 from skyops_p2p.core.rules import NetworkRules
-from skyops_p2p.core.transcript import Role, Transcript, check_proof, make_proof
+from skyops_p2p.core.transcript import Role, Transcript, check_proof, make_proof, responder_part
 from skyops_p2p.crypto.node_key import NodeKey, peer_id_from_bytes, peer_id_to_bytes
 from skyops_p2p.crypto.session_keys import Ephemeral, SessionKeys, derive_session
 from skyops_p2p.crypto.wallet import Wallet
@@ -119,7 +120,7 @@ class HandshakeContext:
     manifest: Manifest
     nonces: NonceCache
     """Shared by all inbound handshakes of the node."""
-    ephemeral_secret: bytes
+    ephemeral_secret: bytes = field(repr=False)
     """32 fresh random bytes."""
     nonce: bytes
     """32 fresh random bytes."""
@@ -222,6 +223,7 @@ class Handshake(Machine[HandshakeState]):
                 case HandshakeState.CONFIRM_SENT:
                     return self._take_established(self._decode(Established, event))
                 case _:
+                    _heed_refusal(event.data)
                     raise _refusal("a message out of turn", "unexpected_message", "HSK-12")
         except RemoteProtocolError as error:
             return self._refuse(error)
@@ -264,7 +266,7 @@ class Handshake(Machine[HandshakeState]):
             "ephemeral": self._ephemeral.public,
             "binding": self._context.binding,
         }
-        unsigned = transcript.accepting(version, self._context.versions, _responder_part(body))
+        unsigned = transcript.accepting(version, self._context.versions, responder_part(body))
         proof = make_proof(
             unsigned, Role.RESPONDER, self._context.node_key, self._context.wallet, self._rules
         )
@@ -296,7 +298,7 @@ class Handshake(Machine[HandshakeState]):
             raise _refusal("not the highest common version", "downgrade", "HSK-7")
         self._binding = self._check_binding(accept.binding, event.unix_ms)
         assert self._transcript is not None
-        part = _responder_part(accept.model_dump())
+        part = responder_part(accept.model_dump())
         unsigned = self._transcript.accepting(accept.version, accept.versions, part)
         check_proof(unsigned, Role.RESPONDER, self._binding, accept, self._rules)  # HSK-8
         self._version = accept.version
@@ -327,10 +329,7 @@ class Handshake(Machine[HandshakeState]):
 
     def _decode(self, kind: type[AnyMessage], event: FrameReceived) -> AnyMessage:
         """Decode the awaited message; a Refusal in its place becomes the peer's code. Rules: HSK-12, HSK-13."""
-        number = decode_fields(event.data)[0]
-        if number == Refusal.number:
-            raise _PeerRefusedError(decode_message(Refusal, event.data).code)
-        if number != kind.number:
+        if _heed_refusal(event.data) != kind.number:
             raise _refusal(f"{kind.name} was awaited", "unexpected_message", "HSK-12")
         return decode_message(kind, event.data)
 
@@ -382,15 +381,17 @@ class _PeerRefusedError(RemoteProtocolError):
         super().__init__(f"the peer refused: {code}", code=code, rule="HSK-13")
 
 
+def _heed_refusal(data: bytes) -> int:
+    """Return a message's number, or raise the peer's code if it is a Refusal. Rules: HSK-13."""
+    number: int = decode_fields(data)[0]
+    if number == Refusal.number:
+        raise _PeerRefusedError(known_code(decode_message(Refusal, data).code))
+    return number
+
+
 def _refusal(message: str, code: str, rule: str) -> RemoteProtocolError:
     return RemoteProtocolError(message, code=code, rule=rule)
 
 
 def _highest_common(theirs: tuple[int, ...], ours: tuple[int, ...]) -> int | None:
     return max(set(theirs) & set(ours), default=None)
-
-
-def _responder_part(fields: dict[str, object]) -> tuple[bytes, ...]:
-    """Return the byte fields of an Accept that its signatures cover, in the order of the specification."""
-    parts = (fields["nonce"], fields["ephemeral"], fields["binding"])
-    return tuple(part for part in parts if isinstance(part, bytes))

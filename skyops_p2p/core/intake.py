@@ -5,11 +5,12 @@ message does not verify it again.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
 from skyops_p2p import limits
-from skyops_p2p.core.node_map import NodeMap
+from skyops_p2p.core.node_map import Admission, NodeMap
 from skyops_p2p.core.presence import NodeState
 from skyops_p2p.core.rate import PeerRates
 from skyops_p2p.core.records import VerifiedRecord, check_equivocation, check_presence, check_record
@@ -37,6 +38,7 @@ class ProvenEquivocator:
     """A peer against whom a checked proof is at hand."""
 
     peer: PeerId
+    proof: EquivocationProof
 
 
 Verified = VerifiedRecord | Signed[Presence] | ProvenEquivocator
@@ -69,7 +71,7 @@ class Intake:
             now: Monotonic clock.
             unix: Wall clock.
 
-        Rules: PER-10 to PER-13.
+        Rules: PER-9, PER-11, PER-13, PER-25.
         """
         if len(payload) > limits.GOSSIP_BYTES_MAX:
             return self._count("oversized", Judgement.REJECT)
@@ -80,12 +82,16 @@ class Intake:
         except RemoteProtocolError as error:
             judgement = Judgement.IGNORE if error.code in BLAMELESS else Judgement.REJECT  # PER-13
             return self._count(error.code, judgement)
-        if not self._is_news(verified):
+        if not self._is_news(verified, unix):
             return Judgement.IGNORE
         if len(self._verified) >= limits.VERIFIED_CACHE_MAX:
             self._verified.popitem(last=False)
         self._verified[payload] = verified
         return Judgement.ACCEPT
+
+    def count(self, code: str) -> None:
+        """Count something of a peer's that was not taken, though it was not gossip."""
+        self.refusals[code] = self.refusals.get(code, 0) + 1
 
     def take(self, author: PeerId, payload: bytes, *, unix: UnixMs) -> Verified | None:
         """Return what `judge` verified; verify again if it was forgotten; None if it does not pass now."""
@@ -98,15 +104,38 @@ class Intake:
             self._count(error.code, Judgement.REJECT)
             return None
 
+    def check_all(self, envelopes: Iterable[bytes], *, unix: UnixMs, is_foreign: bool) -> list[Verified]:
+        """Return those records, heartbeats and proofs that pass; count the others by their code.
+
+        Args:
+            envelopes: As a peer or the own store gave them.
+            unix: Wall clock.
+            is_foreign: Whether a peer gave them; what our own store held too long is nobody's fault.
+        """
+        passed: list[Verified] = []
+        for data in envelopes:
+            try:
+                verified = self._verify(None, data, unix)
+            except RemoteProtocolError as error:
+                if is_foreign:
+                    self.count(error.code)
+                continue
+            # A verdict on somebody unknown would only fill the map; our own store's verdicts are kept.
+            is_idle = isinstance(verified, ProvenEquivocator) and self._nodes.get(verified.peer) is None
+            if not (is_foreign and is_idle):
+                passed.append(verified)
+        return passed
+
     def is_flooding(self, author: PeerId) -> bool:
         """Return whether an author has been refused too often of late."""
         return self._rates.excess(author) >= limits.GOSSIP_EXCESS_MAX
 
-    def _verify(self, author: PeerId, payload: bytes, unix: UnixMs) -> Verified:
+    def _verify(self, author: PeerId | None, payload: bytes, unix: UnixMs) -> Verified:
+        """Check a payload; who brings it matters only where it was published under an author's name."""
         kind = envelope_kind(payload)
         if kind is None:  # a proof needs no signature of its relay
             proof = decode_message(EquivocationProof, payload)
-            return ProvenEquivocator(check_equivocation(proof, self._rules))
+            return ProvenEquivocator(check_equivocation(proof, self._rules), proof)
         if kind == NodeRecord.name:
             record = check_record(payload, self._rules, now=unix)
             _require_author(record.peer, author)
@@ -115,14 +144,14 @@ class Intake:
         _require_author(beat.signer, author)
         return beat
 
-    def _is_news(self, verified: Verified) -> bool:
+    def _is_news(self, verified: Verified, unix: UnixMs) -> bool:
         match verified:
             case VerifiedRecord():
-                entry = self._nodes.get(verified.peer)
-                held = entry.record if entry else None
-                if held is None or verified.record.sequence > held.sequence:
-                    return True
-                return verified.record.sequence == held.sequence and verified.record != held  # a proof
+                weighed = self._nodes.weigh_record(verified, unix)
+                return weighed in (
+                    Admission.NEWER,
+                    Admission.EQUIVOCATION,
+                )  # the other half of a proof is news
             case ProvenEquivocator():
                 entry = self._nodes.get(verified.peer)
                 return entry is not None and entry.presence.state is not NodeState.SLASHED
@@ -130,11 +159,11 @@ class Intake:
                 return self._nodes.is_beat_fresh(verified)
 
     def _count(self, code: str, judgement: Judgement) -> Judgement:
-        self.refusals[code] = self.refusals.get(code, 0) + 1
+        self.count(code)
         return judgement
 
 
-def _require_author(signer: PeerId, author: PeerId) -> None:
-    """Refuse a record or heartbeat that another peer gossips as its own message. Rules: PER-10."""
-    if signer != author:
-        raise RemoteProtocolError("published by another", code="wrong_signer", rule="PER-10", peer=author)
+def _require_author(signer: PeerId, author: PeerId | None) -> None:
+    """Refuse a record or heartbeat that another peer gossips as its own message. Rules: PER-25."""
+    if author is not None and signer != author:  # PER-25
+        raise RemoteProtocolError("published by another", code="wrong_signer", rule="PER-25", peer=author)

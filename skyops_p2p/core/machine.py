@@ -90,7 +90,7 @@ class Machine(Generic[State]):
                 f"{self._story()}: {type(event).__name__} is not expected in {self.state.name}"
             )
         before = self.state
-        method = getattr(self, "_on_" + _snake(type(event).__name__))
+        method = getattr(self, "_on_" + snake(type(event).__name__))
         effects: Sequence[Effect] = method(event, now)
         if self.state not in allowed:
             after = self.state.name
@@ -111,7 +111,8 @@ class Machine(Generic[State]):
         return f"{type(self).__name__} [{steps or 'no history'}]"
 
 
-def _snake(name: str, _known: dict[str, str] = {}) -> str:  # noqa: B006 - a cache, on purpose
+def snake(name: str, _known: dict[str, str] = {}) -> str:  # noqa: B006 - a cache, on purpose
+    """Return the name of an event as a method has it: "RecordAccepted" becomes "record_accepted"."""
     known = _known.get(name)
     if known is None:
         known = "".join("_" + c.lower() if c.isupper() and i else c.lower() for i, c in enumerate(name))

@@ -13,14 +13,17 @@ from skyops_p2p.core import peering, presence
 from skyops_p2p.core.address_book import AddressBook
 from skyops_p2p.core.announcer import Announcer, Load
 from skyops_p2p.core.binding import BindingSource
+from skyops_p2p.core.changed_nodes import ChangedNodes
 from skyops_p2p.core.core_settings import CoreSettings
-from skyops_p2p.core.intake import Intake, Judgement, ProvenEquivocator
-from skyops_p2p.core.machine import Effect, Event
+from skyops_p2p.core.intake import Intake, Judgement, ProvenEquivocator, Verified
+from skyops_p2p.core.machine import Effect, Event, snake
 from skyops_p2p.core.node_filter import capability_keys
 from skyops_p2p.core.node_map import Admission, NodeMap
+from skyops_p2p.core.rate import PeerRates
 from skyops_p2p.core.records import VerifiedRecord, check_presence, check_record
 from skyops_p2p.core.schedule import Schedule
-from skyops_p2p.crypto.hashing import sha256
+from skyops_p2p.core.sequence_reserve import SequenceReserve
+from skyops_p2p.crypto.hashing import hkdf_sha256
 from skyops_p2p.crypto.node_key import NodeKey
 from skyops_p2p.errors import LocalProtocolError, RemoteProtocolError
 from skyops_p2p.types import MonotonicS, Multiaddr, PeerId, UnixMs
@@ -28,11 +31,11 @@ from skyops_p2p.wire.envelope import Signed
 from skyops_p2p.wire.messages.peering import EquivocationProof, Presence
 from skyops_p2p.wire.model import encode_message
 
-SEQUENCE_RESERVE = 600_000
-"""Sequence numbers persisted ahead (ten minutes of a clock in ms): one write covers many heartbeats."""
 ANNOUNCE_AGAIN_S = (1.0, 3.0, 8.0)
 """A new record is gossiped again after these seconds: right after a start the gossip mesh is not formed yet."""
 RECORD_CHECK_S = 60.0
+RANKING_INFO = b"skyops/ranking/1"
+"""Our own secret order of peers: nobody can make peer ids that we dial first, or foresee our witnesses."""
 
 
 class NodeCore:
@@ -48,11 +51,12 @@ class NodeCore:
         self.peer_id = node_key.peer_id
         self.rules = settings.rules
         self.settings = settings
-        self.nodes = NodeMap(settings.times, needs_stake=settings.needs_stake)
+        self.nodes = NodeMap(settings.times, needs_stake=settings.needs_stake, keep=self.peer_id)
         self.book = AddressBook(
             self.peer_id,
             peers_target=settings.peers_target,
             bootstrap=[peer for peer, _ in settings.bootstrap],
+            salt=hkdf_sha256(node_key.seed, salt=b"", info=RANKING_INFO, size=32),
         )
         self.intake = Intake(settings.rules, self.nodes)
         self._announcer = Announcer(
@@ -67,11 +71,14 @@ class NodeCore:
             dht=limits.DHT_REFRESH_S,
         )
         self._again: list[MonotonicS] = []
-        self._reserved = 0
-        self._is_reserve_lost = False
-        self._dirty: set[PeerId] = set()
-        self._gone: set[PeerId] = set()
-        self._turn = 0
+        self._reserve = SequenceReserve()
+        self._changed = ChangedNodes()
+        self._fetches = PeerRates(
+            burst=limits.RECORD_FETCH_BURST,
+            per_s=limits.RECORD_FETCHES_PER_S,
+            peers_max=limits.ADDRESS_BOOK_PEERS_MAX,
+        )
+        self._is_stopping = False
 
     # --- the one entry ----------------------------------------------------------------------------------------
     def handle(self, event: Event, now: MonotonicS) -> list[Effect]:
@@ -92,7 +99,9 @@ class NodeCore:
         return self.intake.judge(author, payload, now=now, unix=unix)
 
     def next_deadline(self) -> MonotonicS | None:
-        """Return when TimeCame is due, or None before the start."""
+        """Return when TimeCame is due, or None before the start and after the end."""
+        if self._is_stopping:
+            return None
         candidates = (
             self.nodes.next_deadline(),
             self.book.next_deadline(),
@@ -106,7 +115,7 @@ class NodeCore:
         """Check every machine and index; costs time linear in the map."""
         self.nodes.check_invariants()
         self.book.check_invariants()
-        assert self._announcer.sequence <= max(self._reserved, 0), "a sequence number was used unreserved"
+        assert self._reserve.covers(self._announcer.sequence), "a sequence number was used unreserved"
 
     @property
     def own_record(self) -> bytes | None:
@@ -122,11 +131,13 @@ class NodeCore:
 
     # --- this node --------------------------------------------------------------------------------------------
     def _node_started(self, event: ev.NodeStarted, now: MonotonicS) -> list[Effect]:
-        self._reserved = event.last_sequence
+        self._reserve.resume(event.last_sequence)
         self._announcer.resume(event.last_sequence, event.addrs)
         for peer, addrs in self.settings.bootstrap:
             self.book.learn(peer, addrs)
         self._schedule.start(now)
+        self._schedule.hasten("records", now)
+        self.nodes.touch(self.peer_id, now)
         return self.book.plan(now)
 
     def _hardware_probed(self, event: ev.HardwareProbed, now: MonotonicS) -> list[Effect]:
@@ -140,7 +151,7 @@ class NodeCore:
         return []
 
     def _sequence_not_remembered(self, _event: ev.SequenceNotRemembered, _now: MonotonicS) -> list[Effect]:
-        self._is_reserve_lost = True  # the next beat tries again, and is not sent unless it succeeds
+        self._reserve.lose()  # the next beat tries again, and is not sent unless it succeeds
         return []
 
     def _load_changed(self, event: ev.LoadChanged, now: MonotonicS) -> list[Effect]:
@@ -149,36 +160,44 @@ class NodeCore:
         return []
 
     def _node_stopping(self, event: ev.NodeStopping, now: MonotonicS) -> list[Effect]:
-        effects: list[Effect] = self._flush(now)
+        """Say goodbye and rest: whatever comes after the last heartbeat would call us back to life. PER-28."""
+        if self._is_stopping:
+            return []
+        self._is_stopping = True
+        effects: list[Effect] = self._flush()
         if self.own_record is None:
             return effects
         beat = self._announcer.make_beat(now, event.unix_ms, nodes=len(self.nodes), is_leaving=True)
-        return [*effects, *self._reserve(), ev.Publish(beat)]
+        return [*effects, *self._reserve.cover(self._announcer.sequence), ev.Publish(beat)]
 
     def _time_came(self, event: ev.TimeCame, now: MonotonicS) -> list[Effect]:
-        effects: list[Effect] = [*self.book.wake(now), *self.nodes.wake(now)]
-        if "records" in (due := self._schedule.due(now)):
-            effects += self._renew_records(now, event.unix_ms)
+        if self._is_stopping:
+            return []
+        due = self._schedule.due(now)
+        effects = self._renew_records(now, event.unix_ms) if "records" in due else []
         beat_at = self._announcer.next_deadline()
         if beat_at is not None and beat_at <= now:
             effects += self._beat(now, event.unix_ms)
         if any(at <= now for at in self._again):
-            self._again = [at for at in self._again if at > now]
-            effects += [ev.Publish(data) for data in (self.own_record, self.own_beat) if data]
+            effects += self._announce_again(now)
+        # Behind our own heartbeat: a node that slept must not take itself for silent.
+        effects += [*self.book.wake(now), *self.nodes.wake(now)]
         if "plan" in due:
             effects += self.book.plan(now)
         if "sync" in due:
-            effects += [ev.SyncMap(link.peer) for link in self._some_neighbours(1)]
+            effects += [ev.SyncMap(link.peer) for link in self.book.pick(1)]
         if "discover" in due:
             effects += self._discover()
         if "dht" in due:
             effects += self._put_in_dht()
         if "flush" in due:
-            effects += self._flush(now)
+            effects += self._flush()
         return effects
 
     # --- the network ------------------------------------------------------------------------------------------
     def _connection_up(self, event: ev.ConnectionUp, now: MonotonicS) -> list[Effect]:
+        if event.peer == self.peer_id:
+            return []
         self.book.learn(event.peer, event.addrs if event.is_outbound else ())
         effects = self.book.handle(event.peer, peering.ConnectionOpened(event.is_outbound), now)
         if self.book.is_banned(event.peer) or self.nodes.touch(event.peer, now) is None:
@@ -195,7 +214,7 @@ class NodeCore:
         return [*effects, ev.Notify("peer", event.peer, "disconnected"), *self.book.plan(now)]
 
     def _peer_heard_of(self, event: ev.PeerHeardOf, now: MonotonicS) -> list[Effect]:
-        self.book.learn(event.peer, event.addrs)
+        self.book.learn(event.peer, event.addrs, is_hearsay=True)
         self._schedule.hasten("plan", now)
         return []
 
@@ -211,15 +230,7 @@ class NodeCore:
 
     def _gossip_arrived(self, event: ev.GossipArrived, now: MonotonicS) -> list[Effect]:
         verified = self.intake.take(event.author, event.payload, unix=event.unix_ms)
-        match verified:
-            case None:
-                return []
-            case VerifiedRecord():
-                return self._admit_record(verified, now, event.unix_ms)
-            case ProvenEquivocator(peer):
-                return self.nodes.handle(peer, presence.EquivocationProven(), now)
-            case _:
-                return self._admit_beat(verified, now)
+        return [] if verified is None else self._take(verified, now, event.unix_ms)
 
     # --- answers ----------------------------------------------------------------------------------------------
     def _ping_ended(self, event: ev.PingEnded, now: MonotonicS) -> list[Effect]:
@@ -236,35 +247,36 @@ class NodeCore:
 
     def _records_arrived(self, event: ev.RecordsArrived, now: MonotonicS) -> list[Effect]:
         effects: list[Effect] = []
-        refused = ""
-        for data in event.records:
-            try:
-                verified = check_record(data, self.rules, now=event.unix_ms)
-            except RemoteProtocolError as error:
-                refused = error.code
-                continue
-            effects += self._admit_record(verified, now, event.unix_ms)
-        for data in event.beats:
-            try:
-                beat = check_presence(data, self.rules, now=event.unix_ms)
-            except RemoteProtocolError as error:
-                refused = error.code
-                continue
-            effects += self._admit_beat(beat, now)
-        if refused and event.source is not None:
-            self.intake.refusals[refused] = self.intake.refusals.get(refused, 0) + 1
+        is_foreign = event.source is not None
+        for verified in self.intake.check_all(
+            event.records + event.beats, unix=event.unix_ms, is_foreign=is_foreign
+        ):
+            effects += self._take(verified, now, event.unix_ms)
         return effects
 
     # --- steps ------------------------------------------------------------------------------------------------
+    def _take(self, verified: Verified, now: MonotonicS, unix: UnixMs) -> list[Effect]:
+        match verified:
+            case VerifiedRecord():
+                return self._admit_record(verified, now, unix)
+            case ProvenEquivocator(peer, proof):
+                return self.nodes.convict(peer, proof, now)
+            case _:
+                return self._admit_beat(verified, now)
+
     def _admit_record(self, verified: VerifiedRecord, now: MonotonicS, unix: UnixMs) -> list[Effect]:
+        if verified.peer == self.peer_id and verified.record.sequence != self._announcer.record_sequence:
+            return self._heard_of_ourselves(verified.record.sequence)
         held = self.nodes.get(verified.peer)
         before = held.verified if held else None
         admission, entry = self.nodes.admit_record(verified, now, unix)
-        if admission is Admission.EQUIVOCATION and before is not None:
+        if admission is Admission.EQUIVOCATION and before is not None and verified.peer != self.peer_id:
             return self._accuse(before, verified, now)
+        if admission is Admission.BINDING_CONFLICT:
+            self.intake.count(admission.value)  # IDN-9
         if admission is not Admission.NEWER or entry is None:
             return []
-        self._dirty.add(entry.peer)
+        self._changed.change(entry.peer)
         self.book.learn(entry.peer, [Multiaddr(addr) for addr in verified.record.addrs])
         effects = self.nodes.handle(entry.peer, presence.RecordAccepted(), now)
         if self.settings.needs_stake:
@@ -274,55 +286,67 @@ class NodeCore:
     def _accuse(self, held: VerifiedRecord, other: VerifiedRecord, now: MonotonicS) -> list[Effect]:
         """Turn two contradicting records into a proof, believe it and spread it. Rules: PER-12."""
         proof = EquivocationProof(kind="node-record", first=held.signed.data, second=other.signed.data)
-        effects = self.nodes.handle(held.peer, presence.EquivocationProven(), now)
+        effects = self.nodes.convict(held.peer, proof, now)
         encoded = encode_message(proof)
         return [*effects, ev.Publish(encoded)] if len(encoded) <= limits.GOSSIP_BYTES_MAX else effects
 
     def _admit_beat(self, beat: Signed[Presence], now: MonotonicS) -> list[Effect]:
+        message = beat.message
+        if beat.signer == self.peer_id and message.sequence != self._announcer.sequence:
+            return self._heard_of_ourselves(message.sequence)
         admission, entry = self.nodes.admit_beat(beat, now)
         if admission is not Admission.NEWER or entry is None:
             return []
-        message = beat.message
         received = presence.BeatReceived(message.interval_ms / 1000, message.is_leaving)
         effects = self.nodes.handle(entry.peer, received, now)
         held = entry.record.sequence if entry.record else -1
-        if held < message.record_sequence and entry.peer != self.peer_id:
+        is_missing = held < message.record_sequence and entry.peer != self.peer_id
+        if is_missing and not message.is_leaving and self._fetches.take(entry.peer, now):  # PER-31
             effects += [ev.FetchRecord(source, entry.peer) for source in self._source_for(entry.peer)]
         return effects
+
+    def _heard_of_ourselves(self, sequence: int) -> list[Effect]:
+        """Go above what our key signed elsewhere or in an earlier run; never take it for our state. Rules: PER-26."""
+        if not self._announcer.outbid(sequence):
+            return []
+        text = "our key signed a higher number: is it in use elsewhere?"
+        return [*self._reserve.cover(sequence), ev.Notify("note", self.peer_id, text)]
 
     def _source_for(self, peer: PeerId) -> list[PeerId]:
         """Whom to ask for a record: the node itself if it is connected, else a neighbour."""
         if peer in self.book.connected():
             return [peer]
-        return [link.peer for link in self._some_neighbours(1)]
+        return [link.peer for link in self.book.pick(1)]
 
     def _renew_records(self, now: MonotonicS, unix: UnixMs) -> list[Effect]:
         """Make our record if it is due, and let expired ones of others fall."""
-        effects: list[Effect] = []
         self._announcer.refresh_if_old(unix)
-        if self._announcer.is_record_due:
-            data = self._announcer.make_record(now, unix)
-            effects += [*self._reserve(), ev.Publish(data)]
-            effects += self._admit_record(check_record(data, self.rules, now=unix), now, unix)
-            self._again = [MonotonicS(now + after) for after in ANNOUNCE_AGAIN_S]
-            self._schedule.hasten("dht", MonotonicS(now + ANNOUNCE_AGAIN_S[0]))
-        for entry in list(self.nodes):
-            if entry.record is not None and entry.record.expires_unix_ms <= unix:
-                effects += self.nodes.handle(entry.peer, presence.RecordExpired(), now)
+        effects = self._renew_own(now, unix) if self._announcer.is_record_due else []
+        return effects + self.nodes.expire_records(now, unix)
+
+    def _renew_own(self, now: MonotonicS, unix: UnixMs) -> list[Effect]:
+        data = self._announcer.make_record(now, unix)
+        effects: list[Effect] = self._reserve.cover(self._announcer.sequence)
+        try:
+            verified = check_record(data, self.rules, now=unix)
+        except RemoteProtocolError as error:  # our clock went back, our binding ran out, or we say too much
+            self._announcer.mark_record_due()
+            text = f"our own record would be refused, so it is not sent: {error.code}"
+            return [*effects, ev.Notify("note", self.peer_id, text)]
+        effects += [ev.Publish(data), *self._admit_record(verified, now, unix)]
+        self._again = [MonotonicS(now + after) for after in ANNOUNCE_AGAIN_S]
+        self._schedule.hasten("dht", MonotonicS(now + ANNOUNCE_AGAIN_S[0]))
         return effects
 
     def _beat(self, now: MonotonicS, unix: UnixMs) -> list[Effect]:
         data = self._announcer.make_beat(now, unix, nodes=len(self.nodes))
-        effects: list[Effect] = [*self._reserve(), ev.Publish(data)]
+        effects = [*self._reserve.cover(self._announcer.sequence), ev.Publish(data)]
         return effects + self._admit_beat(check_presence(data, self.rules, now=unix), now)
 
-    def _reserve(self) -> list[Effect]:
-        """Persist a reserve of sequence numbers before one beyond the last reserve is sent."""
-        if self._announcer.sequence <= self._reserved and not self._is_reserve_lost:
-            return []
-        self._is_reserve_lost = False
-        self._reserved = self._announcer.sequence + SEQUENCE_RESERVE
-        return [ev.RememberSequence(self._reserved)]
+    def _announce_again(self, now: MonotonicS) -> list[Effect]:
+        self._again = [at for at in self._again if at > now]
+        said = [ev.Publish(data) for data in (self.own_record, self.own_beat) if data]
+        return [*self._reserve.cover(self._announcer.sequence), *said]
 
     def _put_in_dht(self) -> list[Effect]:
         entry = self.nodes.get(self.peer_id)
@@ -336,61 +360,39 @@ class NodeCore:
         """Ask for more peers while there are fewer than we seek."""
         if len(self.book.connected()) >= self.settings.peers_target:
             return []
-        neighbours = self._some_neighbours(1)
+        neighbours = self.book.pick(1)
         return [*(ev.AskPeers(link.peer) for link in neighbours), ev.FindPeers("node")] if neighbours else []
 
-    def _some_neighbours(self, count: int, *, without: PeerId | None = None) -> list[peering.Link]:
-        self._turn += 1
-        return self.book.sample(count, salt=sha256(f"{self.peer_id}/{self._turn}".encode()), without=without)
-
-    def _flush(self, _now: MonotonicS) -> list[Effect]:
-        effects: list[Effect] = []
-        if self._dirty:
-            effects.append(ev.RememberNodes(tuple(sorted(self._dirty))))
-        if self._gone:
-            effects.append(ev.ForgetNodes(tuple(sorted(self._gone))))
-        self._dirty, self._gone = set(), set()
-        return effects
+    def _flush(self) -> list[Effect]:
+        self._changed.remove(self.nodes.take_evicted())
+        return self._changed.flush()
 
     def _expand(self, effects: Iterable[Effect], now: MonotonicS) -> list[Effect]:
         """Turn the presence machines' effects into the node's."""
         expanded: list[Effect] = []
         for effect in effects:
             match effect:
+                case presence.ProbeDirectly(peer) if peer == self.peer_id or self.book.is_banned(peer):
+                    pass  # we are there; and a peer that we shut out is left to the witnesses
                 case presence.ProbeDirectly(peer):
                     expanded.append(ev.PingPeer(peer))
                 case presence.AskWitnesses(peer):
-                    witnesses = self._some_neighbours(limits.PROBE_WITNESSES, without=peer)
+                    witnesses = self.book.pick(limits.PROBE_WITNESSES, without=peer)
                     expanded += [ev.AskWitness(link.peer, peer) for link in witnesses]
                 case presence.StateChanged(peer, before, after, reason):
-                    self._dirty.add(peer)
+                    self._changed.change(peer)
                     expanded.append(ev.Notify("node", peer, f"{before.value} -> {after.value}: {reason}"))
                 case presence.ExpireNode(peer):
                     self.nodes.remove(peer)
-                    self._dirty.discard(peer)
-                    self._gone.add(peer)
+                    self._changed.remove((peer,))
                 case _:
                     expanded.append(effect)
         return expanded
 
 
 _METHODS: dict[type[Event], Callable[[NodeCore, Any, MonotonicS], list[Effect]]] = {
-    ev.NodeStarted: NodeCore._node_started,
-    ev.HardwareProbed: NodeCore._hardware_probed,
-    ev.AddrsChanged: NodeCore._addrs_changed,
-    ev.LoadChanged: NodeCore._load_changed,
-    ev.SequenceNotRemembered: NodeCore._sequence_not_remembered,
-    ev.NodeStopping: NodeCore._node_stopping,
-    ev.TimeCame: NodeCore._time_came,
-    ev.ConnectionUp: NodeCore._connection_up,
-    ev.ConnectionDown: NodeCore._connection_down,
-    ev.PeerHeardOf: NodeCore._peer_heard_of,
-    ev.DialEnded: NodeCore._dial_ended,
-    ev.PeerSpoke: NodeCore._peer_spoke,
-    ev.PeerMisbehaved: NodeCore._peer_misbehaved,
-    ev.GossipArrived: NodeCore._gossip_arrived,
-    ev.PingEnded: NodeCore._ping_ended,
-    ev.WitnessReplied: NodeCore._witness_replied,
-    ev.StakeOfPeerChecked: NodeCore._stake_of_peer_checked,
-    ev.RecordsArrived: NodeCore._records_arrived,
+    kind: getattr(NodeCore, "_" + snake(kind.__name__))
+    for kind in vars(ev).values()
+    if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
 }
+"""Event type -> the method that is named after it."""

@@ -40,7 +40,7 @@ class NodeFilter:
 
 def normalise_model(model: str) -> str:
     """Return a GPU model's name for comparison: "NVIDIA RTX 4090" and "rtx-4090" both contain "rtx4090"."""
-    return "".join(character for character in model.lower() if character.isalnum())
+    return "".join(character for character in model.lower() if character.isascii() and character.isalnum())
 
 
 def select_nodes(entries: Iterable[NodeEntry], wanted: NodeFilter) -> list[NodeEntry]:
@@ -56,7 +56,8 @@ def model_names(model: str) -> tuple[str, ...]:
 
     "NVIDIA GeForce RTX 4090" gives "4090" and "rtx4090"; "NVIDIA A100-SXM4-80GB" gives "a100" among others.
     """
-    words = "".join(character if character.isalnum() else " " for character in model.lower()).split()
+    lowered = model.lower()
+    words = "".join(c if c.isascii() and c.isalnum() else " " for c in lowered).split()
     names: list[str] = []
     for before, word in zip(["", *words], words, strict=False):
         if any(character.isdigit() for character in word):
@@ -86,7 +87,7 @@ def capability_keys(record: NodeRecord) -> tuple[str, ...]:
     keys = ["node"]
     if record.is_worker:
         keys.append("worker")
-        keys += [f"gpu:{name}" for gpu in record.hardware.gpus for name in model_names(gpu.model)]
+        keys += [f"gpu:{name}" for gpu in record.hardware.gpus for name in model_names(gpu.model) if name]
         keys += [f"vram:{size}" for size in VRAM_KEYS_GB if vram_mib_max(record) >= size * 1000]
         keys += [f"runtime:{runtime.name}" for runtime in record.runtimes]
         keys += [f"region:{record.region}"] if record.region else []

@@ -8,12 +8,18 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
 
+from skyops_p2p import limits
 from skyops_p2p.core.machine import DeadlineReached, Effect, Event, Machine, Table, to
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.types import MonotonicS, Multiaddr, PeerId
 
 BACKOFF_FIRST_S = 1.0
-BACKOFF_MAX_S = 300.0
+BACKOFF_MAX_S = 60.0
+"""A network that was cut in two finds together again within about this time after it is whole."""
+STABLE_S = 10.0
+"""A connection that ends sooner counts as a failed dial: else a peer that refuses us is dialled every second."""
+DIAL_ANSWER_S = 3 * limits.DIAL_TIMEOUT_S
+"""A dial whose end was not reported by then is taken for failed, or its place would be lost for ever."""
 BAN_S = 600.0
 """Ten minutes: long enough to cost a flooder, short enough to forgive a bug."""
 
@@ -104,11 +110,11 @@ class Link(Machine[LinkState]):
         (_D, ConnectionOpened): to(_C),
         (_D, ConnectionClosed): to(_D),
         (_D, Misbehaved): to(_X),
-        (_D, DeadlineReached): to(_D),
+        (_D, DeadlineReached): to(_B),
         (_C, DialRequested): to(_C),
         (_C, DialFailed): to(_C),
         (_C, ConnectionOpened): to(_C),
-        (_C, ConnectionClosed): to(_K),
+        (_C, ConnectionClosed): to(_K, _B),
         (_C, Misbehaved): to(_X),
         (_C, DeadlineReached): to(_C),
         (_B, DialRequested): to(_D),
@@ -132,9 +138,12 @@ class Link(Machine[LinkState]):
         """Where to dial, newest first, without /p2p."""
         self.is_outbound = False
         self.failures = 0
-        """Failed dials in a row."""
+        """Failed dials and short connections in a row."""
+        self.was_connected = False
+        """Whether a connection ever stood: an address that works is worth more than one that was heard of."""
         self.reason = "heard of"
         """Why the link is in its state, in words."""
+        self._opened_at: MonotonicS | None = None
         self._deadline: MonotonicS | None = None
 
     def next_deadline(self) -> MonotonicS | None:
@@ -143,30 +152,37 @@ class Link(Machine[LinkState]):
 
     def check_invariants(self) -> None:
         """See Machine."""
-        resting = self.state in (LinkState.BACKOFF, LinkState.BANNED)
-        assert (self._deadline is not None) == resting, "only a resting link has a deadline"
+        waiting = self.state in (LinkState.DIALING, LinkState.BACKOFF, LinkState.BANNED)
+        assert (self._deadline is not None) == waiting, "a link waits for its dial or its rest, or not at all"
+        assert (self._opened_at is not None) == (self.state is LinkState.CONNECTED), "open since when?"
 
-    def _on_dial_requested(self, _event: DialRequested, _now: MonotonicS) -> list[Effect]:
+    def _on_dial_requested(self, _event: DialRequested, now: MonotonicS) -> list[Effect]:
         if self.state in (LinkState.KNOWN, LinkState.BACKOFF):
-            self._enter(LinkState.DIALING, "dialling")
+            self._enter(LinkState.DIALING, "dialling", MonotonicS(now + DIAL_ANSWER_S))
             return [Dial(self.peer, self.addrs)]
         return []
 
     def _on_dial_failed(self, event: DialFailed, now: MonotonicS) -> list[Effect]:
         if self.state is LinkState.DIALING:
-            self.failures += 1
-            self._enter(LinkState.BACKOFF, event.reason, MonotonicS(now + self._rest_s()))
+            self._rest(event.reason, now)
         return []
 
-    def _on_connection_opened(self, event: ConnectionOpened, _now: MonotonicS) -> list[Effect]:
+    def _on_connection_opened(self, event: ConnectionOpened, now: MonotonicS) -> list[Effect]:
         if self.state is LinkState.BANNED:
             return [Disconnect(self.peer)]
-        self.failures, self.is_outbound = 0, event.is_outbound
-        self._enter(LinkState.CONNECTED, "we dialled" if event.is_outbound else "it dialled")
+        if self.state is not LinkState.CONNECTED:  # a second connection changes nothing
+            self.is_outbound, self.was_connected = event.is_outbound, True
+            self._enter(LinkState.CONNECTED, "we dialled" if event.is_outbound else "it dialled")
+            self._opened_at = now
         return []
 
-    def _on_connection_closed(self, _event: ConnectionClosed, _now: MonotonicS) -> list[Effect]:
-        if self.state is LinkState.CONNECTED:
+    def _on_connection_closed(self, _event: ConnectionClosed, now: MonotonicS) -> list[Effect]:
+        if self._opened_at is None:
+            return []
+        if now - self._opened_at < STABLE_S:
+            self._rest("the connection closed soon", now)
+        else:
+            self.failures = 0
             self._enter(LinkState.KNOWN, "the connection closed")
         return []
 
@@ -174,13 +190,20 @@ class Link(Machine[LinkState]):
         self._enter(LinkState.BANNED, f"banned: {event.code}", MonotonicS(now + BAN_S))
         return [Disconnect(self.peer)]
 
-    def _on_deadline_reached(self, _event: DeadlineReached, _now: MonotonicS) -> list[Effect]:
-        if self.state in (LinkState.BACKOFF, LinkState.BANNED):
+    def _on_deadline_reached(self, _event: DeadlineReached, now: MonotonicS) -> list[Effect]:
+        if self.state is LinkState.DIALING:
+            self._rest("the dial was never answered", now)
+        elif self.state in (LinkState.BACKOFF, LinkState.BANNED):
             self._enter(LinkState.KNOWN, self.reason)
         return []
 
     def _enter(self, state: LinkState, reason: str, deadline: MonotonicS | None = None) -> None:
         self.state, self.reason, self._deadline = state, reason, deadline
+        self._opened_at = None
+
+    def _rest(self, reason: str, now: MonotonicS) -> None:
+        self.failures += 1
+        self._enter(LinkState.BACKOFF, reason, MonotonicS(now + self._rest_s()))
 
     def _rest_s(self) -> float:
         """Exponential back-off with up to 50 % of jitter, drawn from a hash so that replays are exact."""

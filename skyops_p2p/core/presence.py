@@ -140,6 +140,7 @@ class Presence(Machine[NodeState]):
         times: Patience.
         now: The instant of creation, monotonic seconds.
         needs_stake: Whether a stake check must succeed before the node becomes ACTIVE.
+        interval_s: Assumed interval until the first heartbeat says its own; `times.beat_s` if omitted.
     """
 
     TRANSITIONS: ClassVar[Table] = {
@@ -152,7 +153,7 @@ class Presence(Machine[NodeState]):
         (_P, ProbeFailed): to(_I),
         (_P, WitnessAnswered): to(_P),
         (_P, EquivocationProven): to(_X),
-        (_P, DeadlineReached): to(_P, _I),
+        (_P, DeadlineReached): to(_P),
         (_A, RecordAccepted): to(_A),
         (_A, RecordExpired): to(_P),
         (_A, StakeChecked): to(_A, _P),
@@ -170,7 +171,7 @@ class Presence(Machine[NodeState]):
         (_S, LifeSeen): to(_A, _P),
         (_S, ContactLost): to(_S),
         (_S, ProbeFailed): to(_S),
-        (_S, WitnessAnswered): to(_S, _A, _I),
+        (_S, WitnessAnswered): to(_S, _A, _P),
         (_S, EquivocationProven): to(_X),
         (_S, DeadlineReached): to(_S, _I),
         (_I, RecordAccepted): to(_I),
@@ -201,7 +202,13 @@ class Presence(Machine[NodeState]):
     }
 
     def __init__(
-        self, peer: PeerId, times: PresenceTimes, now: MonotonicS, *, needs_stake: bool = False
+        self,
+        peer: PeerId,
+        times: PresenceTimes,
+        now: MonotonicS,
+        *,
+        needs_stake: bool = False,
+        interval_s: float | None = None,
     ) -> None:
         super().__init__(NodeState.PENDING)
         self.peer = peer
@@ -210,7 +217,7 @@ class Presence(Machine[NodeState]):
         self.seen_at: MonotonicS | None = None
         """Last sign of life in this run."""
         self._times = times
-        self._interval_s = times.beat_s
+        self._interval_s = times.beat_s if interval_s is None else interval_s
         self._has_record = False
         self._has_stake = not needs_stake
         self._is_alive = False
@@ -273,8 +280,9 @@ class Presence(Machine[NodeState]):
     def _on_witness_answered(self, event: WitnessAnswered, now: MonotonicS) -> list[Effect]:
         if self.state is not NodeState.SUSPECT or not self._are_witnesses_asked:
             return []
-        if event.is_alive:  # alive, though not for us: wait for the next beat
-            return self._enter(NodeState.ACTIVE, "a witness reached it", self._patience(now))
+        if event.is_alive:  # alive, though not for us: wait for the next beat. PER-23
+            self._is_alive = True
+            return self._promote(now, "a witness reached it")
         self._witnesses_silent += 1
         return []
 
@@ -312,10 +320,10 @@ class Presence(Machine[NodeState]):
             return []
         return self._promote(now)
 
-    def _promote(self, now: MonotonicS) -> list[Effect]:
-        """Enter ACTIVE if all that is needed is there, else PENDING."""
+    def _promote(self, now: MonotonicS, reason: str = "it answers") -> list[Effect]:
+        """Enter ACTIVE if all that is needed is there, else PENDING. Rules: PER-21."""
         if self._has_record and self._has_stake and self._is_alive:
-            return self._enter(NodeState.ACTIVE, "it answers", self._patience(now))
+            return self._enter(NodeState.ACTIVE, reason, self._patience(now))
         missing = [
             text
             for text, is_there in (
@@ -328,6 +336,7 @@ class Presence(Machine[NodeState]):
         return self._enter(NodeState.PENDING, "waiting for " + " and ".join(missing), self._patience(now))
 
     def _pending_too_long(self, now: MonotonicS) -> list[Effect]:
+        self._is_alive = False  # an old sign of life is none: a late record must not make it ACTIVE
         self._deadline = self._patience(now)
         return [ProbeDirectly(self.peer)]
 

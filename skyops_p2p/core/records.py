@@ -33,6 +33,11 @@ class VerifiedRecord:
         """Whose record it is."""
         return self.signed.signer
 
+    @property
+    def expires_unix_ms(self) -> UnixMs:
+        """When the record or its binding runs out, whichever is first. Rules: PER-30."""
+        return UnixMs(min(self.record.expires_unix_ms, self.binding.expires_unix_ms))
+
 
 def check_record(data: bytes, rules: NetworkRules, *, now: UnixMs) -> VerifiedRecord:
     """Check a node record against everything that needs no state.
@@ -65,13 +70,18 @@ def check_presence(data: bytes, rules: NetworkRules, *, now: UnixMs) -> Signed[P
     """Check a heartbeat against everything that needs no state.
 
     Raises:
-        RemoteProtocolError: `oversized`, `not_yet_valid`, `expired` (issued longer ago than its own interval and
-            the admitted clock skew), or what `open_envelope` raises.
+        RemoteProtocolError: `oversized`, `lifetime_too_long` (an interval that no honest node needs),
+            `not_yet_valid`, `expired` (issued longer ago than its own interval and the admitted clock skew), or what
+            `open_envelope` raises.
 
     Rules: PER-7, PER-8.
     """
     signed = open_envelope(data, Presence, rules.network, bytes_max=limits.PRESENCE_BYTES_MAX)  # PER-7
     beat = signed.message
+    if beat.interval_ms > limits.PRESENCE_INTERVAL_S_MAX * 1000:  # PER-8
+        raise RemoteProtocolError(
+            "beats too rarely", code="lifetime_too_long", rule="PER-8", peer=signed.signer
+        )
     if beat.issued_unix_ms > now + limits.CLOCK_SKEW_MS_MAX:  # PER-8
         raise RemoteProtocolError(
             "beat from the future", code="not_yet_valid", rule="PER-8", peer=signed.signer
@@ -136,13 +146,13 @@ class NodeRecordRules:
             raise RemoteProtocolError("record under another's key", code="wrong_key", rule="PER-4")
 
     def select(self, key: str, values: Sequence[bytes]) -> int:
-        """Return the index of the record with the highest sequence number; the first of equals."""
-        del key
-        sequences = [self._sequence(value) for value in values]
+        """Return the index of the record with the highest sequence number; the first of equals. Rules: PER-6."""
+        sequences = [self._sequence(key, value) for value in values]
         return sequences.index(max(sequences))
 
-    def _sequence(self, value: bytes) -> int:
+    def _sequence(self, key: str, value: bytes) -> int:
         try:
-            return open_envelope(value, NodeRecord, self._rules.network).message.sequence
+            signed = open_envelope(value, NodeRecord, self._rules.network)
         except RemoteProtocolError:
             return -1
+        return signed.message.sequence if self._rules.record_key(signed.signer) == key else -1

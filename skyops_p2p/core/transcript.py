@@ -97,6 +97,12 @@ def check_proof(
         raise RemoteProtocolError("the wallet did not sign", code="bad_signature", rule="HSK-8")
 
 
+def responder_part(fields: dict[str, object]) -> tuple[bytes, ...]:
+    """Return the byte fields of an Accept that its signatures cover, in the order of the specification."""
+    parts = (fields["nonce"], fields["ephemeral"], fields["binding"])
+    return tuple(part for part in parts if isinstance(part, bytes))
+
+
 def _node_text(transcript: Transcript, role: Role) -> bytes:
     return LABEL + b"/" + role.value.encode() + transcript.digest
 
