@@ -19,6 +19,7 @@ from tests.interop.js_peer import JsPeer
 pytestmark = [pytest.mark.interop, pytest.mark.net]
 
 RULES = NetworkRules(NetworkName(NETWORK), 31337, is_testnet=True)
+DHT_PROTOCOL = f"/skyops/{NETWORK}/kad/1.0.0"
 STATUS_OK, STATUS_REFUSED = b"\x00", b"\x01"
 
 
@@ -32,13 +33,10 @@ async def test_js_connects_over_tcp_noise_and_yamux_and_is_told_our_protocols(
     connection = await foreigner.call("dial", addr=pair.alice.status().listen[0])
     assert connection["peer"] == pair.alice.peer_id
     assert (connection["encryption"], connection["muxer"]) == ("/noise", "/yamux/1.0.0")
-    told = await foreigner.call("identify", peer=pair.alice.peer_id)
-    assert set(told["protocols"]) >= {
-        RULES.protocol_id("node"),
-        RULES.protocol_id("handshake"),
-        f"/skyops/{NETWORK}/kad/1.0.0",
-        "/meshsub/1.1.0",
-    }
+    expected = {RULES.protocol_id("node"), RULES.protocol_id("handshake"), DHT_PROTOCOL, "/meshsub/1.1.0"}
+    await foreigner.poll(
+        "known", lambda answer: expected <= set(answer["protocols"]), peer=pair.alice.peer_id
+    )
     assert (await foreigner.call("libp2pPing", peer=pair.alice.peer_id))["ms"] >= 0
 
 

@@ -127,10 +127,10 @@ const commands = {
     const connection = await node.dial(multiaddr(addr), { signal: within() })
     return { peer: String(connection.remotePeer), encryption: connection.encryption, muxer: connection.multiplexer }
   },
-  identify: async ({ peer }) => {
-    const [connection] = node.getConnections(peerIdFromString(peer))
-    const told = await node.services.identify.identify(connection, { signal: within() })
-    return { agent: told.agentVersion, protocols: told.protocols, addrs: told.listenAddrs.map(String) }
+  // What the automatic identify of a new connection has brought so far.
+  known: async ({ peer }) => {
+    const { protocols, addresses } = await node.peerStore.get(peerIdFromString(peer))
+    return { protocols, addrs: addresses.map((item) => String(item.multiaddr)) }
   },
   libp2pPing: async ({ peer }) => ({ ms: await node.services.ping.ping(peerIdFromString(peer), { signal: within() }) }),
   mesh: async () => ({ subscribers: node.services.pubsub.getSubscribers(topic).map(String), mesh: node.services.pubsub.getMeshPeers(topic).map(String) }),
