@@ -147,6 +147,13 @@ DHT_MESSAGE_BYTES_MAX = 256 * 1024
 """One DHT message on a stream."""
 DHT_REPLICATION = 20
 """Kademlia's k."""
+RELAY_RESERVATIONS_MAX = 64
+"""Peers that a relay keeps reachable."""
+RELAY_CIRCUITS_PER_PEER_MAX = 8
+RELAY_CIRCUIT_BYTES_MAX = 256 << 20
+"""Bytes through one circuit; it is closed after them: relays carry control, not results."""
+RELAY_CIRCUIT_S = 1800
+RELAY_RESERVATION_S = 3600
 MDNS_PEERS_MAX = 256
 """Peers taken from multicast answers."""
 
@@ -175,8 +182,6 @@ HISTORY_MAX = 32
 # --- local store --------------------------------------------------------------------------------------------
 JOURNAL_ENTRY_BYTES_MAX = 1 << 20
 """One journal entry."""
-JOURNAL_COMPACT_AFTER_ENTRIES = 10_000
-"""Entries of one stem after which the journal is compacted."""
 STORE_VALUE_BYTES_MAX = 64 * 1024
 """One named value."""
 STORE_WRITES_PER_COMMIT_MAX = 256

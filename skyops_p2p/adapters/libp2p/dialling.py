@@ -11,6 +11,7 @@ from multiaddr.exceptions import Error as MultiaddrError
 
 from skyops_p2p import limits
 from skyops_p2p.adapters.libp2p.frames import FOREIGN_ERRORS
+from skyops_p2p.adapters.libp2p.relay import CIRCUIT_MARK, Relay
 from skyops_p2p.errors import NetworkError
 from skyops_p2p.ports import PeerAddrs
 from skyops_p2p.types import Multiaddr, PeerId
@@ -31,10 +32,11 @@ ADDRESS_LIFETIME_S = 3600
 class Dialler:
     """Opens connections over one swarm; at most DIALS_IN_FLIGHT_MAX at once, one per peer."""
 
-    def __init__(self, swarm: Any, peerstore: Any, own: ID) -> None:
+    def __init__(self, swarm: Any, peerstore: Any, own: ID, relay: Relay | None) -> None:
         self._swarm = swarm
         self._peerstore = peerstore
         self._own = own
+        self._relay = relay
         self._limiter = trio.CapacityLimiter(limits.DIALS_IN_FLIGHT_MAX)
         self._locks: dict[ID, trio.Lock] = {}
 
@@ -85,7 +87,12 @@ class Dialler:
         addr = parse_dialable(text, peer)
         try:
             with trio.fail_after(timeout_s):
-                await self._swarm.dial_addr(addr, peer)
+                if CIRCUIT_MARK not in text:
+                    await self._swarm.dial_addr(addr, peer)
+                elif self._relay is None:
+                    raise NetworkError(f"{text} leads over a relay, and relaying is off", code="dial_failed")
+                else:
+                    await self._relay.dial(addr, peer)
         except trio.TooSlowError as error:
             raise NetworkError(f"{text} did not answer", code="dial_failed") from error
         except (SwarmException, *FOREIGN_ERRORS) as error:

@@ -27,6 +27,7 @@ from skyops_p2p.adapters.libp2p.frames import FOREIGN_ERRORS, Libp2pFrameStream
 from skyops_p2p.adapters.libp2p.gossip import Gossip
 from skyops_p2p.adapters.libp2p.health import watch_connections
 from skyops_p2p.adapters.libp2p.host import HostOptions, build_host, reset_stream
+from skyops_p2p.adapters.libp2p.relay import Relay
 from skyops_p2p.adapters.libp2p.requests import Lingering, RequestClient, RequestCounters, RequestService
 from skyops_p2p.adapters.libp2p.transport import Meter, is_port_taken
 from skyops_p2p.errors import NetworkError, SkyopsError
@@ -96,7 +97,8 @@ class Libp2pNetwork:
             self._host, network, heartbeat_s=heartbeat_s, deliver=self._feed.gossip, contain=self._contain
         )
         self._dht = Dht(self._host, network, dht_rules, self._contain)
-        self._dialler = Dialler(self._swarm, self._host.get_peerstore(), self._host.get_id())
+        self._relay = Relay(self._host) if relay else None
+        self._dialler = Dialler(self._swarm, self._host.get_peerstore(), self._host.get_id(), self._relay)
         self._lingering = Lingering()
         self._request_counters = RequestCounters()
         self._client = RequestClient(self._open_frame_stream, self._request_counters)
@@ -129,6 +131,10 @@ class Libp2pNetwork:
         self._check_listening()
         await self._gossip.start(self._stack)
         await self._dht.start(self._stack)
+        if self._relay is not None:
+            await self._relay.start(self._stack)
+        if self._has_mdns:
+            self._spawn(self._discover_locally)
         self._spawn(self._watch)
         self._spawn(self._dht.fill_table)
 
@@ -207,6 +213,18 @@ class Libp2pNetwork:
         """Drop all connections to a peer, if any."""
         for connection in self._swarm.get_connections(parse_peer(peer)):
             await self._swarm.drop(connection)
+
+    async def reserve_relay(self, relay: PeerAddrs, *, timeout_s: float) -> Multiaddr:
+        """Have a connected relay keep us reachable, and return our address through it (beyond the port).
+
+        Raises:
+            NetworkError: Relaying is off here, or the relay does not grant it (`relay_refused`).
+        """
+        if self._relay is None or not relay.addrs:
+            raise NetworkError(
+                "relaying is off", code="relay_refused", hint="Set network.relay in the config file."
+            )
+        return await self._relay.reserve(parse_peer(relay.peer), relay.addrs[0], timeout_s=timeout_s)
 
     # --- gossip ---------------------------------------------------------------------------------------------
     async def subscribe(self, topic: str, validator: Validator) -> None:
@@ -324,6 +342,18 @@ class Libp2pNetwork:
         own = tuple(Multiaddr(str(addr).partition("/p2p/")[0]) for addr in addrs[: limits.ADDRS_PER_PEER_MAX])
         self._feed.discovered(PeerId(peer.to_base58()), own, "identify")
         self._spawn(self._dht.learn_peer, peer)
+
+    async def _discover_locally(self) -> None:
+        # Here, because zeroconf takes 60 ms to import and most nodes do without.
+        from skyops_p2p.adapters.libp2p.discovery import LocalDiscovery
+
+        def found(peer: PeerAddrs) -> None:
+            self._feed.discovered(peer.peer, peer.addrs, "mdns")
+
+        addrs = self.listen_addrs()
+        is_local = all(addr.startswith(("/ip4/127.", "/ip6/::1/")) for addr in addrs)
+        interfaces = ["127.0.0.1"] if is_local else None
+        await LocalDiscovery(self._network, self._peer_id, addrs, found, interfaces=interfaces).run()
 
     def _spawn(self, task: Callable[..., Awaitable[None]], *args: Any) -> None:
         if self._nursery is not None and not self._nursery.cancel_scope.cancel_called:

@@ -126,6 +126,9 @@ class SkyopsSwarm(Swarm):
 
     def socket_of(self, connection: Any) -> MeteredStream | None:
         """Return the socket under a connection, None if it is relayed or closed."""
+        if any("/p2p-circuit" in str(addr) for addr in connection.get_transport_addresses()):
+            # Its bytes go through the relay's socket, which others share.
+            return None
         endpoint = connection.muxed_conn.get_remote_address()
         return None if endpoint is None else self._meter.sockets.get(endpoint)
 
