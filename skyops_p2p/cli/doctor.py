@@ -22,7 +22,7 @@ def doctor(invocation: Invocation, *, as_json: bool) -> int:
     from skyops_p2p.node.doctor import examine
 
     config, _ = invocation.load_config()
-    findings = trio.run(partial(examine, config))
+    findings = trio.run(partial(examine, config, environment=invocation.environment))
     failed = sum(finding.status == "fail" for finding in findings)
     if as_json:
         print_json(

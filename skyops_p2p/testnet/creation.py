@@ -1,5 +1,6 @@
 """Lays out a new test network on disk: ports, identities, settings, record. Starts nothing."""
 
+import json
 import secrets
 import shutil
 import time
@@ -76,6 +77,9 @@ def create_files(directory: Path, *, name: str, topology: Topology) -> TestnetRe
             settings = node_settings(record, directory, plan, entry)
             path = node_dir(directory, plan.name) / CONFIG_FILE_NAME
             path.write_text(render_config(settings), encoding="utf-8")
+            if plan.delay_ms or plan.loss_permille:
+                faults = {"delay_ms": plan.delay_ms, "loss_permille": plan.loss_permille}
+                (path.parent / FAULTS_NAME).write_text(json.dumps(faults) + "\n", encoding="utf-8")
         write_record(directory, record)
     except BaseException:
         release_ports(directory)
