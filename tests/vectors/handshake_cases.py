@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from skyops_p2p.core.binding import make_binding
 from skyops_p2p.core.handshake import (
     AskStake,
     FailHandshake,
@@ -12,17 +13,20 @@ from skyops_p2p.core.handshake import (
     Handshake,
     HandshakeBegun,
     HandshakeContext,
+    HandshakeState,
     SendFrame,
     StakeAnswered,
 )
-from skyops_p2p.core.machine import Effect, Event
+from skyops_p2p.core.machine import DeadlineReached, Effect, Event
 from skyops_p2p.core.nonces import NonceCache
+from skyops_p2p.core.rules import NetworkRules
 from skyops_p2p.core.transcript import Role
 from skyops_p2p.crypto.node_key import peer_id_to_bytes
-from skyops_p2p.limits import CLOCK_SKEW_MS_MAX
+from skyops_p2p.limits import CLOCK_SKEW_MS_MAX, HANDSHAKE_TIMEOUT_S
 from skyops_p2p.types import MonotonicS, UnixMs
-from skyops_p2p.wire.messages.handshake import Accept, Confirm, Established, Hello
-from skyops_p2p.wire.model import Message, decode_message, encode_message
+from skyops_p2p.wire.messages.handshake import Accept, Confirm, Established, Hello, Refusal
+from skyops_p2p.wire.model import Message, decode_fields, decode_message, encode_message
+from skyops_p2p.wire.registry import message_of
 from tests.vectors.examples import MANIFEST
 from tests.vectors.message_cases import binding
 from tests.vectors.notation import fields_written, named_fields
@@ -40,16 +44,26 @@ class Party:
     ephemeral_secret: bytes
     nonce: bytes
     versions: tuple[int, ...] = (1,)
+    rules: NetworkRules = RULES
+    seen_nonces: tuple[bytes, ...] = ()
+    """Nonces that this side has seen a moment ago."""
+    poor: bool = False
+    """The chain will find this side's stake too small."""
 
     def machine(self, peer: Person) -> Handshake:
+        nonces = NonceCache()
+        for nonce in self.seen_nonces:
+            nonces.is_fresh(nonce, NOW)
         manifest = MANIFEST.model_copy(update={"is_worker": self.role is Role.RESPONDER, "lifetime_s": 1800})
         context = HandshakeContext(
             node_key=self.person.node_key,
             wallet=self.person.wallet,
-            rules=RULES,
-            binding=self.person.binding,
+            rules=self.rules,
+            binding=make_binding(
+                self.person.node_key, self.person.wallet, self.rules, issued=NOW, lifetime_ms=30 * DAY_MS
+            ),
             manifest=manifest if self.role is Role.INITIATOR else MANIFEST,
-            nonces=NonceCache(),
+            nonces=nonces,
             ephemeral_secret=self.ephemeral_secret,
             nonce=self.nonce,
             versions=self.versions,
@@ -64,6 +78,7 @@ class Party:
             "versions": list(self.versions),
             "ephemeral_secret": self.ephemeral_secret.hex(),
             "nonce": self.nonce.hex(),
+            "seen_nonces": [nonce.hex() for nonce in self.seen_nonces],
         }
 
 
@@ -81,15 +96,16 @@ class Conversation:
     """Message name -> what mallory makes of it on the way."""
     delays_ms: dict[str, int] | None = None
     """Message name -> how much later the receiver's clock is."""
+    lost: str = ""
+    """A message that never arrives: its receiver's deadline comes instead."""
 
     def run(self) -> list[Case]:
         """Run to the end and return the steps."""
+        parties = {"initiator": self.initiator, "responder": self.responder}
         machines = {
             "initiator": self.initiator.machine(self.responder.person),
             "responder": self.responder.machine(self.initiator.person),
         }
-        names = {Hello.number: "hello", Accept.number: "accept", Confirm.number: "confirm"}
-        names[Established.number] = "established"
         steps: list[Case] = []
         at = int(NOW)
         queue: list[tuple[str, Event, Case]] = [
@@ -98,6 +114,10 @@ class Conversation:
         ]
         while queue:
             who, event, described = queue.pop(0)
+            if machines[who].state is HandshakeState.ESTABLISHED:
+                continue  # a late Refusal is for the session to refuse
+            if isinstance(event, DeadlineReached):
+                at += round(HANDSHAKE_TIMEOUT_S * 1000)
             other = "responder" if who == "initiator" else "initiator"
             effects = machines[who].handle(event, MonotonicS((at - NOW) / 1000))
             steps.append(
@@ -106,18 +126,26 @@ class Conversation:
             at += STEP_MS
             for effect in effects:
                 if isinstance(effect, AskStake):
-                    queue.append(
-                        (who, StakeAnswered(is_sufficient=True), {"event": "stake", "is_sufficient": True})
-                    )
-                elif isinstance(effect, SendFrame) and effect.data[1:4] != b"\x00\x18\x01":
-                    message = names.get(effect.data[2], "refusal")
-                    data = (self.changes or {}).get(message, lambda same: same)(effect.data)
-                    at += (self.delays_ms or {}).get(message, 0)
-                    frame = FrameReceived(data, UnixMs(at))
-                    queue.append((other, frame, {"event": "frame", "bytes": data.hex()}))
-            if any(isinstance(effect, FailHandshake) for effect in effects):
-                break
+                    is_enough = not parties[other].poor
+                    answer = {"event": "stake", "is_sufficient": is_enough}
+                    queue.append((who, StakeAnswered(is_sufficient=is_enough), answer))
+                elif isinstance(effect, SendFrame):
+                    at += (self.delays_ms or {}).get(_name(effect.data), 0)
+                    queue.append(self._arrival(effect.data, at, who, other))
         return steps
+
+    def _arrival(self, data: bytes, at: int, sender: str, receiver: str) -> tuple[str, Event, Case]:
+        """Return what a sent frame becomes at the other end, or the sender's deadline if it is lost."""
+        name = _name(data)
+        if name == self.lost:
+            return sender, DeadlineReached(), {"event": "deadline"}
+        arrived = (self.changes or {}).get(name, lambda same: same)(data)
+        return receiver, FrameReceived(arrived, UnixMs(at)), {"event": "frame", "bytes": arrived.hex()}
+
+
+def _name(data: bytes) -> str:
+    """Return the name of a message of ours."""
+    return message_of(decode_fields(data)[0]).name
 
 
 def effect_written(effect: Effect) -> Case:
@@ -208,8 +236,21 @@ def refused() -> list[tuple[str, str, Conversation]]:
             {"hello": changed(Hello, versions=(1,))})),
         ("accept: hello instead", "unexpected_message",
          Conversation(changes={"accept": lambda _: encode_message(_hello())})),
-        ("confirm: proof of the other role", "bad_signature",
+        ("confirm: wallet signature of zeros", "bad_signature",
          Conversation(changes={"confirm": changed(Confirm, wallet_signature=bytes(64) + b"\x1b")})),
+    ]  # fmt: skip
+    mainnet = replace(RULES, is_testnet=False)
+    poor, seen = replace(RESPONDER, poor=True), replace(RESPONDER, seen_nonces=(INITIATOR.nonce,))
+    lost = (Hello, Accept, Confirm)
+    cases += [
+        ("hello: replayed", "replayed", Conversation(responder=seen)),
+        ("the responder's stake is too small", "insufficient_stake", Conversation(responder=poor)),
+        ("the initiator's stake is too small", "insufficient_stake", Conversation(replace(INITIATOR, poor=True))),
+        ("confirm: declared hardware outside a test network", "declared_hardware",
+         Conversation(replace(INITIATOR, rules=mainnet), replace(RESPONDER, rules=mainnet))),
+        *((f"{kind.name}: never arrives", "timeout", Conversation(lost=kind.name)) for kind in lost),
+        ("accept: a refusal instead", "busy",
+         Conversation(changes={"accept": lambda _: encode_message(Refusal(code="busy"))})),
     ]  # fmt: skip
     return cases
 
@@ -230,7 +271,7 @@ def handshake_cases() -> list[Case]:
             "name": name,
             "network": RULES.network,
             "chain_id": RULES.chain_id,
-            "is_testnet": RULES.is_testnet,
+            "is_testnet": talk.initiator.rules.is_testnet,
             "initiator": talk.initiator.written(),
             "responder": talk.responder.written(),
             "steps": talk.run(),

@@ -105,6 +105,8 @@ class Conversation:
             for name in ("hello", "accept", "confirm", "established")
         }
         name = known.get(number.get(0)) if isinstance(number, dict) else "none"
+        if number == {0: 24, 1: number.get(1)} if isinstance(number, dict) else False:
+            raise RefusedError(wire.message(data, "refusal")["code"])
         if name != awaited:
             raise RefusedError("malformed" if name == "none" else "unexpected_message")
         fields = wire.message(data, awaited)

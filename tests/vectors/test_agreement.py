@@ -10,9 +10,10 @@ from skyops_p2p.errors import RemoteProtocolError
 from skyops_p2p.limits import FRAME_BYTES_MAX
 from skyops_p2p.wire import canonical
 from skyops_p2p.wire.envelope import open_envelope
-from skyops_p2p.wire.model import decode_message
+from skyops_p2p.wire.model import Message, decode_message
 from tests.vectors import message_cases, schema
 from tests.vectors import second_wire as wire
+from tests.vectors.examples import examples
 from tests.vectors.notation import named_fields, written
 from tests.vectors.second_crypto import RefusedError
 from tests.vectors.test_vectors import cases
@@ -63,7 +64,9 @@ def test_every_field_below_at_and_above_its_bounds(message: str) -> None:  # CNV
     kind = schema.kind_of(message)
     assert len(BOUNDARIES[message]) >= 4
     for name, data, is_legal in BOUNDARIES[message]:
-        first = attempt(lambda data: named_fields(decode_message(kind, data, bytes_max=FRAME_BYTES_MAX)), data)
+        first = attempt(
+            lambda data: named_fields(decode_message(kind, data, bytes_max=FRAME_BYTES_MAX)), data
+        )
         second = attempt(wire.message, data, message, FRAME_BYTES_MAX)
         assert (first != "form", second != "form") == (is_legal, is_legal), name
 
@@ -73,6 +76,32 @@ def test_mutated_encodings(data: bytes, edits: list[tuple[int, int, int]]) -> No
     changed = mutate(data, edits)
     first = attempt(lambda data: written(canonical.decode(data)), changed)
     assert first == attempt(lambda data: written(wire.decode(data)), changed)
+
+
+SCALARS = st.one_of(st.booleans(), st.integers(-2, 2**54), st.binary(max_size=70), st.text(max_size=70))
+STRANGE = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.integers(0, 9), inner, max_size=4)
+    ),
+    max_leaves=6,
+)
+"""Legal values that a field does not expect."""
+
+
+@given(st.sampled_from(examples()), st.dictionaries(st.integers(1, 17), STRANGE, min_size=1, max_size=3))
+def test_strange_fields(message: Message, strange: dict[int, Any]) -> None:  # CNV-8
+    data = attempt(canonical.encode, {0: message.number, **message.to_wire()} | strange)
+    first = attempt(lambda data: named_fields(decode_message(type(message), data)), data)
+    second = attempt(wire.message, data, message.name)
+    assert written(_plain(first)) == written(_plain(second))
+
+
+def _plain(value: Any) -> Any:
+    """Make maps and tuples lists, so that the results can be compared by type."""
+    if isinstance(value, dict):
+        return [[name, _plain(item)] for name, item in sorted(value.items())]
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 @given(st.binary(max_size=64))

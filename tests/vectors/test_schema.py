@@ -31,7 +31,16 @@ def test_tables_of_the_chapter_are_those_of_messages_toml(path: object) -> None:
 def test_every_identity_message_has_its_table() -> None:
     text = "".join(path.read_text(encoding="utf-8") for path in CHAPTERS)
     tables = set(re.findall(r"<!-- fields: ([a-z-]+) -->", text))
-    assert {"binding", "hello", "accept", "confirm", "established", "refusal", "manifest", "session-data"} <= tables
+    assert {
+        "binding",
+        "hello",
+        "accept",
+        "confirm",
+        "established",
+        "refusal",
+        "manifest",
+        "session-data",
+    } <= tables
 
 
 def test_registry_refuses_a_number_or_a_name_twice() -> None:

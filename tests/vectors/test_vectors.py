@@ -72,7 +72,7 @@ def test_names_of_cases_are_unique(family: str) -> None:
 
 # --- 00 ---------------------------------------------------------------------------------------------------------
 @everything("canonical")
-def test_canonical(case: Case) -> None:
+def test_canonical(case: Case) -> None:  # CNV-1, CNV-2, CNV-3, CNV-4, CNV-5
     bytes_max = case.get("bytes_max", 65_536)
     expect(
         case,
@@ -83,7 +83,7 @@ def test_canonical(case: Case) -> None:
 
 
 @everything("framing")
-def test_framing(case: Case) -> None:
+def test_framing(case: Case) -> None:  # CNV-6
     def ours(case: Case) -> Any:
         decoder = FrameDecoder(case["bytes_max"])
         found = decoder.feed(raw(case, "stream"))
@@ -97,7 +97,7 @@ def test_framing(case: Case) -> None:
 
 
 @everything("identifiers")
-def test_identifiers(case: Case) -> None:
+def test_identifiers(case: Case) -> None:  # CNV-10, CNV-11
     is_peer = case["kind"] == "peer"
     ours = peer_id_from_bytes if is_peer else address_from_bytes
     second = crypto.peer_id_text if is_peer else crypto.address_text
@@ -105,7 +105,7 @@ def test_identifiers(case: Case) -> None:
 
 
 @everything("messages")
-def test_messages(case: Case) -> None:
+def test_messages(case: Case) -> None:  # CNV-8
     kind = schema.kind_of(case["message"])
 
     def ours(case: Case) -> Any:
@@ -122,7 +122,7 @@ def test_messages(case: Case) -> None:
 
 # --- 01 ---------------------------------------------------------------------------------------------------------
 @everything("keys")
-def test_keys(case: Case) -> None:
+def test_keys(case: Case) -> None:  # KEY-1, KEY-2
     seed, secret, text = raw(case, "seed"), raw(case, "wallet_secret"), raw(case, "text")
     key, wallet = NodeKey.from_seed(seed), Wallet.from_secret(secret)
     ours = (key.public_key, key.peer_id, key.x25519_public, wallet.address, key.sign(text))
@@ -147,7 +147,7 @@ def test_keys(case: Case) -> None:
 
 
 @everything("wallet-signatures")
-def test_wallet_signatures(case: Case) -> None:
+def test_wallet_signatures(case: Case) -> None:  # KEY-4
     digest, signature = raw(case, "digest"), raw(case, "signature")
     expect(
         case,
@@ -170,7 +170,7 @@ def test_typed_data(case: Case) -> None:
 
 
 @everything("bindings")
-def test_bindings(case: Case) -> None:
+def test_bindings(case: Case) -> None:  # CNV-9, IDN-2, IDN-3, IDN-4, IDN-5, IDN-6, IDN-7, IDN-8
     now, peer = UnixMs(case["now_unix_ms"]), PeerId(case["peer"])
     rules = NetworkRules(network=NetworkName(case["network"]), chain_id=case["chain_id"], is_testnet=True)
     network = handshake.Network(case["network"], case["chain_id"], is_testnet=True)
@@ -183,7 +183,9 @@ def test_bindings(case: Case) -> None:
 
 
 @everything("handshakes")
-def test_handshakes_by_the_second_reader(case: Case) -> None:
+def test_handshakes_by_the_second_reader(
+    case: Case,
+) -> None:  # HSK-2 to HSK-14
     """Our own machine wrote the conversation; the other implementation must read the same out of it."""
     parties = {role: case[role] for role in ("initiator", "responder")}
     talk = handshake.Conversation(
@@ -192,7 +194,10 @@ def test_handshakes_by_the_second_reader(case: Case) -> None:
         responder=case["responder"]["peer_id"],
         versions={role: party["versions"] for role, party in parties.items()},
         ephemeral_secrets={role: raw(party, "ephemeral_secret") for role, party in parties.items()},
+        seen_nonces=set(map(bytes.fromhex, case["responder"]["seen_nonces"])),
     )
+    fails = {effect["fail"] for step in case["steps"] for effect in step["effects"] if "fail" in effect}
+    assert fails == ({case["code"]} if "code" in case else set())  # HSK-13: both ends with one code
     awaited = ["hello", "accept", "confirm", "established"]
     manifests: dict[str, Any] = {}
     sent = b""
@@ -207,6 +212,10 @@ def test_handshakes_by_the_second_reader(case: Case) -> None:
                 assert said.get("fail") == result["code"] == case["code"]
                 return
             manifests[step["who"]] = fields_written(result)
+        elif "fail" in said:  # HSK-10, HSK-11: not by what was said
+            assert (said["fail"], step["event"]) in {("insufficient_stake", "stake"), ("timeout", "deadline")}
+            assert said["fail"] == case["code"]
+            return
         sent = bytes.fromhex(said.get("send", "")) or sent
         if "finish" in said:
             other = parties["responder" if step["who"] == "initiator" else "initiator"]
@@ -222,7 +231,7 @@ def _check_finish(finish: Case, other: Case, session_id: bytes, manifest: Any) -
 
 
 @everything("sessions")
-def test_sessions(case: Case) -> None:
+def test_sessions(case: Case) -> None:  # SES-1, SES-2, SES-3
     transcript = raw(case, "transcript")
     secrets = {role: raw(case, f"{role}_secret") for role in ("initiator", "responder")}
     shared = Ephemeral.from_secret(secrets["initiator"]).agree(raw(case, "responder_public"))
@@ -271,7 +280,7 @@ def _open_all(key: bytes, case: Case) -> list[bytes]:
 
 
 @everything("sealing")
-def test_sealing(case: Case) -> None:
+def test_sealing(case: Case) -> None:  # KEY-5
     def second(case: Case) -> str:
         sealed = raw(case, "sealed")
         if len(sealed) < 48:
@@ -290,7 +299,7 @@ def test_sealing(case: Case) -> None:
 
 # --- 02 ---------------------------------------------------------------------------------------------------------
 @everything("envelopes")
-def test_envelopes(case: Case) -> None:
+def test_envelopes(case: Case) -> None:  # ENV-1 to ENV-8
     bytes_max = case.get("bytes_max", 66_048)
     kind = schema.kind_of(case["message"])
 
