@@ -12,7 +12,8 @@ from skyops_p2p.crypto.node_key import NodeKey
 from skyops_p2p.crypto.wallet import Wallet
 from skyops_p2p.node.identity import Identity
 from skyops_p2p.node.runtime import Node
-from tests.interop.js_peer import ForeignPeerMissingError, JsPeer, JsRuntime, install_js, start_js_peer
+from tests.interop.js_peer import JsRuntime, install_js, start_js_peer
+from tests.interop.line_peer import ForeignPeerMissingError, LinePeer
 
 NETWORK = "testnet-interop"
 CONVERGE_TIMEOUT_S = 30.0
@@ -68,14 +69,14 @@ async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
 
 
 @pytest.fixture
-async def foreigner(js_runtime: JsRuntime) -> AsyncIterator[JsPeer]:
+async def foreigner(js_runtime: JsRuntime) -> AsyncIterator[LinePeer]:
     """A js-libp2p node that knows nobody yet."""
     async with start_js_peer(js_runtime, {"network": NETWORK, "chainId": 31337}) as peer:
         yield peer
 
 
 @pytest.fixture
-async def joined(pair: Pair, foreigner: JsPeer) -> JsPeer:
+async def joined(pair: Pair, foreigner: LinePeer) -> LinePeer:
     """A js-libp2p node connected to both of ours, with both in its gossip topic."""
     for node in pair.both():
         await foreigner.call("dial", addr=node.status().listen[0])

@@ -4,7 +4,7 @@ import pytest
 
 from skyops_p2p.node.runtime import Node
 from tests.interop.conftest import CONVERGE_TIMEOUT_S, NETWORK, Pair
-from tests.interop.js_peer import ForeignPeerError, JsPeer
+from tests.interop.line_peer import ForeignPeerError, LinePeer
 
 pytestmark = [pytest.mark.interop, pytest.mark.net]
 
@@ -37,7 +37,7 @@ def rejected(node: Node) -> float:
     return float(line.removeprefix(REJECTED))
 
 
-async def test_garbage_gossip_is_rejected_and_not_forwarded(pair: Pair, joined: JsPeer) -> None:
+async def test_garbage_gossip_is_rejected_and_not_forwarded(pair: Pair, joined: LinePeer) -> None:
     published = await joined.call("publish", data=b"not an envelope".hex())
     assert set(published["recipients"]) <= {str(node.peer_id) for node in pair.both()}
     assert published["recipients"]
@@ -48,7 +48,7 @@ async def test_garbage_gossip_is_rejected_and_not_forwarded(pair: Pair, joined: 
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-async def test_node_survives_garbage_on_a_protocol(pair: Pair, foreigner: JsPeer, protocol: str) -> None:
+async def test_node_survives_garbage_on_a_protocol(pair: Pair, foreigner: LinePeer, protocol: str) -> None:
     outcomes = []
     for garbage in GARBAGE.values():
         # A node may have thrown the foreigner out for the last one: it comes again.

@@ -14,7 +14,7 @@ from skyops_p2p.types import Multiaddr, NetworkName, PeerId
 from skyops_p2p.wire.messages.peering import Ping, Pong, RecordReply, RecordRequest
 from skyops_p2p.wire.model import decode_message, encode_message
 from tests.interop.conftest import CONVERGE_TIMEOUT_S, NETWORK, Pair
-from tests.interop.js_peer import JsPeer
+from tests.interop.line_peer import LinePeer
 
 pytestmark = [pytest.mark.interop, pytest.mark.net]
 
@@ -28,7 +28,7 @@ def state_of(node: Node, peer: str) -> str:
 
 
 async def test_js_connects_over_tcp_noise_and_yamux_and_is_told_our_protocols(
-    pair: Pair, foreigner: JsPeer
+    pair: Pair, foreigner: LinePeer
 ) -> None:
     connection = await foreigner.call("dial", addr=pair.alice.status().listen[0])
     assert connection["peer"] == pair.alice.peer_id
@@ -40,11 +40,11 @@ async def test_js_connects_over_tcp_noise_and_yamux_and_is_told_our_protocols(
     assert (await foreigner.call("libp2pPing", peer=pair.alice.peer_id))["ms"] >= 0
 
 
-async def test_our_nodes_dial_a_js_node(pair: Pair, foreigner: JsPeer) -> None:
+async def test_our_nodes_dial_a_js_node(pair: Pair, foreigner: LinePeer) -> None:
     assert await pair.alice.join(Multiaddr(foreigner.addrs[0])) == foreigner.peer_id
 
 
-async def test_js_verifies_our_records_and_heartbeats_from_gossip(pair: Pair, joined: JsPeer) -> None:
+async def test_js_verifies_our_records_and_heartbeats_from_gossip(pair: Pair, joined: LinePeer) -> None:
     for node in pair.both():
         beat = await joined.wait_event(
             lambda event, node=node: (
@@ -58,7 +58,7 @@ async def test_js_verifies_our_records_and_heartbeats_from_gossip(pair: Pair, jo
 
 
 async def test_js_node_becomes_active_on_our_maps_and_inactive_when_it_says_goodbye(
-    pair: Pair, joined: JsPeer
+    pair: Pair, joined: LinePeer
 ) -> None:
     await joined.call("announce")
     await joined.call("beat", intervalMs=60_000)
@@ -74,7 +74,7 @@ async def test_js_node_becomes_active_on_our_maps_and_inactive_when_it_says_good
         await node.wait_for(lambda n: state_of(n, joined.peer_id) == "inactive", timeout_s=CONVERGE_TIMEOUT_S)
 
 
-async def test_js_sends_requests_on_one_long_lived_stream(pair: Pair, joined: JsPeer) -> None:
+async def test_js_sends_requests_on_one_long_lived_stream(pair: Pair, joined: LinePeer) -> None:
     ask_record = RecordRequest(peer=peer_id_to_bytes(pair.bob.peer_id))
     frames = [encode_message(message).hex() for message in (Ping(nonce=b"12345678"), ask_record)]
     answers = (await joined.call("request", peer=pair.alice.peer_id, frames=frames))["answers"]
@@ -84,13 +84,15 @@ async def test_js_sends_requests_on_one_long_lived_stream(pair: Pair, joined: Js
     assert decode_message(RecordReply, record[1:]).record is not None
 
 
-async def test_js_request_that_is_no_message_is_refused_with_a_code(pair: Pair, joined: JsPeer) -> None:
+async def test_js_request_that_is_no_message_is_refused_with_a_code(pair: Pair, joined: LinePeer) -> None:
     answers = (await joined.call("request", peer=pair.alice.peer_id, frames=["c1"]))["answers"]
     assert bytes.fromhex(answers[0]) == STATUS_REFUSED + b"malformed"
     assert await pair.alice.ping(pair.bob.peer_id) > 0.0
 
 
-async def test_js_finds_our_record_by_its_key_and_our_nodes_by_capability(pair: Pair, joined: JsPeer) -> None:
+async def test_js_finds_our_record_by_its_key_and_our_nodes_by_capability(
+    pair: Pair, joined: LinePeer
+) -> None:
     key = RULES.record_key(pair.alice.peer_id)
     assert (await joined.call("recordKey", peer=pair.alice.peer_id))["key"] == key
     # Alice puts her record some seconds after her start.
@@ -103,7 +105,7 @@ async def test_js_finds_our_record_by_its_key_and_our_nodes_by_capability(pair: 
 
 
 async def test_record_that_js_puts_is_stored_if_it_is_its_own_and_refused_if_not(
-    pair: Pair, joined: JsPeer
+    pair: Pair, joined: LinePeer
 ) -> None:
     ours = {str(node.peer_id) for node in pair.both()}
     record = (await joined.call("announce"))["record"]
