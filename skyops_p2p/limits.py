@@ -93,6 +93,8 @@ YAMUX_WINDOW_BYTES_MAX = 2 << 20
 """Receive window of one stream: room for one whole frame and its successor; more kills js peers."""
 YAMUX_BUFFER_BYTES_MAX = 16 << 20
 """Unread bytes of one connection over all its streams; a peer that ignores its windows is cut off there."""
+IDENTIFY_BYTES_MAX = 64 * 1024
+"""What a peer says of itself; honest ones need 2 KiB."""
 GOSSIP_RPC_BYTES_MAX = 256 * 1024
 """One pubsub frame (several messages and control)."""
 GOSSIP_RPC_MESSAGES_MAX = 256

@@ -17,7 +17,6 @@ from libp2p.host.basic_host import BasicHost
 from libp2p.host.exceptions import StreamFailure
 from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.peer.id import ID
-from libp2p.peer.peerstore import PeerStore
 from libp2p.protocol_muxer.exceptions import MultiselectClientError
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_ID
@@ -28,6 +27,7 @@ from libp2p.transport.upgrader import TransportUpgrader
 from multiaddr import Multiaddr as RawMultiaddr
 
 from skyops_p2p import limits
+from skyops_p2p.adapters.libp2p.peerstore import BoundedPeerStore
 from skyops_p2p.adapters.libp2p.swarm import SkyopsSwarm
 from skyops_p2p.adapters.libp2p.transport import Meter, MeteredTcp, shielded
 
@@ -113,9 +113,14 @@ class SkyopsHost(BasicHost):
         return stream
 
     async def _identify_peer(self, peer_id: ID, *, reason: str) -> None:
-        await super()._identify_peer(peer_id, reason=reason)
-        if self.peerstore.has_peer(peer_id):
-            self._identified(peer_id, list(self.peerstore.addrs(peer_id)))
+        # Runs as a system task: an error that escaped here would end the whole program.
+        try:
+            await super()._identify_peer(peer_id, reason=reason)
+            known = self.peerstore.peer_data_map.get(peer_id)
+            if known is not None and peer_id in self._identified_peers:
+                self._identified(peer_id, list(known.get_addrs()))
+        except Exception as error:  # noqa: BLE001 - whatever a peer says of itself
+            self._contain("identify", peer_id, error)
 
 
 async def reset_stream(stream: Any) -> None:
@@ -138,7 +143,7 @@ def build_host(
     """Build a host that is not yet running."""
     keys = key_pair_of(options.seed)
     peer = ID.from_pubkey(keys.public_key)
-    store = PeerStore()
+    store = BoundedPeerStore(peer)
     store.add_key_pair(peer, keys)
     noise = NoiseTransport(keys, noise_privkey=create_new_noise_key().private_key)
     upgrader = TransportUpgrader({NOISE_ID: noise}, {YAMUX_ID: Yamux}, int(limits.INBOUND_UPGRADE_TIMEOUT_S))
@@ -153,6 +158,7 @@ def build_host(
         meter=meter,
         contain=contain,
     )
+    store.is_connected = swarm.get_connections
     return SkyopsHost(
         swarm,
         negotiate_timeout=int(limits.STREAM_NEGOTIATION_TIMEOUT_S),

@@ -1,8 +1,9 @@
 """The network port over libp2p: one class that owns the host, its services and its events.
 
 Every call has a deadline; errors of libp2p come out as NetworkError, bytes of peers as RemoteProtocolError.
-Errors of foreign code that no caller waits for are stopped, counted and logged. Nothing here dials by
-itself: whom to connect to is the node's decision (design.md, Peering).
+Errors of foreign code that no caller waits for are stopped, counted and logged. Whom to connect to is the
+node's decision (design.md, Peering); by itself only the DHT dials, the peers that its lookups lead to, and
+with `relay` hole punching.
 """
 
 import logging
@@ -272,6 +273,8 @@ class Libp2pNetwork:
 
     async def request(self, peer: PeerId, protocol: str, payload: bytes, *, timeout_s: float) -> bytes:
         """Send one framed request and wait for its response; see `ports.Network.request`."""
+        if peer not in self.connected_peers():
+            raise _not_connected(peer)
         return await self._client.request(peer, protocol, payload, timeout_s=timeout_s)
 
     def serve_streams(self, protocol: str, server: StreamServer) -> None:
@@ -301,7 +304,7 @@ class Libp2pNetwork:
     async def _open_frame_stream(self, peer: PeerId, protocol: str) -> Libp2pFrameStream:
         raw_peer = parse_peer(peer)
         if not self._swarm.get_connections(raw_peer):
-            raise NetworkError(f"there is no connection to {peer}", code="not_connected")
+            raise _not_connected(peer)
         try:
             stream = await self._host.new_stream(raw_peer, [protocol])
         except StreamFailure as error:
@@ -365,12 +368,12 @@ class Libp2pNetwork:
         missing = self._peers_target - len(self.connected_peers())
         for found in self._dht.take_new_peers(max(0, missing)):
             self._feed.discovered(found.peer, found.addrs, "dht")
-        store = self._host.get_peerstore()
-        known = store.peer_ids()
-        if len(known) > limits.ADDRESS_BOOK_PEERS_MAX:
-            for peer in known:
-                if peer != self._host.get_id() and not self._swarm.get_connections(peer):
-                    store.clear_peerdata(peer)
+
+
+def _not_connected(peer: PeerId) -> NetworkError:
+    return NetworkError(
+        f"there is no connection to {peer}", code="not_connected", hint="Dial the peer first."
+    )
 
 
 def _parse_listen(text: str) -> RawMultiaddr:

@@ -11,12 +11,15 @@ What can be had by subclassing is done in the other files. Here is what only a r
     pubsub records   no signed peer record in every frame (identify carries it once)
     negotiation      a protocol line is bounded; libp2p would buffer any announced length
     DHT messages     256 KiB instead of 4 MiB: our records have 4 KiB at most
+    identify         64 KiB instead of 1 MiB of what a peer says of itself
+    tasks            an error in a connection's own tasks ends that connection, not the node
     root logging     no lines through the root logger, which installs handlers behind our back
 
 `apply` is idempotent and process-wide; it is the only global state of the adapter.
 """
 
 import importlib
+import logging
 from importlib.metadata import version
 from types import ModuleType
 from typing import Any
@@ -27,6 +30,8 @@ from libp2p.io.exceptions import ConnectionClosedError
 from skyops_p2p import limits
 from skyops_p2p.adapters.libp2p.logs import RootLogShim, restore_logging
 from skyops_p2p.errors import NetworkError
+
+logger = logging.getLogger(__name__)
 
 LIBP2P_VERSION = "0.8.1"
 """The only version whose inside these patches know."""
@@ -52,13 +57,16 @@ def apply() -> None:
     pubsub = _module("libp2p.pubsub.pubsub", "RpcQueue", "env_to_send_in_RPC")
     gossipsub = _module("libp2p.pubsub.gossipsub", "env_to_send_in_RPC")
     communicator = _module("libp2p.protocol_muxer.multiselect_communicator", "read_delim")
-    connection = _module("libp2p.network.connection.swarm_connection", "logging")
+    connection = _module("libp2p.network.connection.swarm_connection", "logging", "SwarmConn")
     _patch_yamux(yamux)
     _patch_pubsub(pubsub, gossipsub)
     _patch_negotiation(communicator)
     for name in ("kad_dht", "value_store", "provider_store", "peer_routing"):
         dht: Any = _module(f"libp2p.kad_dht.{name}", "MAX_DHT_MESSAGE_SIZE")
         dht.MAX_DHT_MESSAGE_SIZE = limits.DHT_MESSAGE_BYTES_MAX
+    _patch_tasks(yamux.Yamux, connection.SwarmConn)
+    varint: Any = _module("libp2p.utils.varint", "read_length_prefixed_protobuf")
+    varint.read_length_prefixed_protobuf.__defaults__ = (True, limits.IDENTIFY_BYTES_MAX)
     connection.logging = RootLogShim("libp2p.network.connection")  # type: ignore[attr-defined]
     yamux._skyops_patched = True  # type: ignore[attr-defined]
 
@@ -124,6 +132,33 @@ def _patch_yamux(yamux: Any) -> None:
     connection_type._read_data_body = read_bounded_body
     connection_type._write_frame = write_whole_frame
     yamux.MAX_WINDOW_SIZE = limits.YAMUX_WINDOW_BYTES_MAX
+
+
+def _patch_tasks(muxer_type: Any, connection_type: Any) -> None:
+    _require(muxer_type, "start", "_cleanup_on_error")
+    _require(connection_type, "start", "close")
+    start_muxer, start_connection = muxer_type.start, connection_type.start
+
+    async def start_muxer_contained(self: Any) -> None:
+        try:
+            await start_muxer(self)
+        except Exception as error:  # noqa: BLE001 - the muxer works on a peer's bytes
+            logger.info("error_contained place=muxer peer=%s error=%r", str(self.peer_id)[-8:], error)
+            # Whoever waits for the start finds a closed connection.
+            self.event_started.set()
+            await self._cleanup_on_error()
+
+    async def start_connection_contained(self: Any) -> None:
+        try:
+            await start_connection(self)
+        except Exception as error:  # noqa: BLE001 - as above
+            peer = str(self.muxed_conn.peer_id)[-8:]
+            logger.info("error_contained place=connection peer=%s error=%r", peer, error)
+            self.event_started.set()
+            await self.close()
+
+    muxer_type.start = start_muxer_contained
+    connection_type.start = start_connection_contained
 
 
 def _patch_pubsub(pubsub: Any, gossipsub: Any) -> None:
