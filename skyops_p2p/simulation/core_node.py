@@ -70,7 +70,7 @@ class CoreNode:
             ev.SyncMap: lambda effect: self._sync(effect.peer, b"", limits.SYNC_ROUNDS_MAX),
             ev.AskPeers: self._ask_peers,
             ev.FindPeers: self._find_peers,
-            ev.ProvideKeys: lambda _: world.providers.setdefault(self.peer, (simulated_addr(number),)),
+            ev.ProvideKeys: self._provide,
             ev.ForgetNodes: self._forget_nodes,
             ev.Notify: lambda effect: world.heard(self, effect),
         }
@@ -122,7 +122,7 @@ class CoreNode:
     def _now(self) -> MonotonicS:
         return MonotonicS(self._world.now)
 
-    # --- effects ------------------------------------------------------------------------------------------------
+    # --- effects ------------------------------------------------------------------------------------------
     def _perform(self, effects: list[Effect]) -> None:
         """Perform in order; a promise that cannot be persisted keeps what follows it unsent."""
         can_publish = True
@@ -211,6 +211,9 @@ class CoreNode:
 
         self._ask(effect.peer, answer)
 
+    def _provide(self, _effect: ev.ProvideKeys) -> None:
+        self._world.providers[self.peer] = (simulated_addr(self.number),)
+
     def _find_peers(self, _effect: ev.FindPeers) -> None:
         found: list[tuple[PeerId, tuple[Multiaddr, ...]]] = [
             (peer, addrs) for peer, addrs in self._world.providers.items() if peer != self.peer
@@ -245,7 +248,7 @@ class CoreNode:
         self._world.travel_to(self, peer, arrive)
         self._world.later(self._times.probe_timeout_s, give_up)
 
-    # --- what the world asks --------------------------------------------------------------------------------------
+    # --- what the world asks ------------------------------------------------------------------------------
     def believes(self, peer: PeerId) -> NodeState | None:
         """Return the state in which this node has another on its map."""
         entry = self.core.nodes.get(peer)

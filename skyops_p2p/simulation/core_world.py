@@ -21,7 +21,7 @@ from skyops_p2p.simulation.faults import CALM, FaultBoard, LinkFaults
 from skyops_p2p.simulation.identities import sim_identity
 from skyops_p2p.simulation.latency import Latency
 from skyops_p2p.simulation.network import simulated_addr
-from skyops_p2p.simulation.report import WorldFailed
+from skyops_p2p.simulation.report import BrokenPromiseError
 from skyops_p2p.simulation.trace import Trace
 from skyops_p2p.types import Multiaddr, PeerId
 
@@ -71,7 +71,7 @@ class CoreWorld:
         self._number = {sim_identity(seed, number).peer_id: number for number in range(nodes)}
         self.nodes = tuple(CoreNode(self, number, TIMES) for number in range(nodes))
 
-    # --- time -----------------------------------------------------------------------------------------------------
+    # --- time ---------------------------------------------------------------------------------------------
     def later(self, delay_s: float, callback: Callable[..., None], *args: Any) -> None:
         """Call back after a delay."""
         heappush(self._heap, (self.now + delay_s, self._count, callback, args))
@@ -105,7 +105,7 @@ class CoreWorld:
             if node.starts == starts:
                 node.wake()
 
-    # --- nodes ------------------------------------------------------------------------------------------------------
+    # --- nodes --------------------------------------------------------------------------------------------
     def peer_of(self, number: int) -> PeerId:
         """Return a node's peer id."""
         return sim_identity(self.seed, number).peer_id
@@ -125,7 +125,7 @@ class CoreWorld:
             if node.number in pair:
                 self._drop(pair)
 
-    # --- links --------------------------------------------------------------------------------------------------------
+    # --- links --------------------------------------------------------------------------------------------
     def dial(self, dialer: CoreNode, peer: PeerId) -> None:
         """Connect after the round trips of a dial, or report that nobody answered."""
         number = self._number.get(peer)
@@ -149,7 +149,9 @@ class CoreWorld:
         elif pair not in self._links:
             self._links[pair] = None
             self._note("connect", *pair)
-            dialer.handle(ev.ConnectionUp(listener.peer, (simulated_addr(listener.number),), is_outbound=True))
+            dialer.handle(
+                ev.ConnectionUp(listener.peer, (simulated_addr(listener.number),), is_outbound=True)
+            )
             listener.handle(ev.ConnectionUp(dialer.peer, (simulated_addr(dialer.number),), is_outbound=False))
 
     def disconnect(self, one: PeerId, other: PeerId) -> None:
@@ -175,7 +177,7 @@ class CoreWorld:
     def _has_path(self, one: int, other: int) -> bool:
         return not (self.faults.is_blocked(one, other) or self.faults.is_blocked(other, one))
 
-    # --- packets --------------------------------------------------------------------------------------------------------
+    # --- packets ------------------------------------------------------------------------------------------
     def travel(self, source: CoreNode, target: CoreNode, arrive: Callable[[], None]) -> None:
         """Send one packet; `arrive` runs once for each copy that gets through to a running node."""
         starts = target.starts
@@ -218,7 +220,7 @@ class CoreWorld:
         elif judgement is Judgement.REJECT:
             raise self.failure(f"node {node.number} rejects what honest node {author.number} said")
 
-    # --- watching ---------------------------------------------------------------------------------------------------------
+    # --- watching -----------------------------------------------------------------------------------------
     def heard(self, node: CoreNode, effect: ev.Notify) -> None:
         """Take a node's notification: into the trace, and safety: nobody honest is slashed."""
         self._note(effect.kind, node.number, self._number.get(effect.peer, -1), len(effect.text))
@@ -230,10 +232,12 @@ class CoreWorld:
         up = [node for node in self.nodes if node.is_up]
         return all(node.believes(other.peer) is NodeState.ACTIVE for node in up for other in up)
 
-    def failure(self, what: str) -> WorldFailed:
+    def failure(self, what: str) -> BrokenPromiseError:
         """Make the report of a broken promise."""
         replay = f"skyops sim core --seed {self.seed} --nodes {len(self.nodes)}"
-        return WorldFailed(f"t={self.now:.3f} {what}", seed=self.seed, replay=replay, lines=self.trace.lines())
+        return BrokenPromiseError(
+            f"t={self.now:.3f} {what}", seed=self.seed, replay=replay, lines=self.trace.lines()
+        )
 
     def _note(self, what: str, source: int = -1, target: int = -1, detail: int = 0) -> None:
         self.trace.note(self.now, what, source, target, detail)
@@ -243,7 +247,7 @@ def run_core_seed(seed: int, *, nodes: int = 6) -> CoreOutcome:
     """Run one seed through both phases.
 
     Raises:
-        WorldFailed: A promise was broken; its text has the replay command.
+        BrokenPromiseError: A promise was broken; its text has the replay command.
     """
     chaos = CoreChaos(seed)
     world = CoreWorld(seed, nodes=nodes, links=chaos.links)
@@ -257,7 +261,9 @@ def run_core_seed(seed: int, *, nodes: int = 6) -> CoreOutcome:
     stopped_at = world.now
     while not world.is_converged():
         if world.now > stopped_at + CONVERGE_S:
-            raise world.failure(f"not converged {CONVERGE_S:g} s after the faults stopped:{disagreements(world)}")
+            raise world.failure(
+                f"not converged {CONVERGE_S:g} s after the faults stopped:{disagreements(world)}"
+            )
         world.run_until(world.now + 1.0)
     faults = world.faults.statistics.as_dict()
     return CoreOutcome(seed, world.trace.digest(), world.steps, world.now - stopped_at, faults)

@@ -179,7 +179,7 @@ class SimFabric:
                     self._drop_end(network.number, connection)
                     self._drop_end(other, connection)
 
-    # --- packets --------------------------------------------------------------------------------------------
+    # --- packets ------------------------------------------------------------------------------------------
     def send(self, source: int, target: int, arrive: Callable[..., None], *args: Any) -> None:
         """Send one packet: `arrive(*args)` runs once for each copy that gets through."""
         delay_s = self.latency.one_way_s(source, target)
@@ -203,7 +203,7 @@ class SimFabric:
             delay_s += RETRANSMIT_S
         return delay_s + fate[0]
 
-    # --- bookkeeping ------------------------------------------------------------------------------------------
+    # --- bookkeeping --------------------------------------------------------------------------------------
     def note(self, what: str, source: int = -1, target: int = -1, detail: int = 0) -> None:
         """Put one line into the trace."""
         self.trace.note(trio.current_time(), what, source, target, detail)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 DEGREE, DEGREE_MAX = 6, 8
 """Mesh peers that a node seeks, and that it accepts."""
 HEARTBEAT_S = 1.0
+LAZY_PEERS, LAZY_PART = 6, 0.25
+"""Peers outside the mesh that hear of a message at a heartbeat: so many, or that part of them."""
 REPAIR_ROUNDS = 3
 """Heartbeats for which a message is offered to those who miss it."""
 OVERHEAD_BYTES = 150
@@ -71,7 +73,7 @@ class GossipOverlay:
         self.repairs = 0
         """Copies fetched at a heartbeat because the push had missed a node."""
 
-    # --- meshes ---------------------------------------------------------------------------------------------
+    # --- meshes -------------------------------------------------------------------------------------------
     def join(self, number: int, topic: str) -> None:
         """Add a subscriber and graft it onto its connected peers."""
         mesh = self._meshes.setdefault(topic, {})
@@ -130,7 +132,7 @@ class GossipOverlay:
             mesh[one][other] = None
             mesh[other][one] = None
 
-    # --- messages ---------------------------------------------------------------------------------------------
+    # --- messages -----------------------------------------------------------------------------------------
     def publish(self, number: int, author: PeerId, topic: str, payload: bytes) -> None:
         """Send a message into the mesh, and offer it at the next heartbeats to whoever missed it."""
         message = _Message(topic, author, payload)
@@ -187,30 +189,46 @@ class GossipOverlay:
             self._blame(target, source)
 
     def _repair(self, message: _Message, heartbeat: int) -> None:
-        """Let whoever missed the push fetch the message from a connected peer that has it."""
+        """Offer the message to whoever missed the push: from the side, holders or missing ones, that is smaller."""
         mesh = self._meshes.get(message.topic, {})
-        if heartbeat <= REPAIR_ROUNDS and len(message.seen) < len(mesh):
+        missing = len(mesh) - len(message.seen)
+        if 0 < missing < len(message.accepted):
             for number in tuple(mesh):
                 if number not in message.seen:
-                    self._fetch(message, number)
+                    self._fetch_from_any(message, number)
+        elif missing > 0:
+            for holder in sorted(message.accepted):
+                self._offer(message, mesh, holder)
         if heartbeat < REPAIR_ROUNDS:
             self._fabric.queue.after(HEARTBEAT_S, self._repair, message, heartbeat + 1)
 
-    def _fetch(self, message: _Message, number: int) -> None:
+    def _offer(self, message: _Message, mesh: dict[int, dict[int, None]], holder: int) -> None:
+        """Tell some connected peers outside the mesh that there is a message (IHAVE); those without it fetch it."""
+        own_mesh = mesh.get(holder, {})
+        lazy = [other for other in self._connected(holder) if other in mesh and other not in own_mesh]
+        count = max(LAZY_PEERS, round(LAZY_PART * len(lazy)))
+        told = self._random.sample(lazy, count) if count < len(lazy) else lazy
+        for other in (*own_mesh, *told):
+            if other not in message.seen:
+                self._fetch(message, holder, other)
+
+    def _fetch_from_any(self, message: _Message, number: int) -> None:
         holders = [other for other in self._connected(number) if other in message.accepted]
         if holders:
-            holder = self._random.choice(holders)
-            message.due.pop(number, None)
-            self.repairs += 1
-            self._count_copy(holder, number, len(message.payload) + OVERHEAD_BYTES)
-            self._send(message, holder, number, hops=3)  # IHAVE, IWANT, message
+            self._fetch(message, self._random.choice(holders), number)
+
+    def _fetch(self, message: _Message, holder: int, number: int) -> None:
+        message.due.pop(number, None)
+        self.repairs += 1
+        self._count_copy(holder, number, len(message.payload) + OVERHEAD_BYTES)
+        self._send(message, holder, number, hops=3)  # IHAVE, IWANT, message
 
     def _count_copy(self, source: int, target: int, size: int) -> None:
         self.copies += 1
         self.bytes_sent[source] += size
         self.bytes_received[target] += size
 
-    # --- scores -----------------------------------------------------------------------------------------------
+    # --- scores -------------------------------------------------------------------------------------------
     def set_score(self, number: int, peer: int, score: float) -> None:
         """Set the application part of a forwarder's score at one node."""
         if score <= GREYLIST_SCORE:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from types import ModuleType
 
 from skyops_p2p.core import binding, records
+from skyops_p2p.crypto.typed_data import binding_digest
 from skyops_p2p.crypto.wallet import recover_address
 from skyops_p2p.wire.envelope import open_envelope
 
@@ -17,6 +18,7 @@ MEMO_ENTRIES_MAX = 65_536
 _PLACES: tuple[tuple[ModuleType, str], ...] = (
     (records, "open_envelope"),
     (binding, "open_envelope"),
+    (binding, "binding_digest"),
     (binding, "recover_address"),
 )
 """Where the core looks the functions up."""
@@ -27,6 +29,7 @@ def shared_checks() -> Iterator[None]:
     """Share signature checks among all nodes of this process within the block."""
     shared = {
         "open_envelope": lru_cache(maxsize=MEMO_ENTRIES_MAX)(open_envelope),
+        "binding_digest": lru_cache(maxsize=MEMO_ENTRIES_MAX)(binding_digest),
         "recover_address": lru_cache(maxsize=MEMO_ENTRIES_MAX)(recover_address),
     }
     before = [(module, name, getattr(module, name)) for module, name in _PLACES]

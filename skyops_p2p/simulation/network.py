@@ -111,7 +111,7 @@ class SimNetwork:
             self.fabric.detach(self, is_silent=is_silent)
             self._send_event.close()
 
-    # --- ourselves and our peers ------------------------------------------------------------------------------
+    # --- ourselves and our peers --------------------------------------------------------------------------
     @property
     def peer_id(self) -> PeerId:
         """Our own peer id."""
@@ -169,7 +169,7 @@ class SimNetwork:
         if peer is not None and self.is_open:
             self._tell(PeerDisconnected(peer))
 
-    # --- events -------------------------------------------------------------------------------------------------
+    # --- events -------------------------------------------------------------------------------------------
     def events(self) -> trio.MemoryReceiveChannel[NetworkEvent]:
         """Return the one channel of events."""
         return self._events
@@ -200,7 +200,7 @@ class SimNetwork:
                 return
             self._control.popleft()
 
-    # --- gossip -------------------------------------------------------------------------------------------------
+    # --- gossip -------------------------------------------------------------------------------------------
     async def subscribe(self, topic: str, validator: Validator) -> None:
         """See ports.Network."""
         await trio.lowlevel.checkpoint()
@@ -239,7 +239,7 @@ class SimNetwork:
         if number is not None:
             self.fabric.gossip.set_score(self.number, number, score)
 
-    # --- requests and streams -------------------------------------------------------------------------------------
+    # --- requests and streams -----------------------------------------------------------------------------
     def serve_requests(self, protocol: str, server: RequestServer, *, bytes_max: int) -> None:
         """See ports.Network."""
         self._requests.serve(protocol, server, bytes_max=bytes_max)
@@ -266,7 +266,7 @@ class SimNetwork:
         """The serving side of streams, for the other end of a connection."""
         return self._streams
 
-    # --- DHT ----------------------------------------------------------------------------------------------------
+    # --- DHT ----------------------------------------------------------------------------------------------
     async def put_record(self, key: str, value: bytes, *, timeout_s: float) -> None:
         """See ports.Network."""
         await self.fabric.dht.put(self, key, value, timeout_s=timeout_s)
@@ -283,7 +283,7 @@ class SimNetwork:
         """See ports.Network."""
         return await self.fabric.dht.find(self, key, count_max=count_max, timeout_s=timeout_s)
 
-    # --- counters -----------------------------------------------------------------------------------------------
+    # --- counters -----------------------------------------------------------------------------------------
     def contain(self, error: BaseException) -> None:
         """Count an exception that was stopped here, and show it to the world."""
         self.counters["contained_errors"] += 1

@@ -1,4 +1,4 @@
-"""What a failed simulation says: the seed, the commit, the command that replays it, and the last things that happened."""
+"""What a failed simulation says: the seed, the commit, the command that replays it, and what happened last."""
 
 import subprocess
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from skyops_p2p import __version__
 LINES_SHOWN = 40
 
 
-class WorldFailed(AssertionError):
+class BrokenPromiseError(AssertionError):
     """A promise was broken in a simulated world.
 
     Args:

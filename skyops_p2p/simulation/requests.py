@@ -108,7 +108,7 @@ class Requests:
         if there is not None:
             fabric.send(own, target, there.requests.take, self._network, protocol, payload, pending)
 
-    # --- the serving side ---------------------------------------------------------------------------------------
+    # --- the serving side ---------------------------------------------------------------------------------
     def take(self, asker: "SimNetwork", protocol: str, payload: bytes, pending: _Pending) -> None:
         """Take one request that arrived: serve it in a task of its own, or refuse it."""
         network = self._network

@@ -9,7 +9,7 @@
     simulate(scenario, seed=7, nodes=20)
 
 The nodes run the same core, dispatcher and performer as in production; only the ports differ. A broken promise
-raises WorldFailed, whose text has the seed, the commit and the command that replays it.
+raises BrokenPromiseError, whose text has the seed, the commit and the command that replays it.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -29,7 +29,7 @@ from skyops_p2p.simulation.faults import CALM, LinkFaults, Partition
 from skyops_p2p.simulation.latency import Latency
 from skyops_p2p.simulation.member import Member, MemberOptions
 from skyops_p2p.simulation.memo import shared_checks
-from skyops_p2p.simulation.report import WorldFailed
+from skyops_p2p.simulation.report import BrokenPromiseError
 from skyops_p2p.types import PeerId
 
 Result = TypeVar("Result")
@@ -85,9 +85,7 @@ class World:
         self.seed = seed
         self.options = options or WorldOptions()
         latency = Latency(seed, is_wide_area=self.options.is_wide_area)
-        self.fabric = SimFabric(
-            seed, latency=latency, links=self.options.links, tick_s=self.options.tick_s
-        )
+        self.fabric = SimFabric(seed, latency=latency, links=self.options.links, tick_s=self.options.tick_s)
         self.random = derived_random(seed, "world")
         """For scenarios that draw."""
         bootstraps = 1 + nodes // NODES_PER_BOOTSTRAP
@@ -113,7 +111,7 @@ class World:
         others = [other for other in range(bootstraps) if other < number or number >= bootstraps]
         return tuple(random.sample(others, min(BOOTSTRAPS_ASKED, len(others))))
 
-    # --- nodes ------------------------------------------------------------------------------------------------
+    # --- nodes --------------------------------------------------------------------------------------------
     def __getitem__(self, name: int | str) -> Member:
         return self.members[NAMES[name] if isinstance(name, str) else name]
 
@@ -180,7 +178,7 @@ class World:
             member.disk.empty()
         await self.start_all()
 
-    # --- what they believe --------------------------------------------------------------------------------------
+    # --- what they believe --------------------------------------------------------------------------------
     def state(self, observer: int, target: int) -> str:
         """Return the state in which one node has another on its map: "active", …, or "unknown"."""
         peer = self.members[target].peer_id
@@ -199,17 +197,19 @@ class World:
     def is_converged(self) -> bool:
         """Tell whether every running node has exactly the running nodes as ACTIVE."""
         running: set[PeerId | str] = {member.peer_id for member in self.running()}
+        if any(member.node.status().map_counts["active"] != len(running) for member in self.running()):
+            return False  # counting is cheap; building every view is not
         return all(
             {view.peer_id for view in member.node.map(_everybody()) if view.state == "active"} == running
             for member in self.running()
         )
 
-    # --- time -----------------------------------------------------------------------------------------------------
+    # --- time ---------------------------------------------------------------------------------------------
     async def converge(self, *, within_s: float) -> float:
         """Wait until every running node has exactly the running nodes as ACTIVE; return how long it took.
 
         Raises:
-            WorldFailed: Not within the time.
+            BrokenPromiseError: Not within the time.
         """
         return await self.wait_until(self.is_converged, within_s=within_s, what="the maps converge")
 
@@ -219,7 +219,7 @@ class World:
         """Wait for a condition; return how long it took in virtual seconds.
 
         Raises:
-            WorldFailed: It does not hold within the time, or a contained exception came to light.
+            BrokenPromiseError: It does not hold within the time, or a contained exception came to light.
         """
         started = trio.current_time()
         while not condition():
@@ -230,16 +230,18 @@ class World:
         return trio.current_time() - started
 
     def check(self) -> None:
-        """Raise WorldFailed if a server or validator of a node raised something unexpected."""
+        """Raise BrokenPromiseError if a server or validator of a node raised something unexpected."""
         if self.fabric.contained:
             error = self.fabric.contained[0]
             raise self.failure(f"contained {type(error).__name__}: {error}") from error
 
-    def failure(self, what: str) -> WorldFailed:
+    def failure(self, what: str) -> BrokenPromiseError:
         """Make the report of a broken promise."""
         replay = self.options.replay or f"skyops sim world --nodes {len(self.members)} --seed {self.seed}"
         lines = self.fabric.trace.lines()
-        return WorldFailed(f"t={trio.current_time():.3f} {what}", seed=self.seed, replay=replay, lines=lines)
+        return BrokenPromiseError(
+            f"t={trio.current_time():.3f} {what}", seed=self.seed, replay=replay, lines=lines
+        )
 
 
 def simulate(
@@ -258,7 +260,7 @@ def simulate(
         options: What differs from the usual.
 
     Raises:
-        WorldFailed: A promise was broken: by the scenario's assertions, or by an error inside a node.
+        BrokenPromiseError: A promise was broken: by the scenario's assertions, or by an error inside a node.
     """
 
     async def run() -> Outcome[Result]:
@@ -271,7 +273,7 @@ def simulate(
                 return Outcome(result, seed, trace.digest(), trace.count, trio.current_time())
         except BaseExceptionGroup as group:
             error = _first_leaf(group)
-            if isinstance(error, WorldFailed) or not isinstance(error, AssertionError | SkyopsError):
+            if isinstance(error, BrokenPromiseError) or not isinstance(error, AssertionError | SkyopsError):
                 raise error from group
             raise world.failure(str(error) or type(error).__name__) from group
 
