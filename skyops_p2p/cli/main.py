@@ -132,7 +132,7 @@ def _tell(error: BaseException, *, is_debug: bool) -> int:
         case BrokenPipeError():
             # The reader (head, less) has left. Python would complain again while closing stdout.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
+            return 1
         case SystemExit():
             return error.code if isinstance(error.code, int) else 1
         case _:

@@ -1,0 +1,74 @@
+"""The `testnet` and `demo` commands, as typed."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Ran
+
+pytestmark = [pytest.mark.process, pytest.mark.net]
+Skyops = Callable[..., Ran]
+
+
+def test_a_whole_life_by_command(skyops: Skyops, tmp_path: Path) -> None:
+    assert skyops("testnet", "list").out.startswith("No test networks.")
+    topology = tmp_path / "t.toml"
+    topology.write_text('[network]\nbeat_s = 1.0\n[[nodes]]\ncount = 3\ngpus = ["A100:80"]\nregion = "eu"\n')
+    up = skyops("testnet", "up", "--topology", str(topology))
+    assert (up.code, up.err.count("error")) == (0, 0)
+    assert "3 nodes of testnet-" in up.out
+    assert "skyops run --join local" in up.out
+
+    status = json.loads(skyops("testnet", "status", "--json").out)
+    assert [node["state"] for node in status["nodes"]] == ["running"] * 3
+    assert all(node["map_counts"]["active"] == 3 for node in status["nodes"])
+    assert "node-2  running" in skyops("testnet", "status").out
+    assert json.loads(skyops("testnet", "list", "--json").out)[0]["alive"] == 3
+
+    data_dir = str(Path(status["directory"]) / "nodes" / "node-1")
+    peer = status["nodes"][1]["peer_id"]
+    views = json.loads(
+        skyops("--data-dir", data_dir, "map", "--gpu", "a100", "--sort", "price", "--json").out
+    )
+    assert len(views) == 3
+    assert json.loads(skyops("map", "--gpu", "h100", "--json", "--data-dir", data_dir).out) == []
+    assert skyops("--data-dir", data_dir, "ping", peer[-8:], "-c", "2").out.count("answer from") == 2
+    session = json.loads(skyops("--data-dir", data_dir, "handshake", peer, "--json").out)
+    assert session["peer_id"] == peer
+    assert json.loads(skyops("--data-dir", data_dir, "status", "--json").out)["sessions"] == 1
+    assert len(json.loads(skyops("--data-dir", data_dir, "peers", "--json").out)) >= 2
+    assert json.loads(skyops("--data-dir", data_dir, "node", "show", "self", "--json").out)["is_self"]
+    assert "name=node-2" not in skyops("--data-dir", data_dir, "node", "show", peer).out.splitlines()[0]
+
+    assert skyops("testnet", "kill", "node-3").out == "node-3: killed\n"
+    assert skyops("testnet", "kill", "node-3").out == "node-3: was dead already\n"
+    assert skyops("testnet", "restart").out.startswith("node-3: answers after")
+    assert skyops("testnet", "stop", "node-3").out == "node-3: stopped\n"
+    assert "node-3  stopped" in skyops("testnet", "status").out
+    assert skyops("testnet", "cont", "node-3").code == 0
+    cut = skyops("testnet", "partition", "node-1")
+    assert cut.out == "partitioned: node-1 | node-2, node-3\n"
+    assert "cut off from 2" in skyops("testnet", "status").out
+    assert skyops("testnet", "heal").code == 0
+    assert skyops("testnet", "slow", "node-2", "--delay-ms", "50").code == 0
+    assert "node_ready" in skyops("testnet", "logs", "node-1").out
+
+    again = skyops("testnet", "up")
+    assert (again.code, "error[testnet_exists]" in again.err) == (8, True)
+    assert skyops("testnet", "kill", "node-9").err.startswith("error[unknown_node]")
+    down = skyops("testnet", "down")
+    assert down.out == "Stopped 3 nodes of test network 'local' and removed its files.\n"
+    gone = skyops("testnet", "down")
+    assert (gone.code, "error[testnet_unknown]" in gone.err) == (8, True)
+
+
+def test_demo_does_all_it_says_and_leaves_nothing(skyops: Skyops) -> None:
+    ran = skyops("demo", "--nodes", "4", "--json", timeout_s=180)
+    assert ran.code == 0, ran.out + ran.err
+    told = json.loads(ran.out)
+    assert told["is_done"]
+    names = [stage["name"] for stage in told["stages"]]
+    assert names == ["up", "join", "map", "ping", "handshake", "kill", "restart", "down"]
+    assert skyops("testnet", "list").out.startswith("No test networks.")
