@@ -152,10 +152,13 @@ DHT_REPLICATION = 20
 RELAY_RESERVATIONS_MAX = 64
 """Peers that a relay keeps reachable."""
 RELAY_CIRCUITS_PER_PEER_MAX = 8
+"""Circuits of one peer that this node relays at once."""
 RELAY_CIRCUIT_BYTES_MAX = 256 << 20
 """Bytes through one circuit; it is closed after them: relays carry control, not results."""
 RELAY_CIRCUIT_S = 1800
+"""How long one relayed circuit may stand."""
 RELAY_RESERVATION_S = 3600
+"""How long a peer may keep its place on this relay before it asks again."""
 MDNS_PEERS_MAX = 256
 """Peers taken from multicast answers."""
 
@@ -265,7 +268,9 @@ REQUESTS_PER_S = 50.0
 ORDERED_EFFECTS_MAX = 256
 """Effects waiting to be performed in order (store, gossip)."""
 PUBLISH_TIMEOUT_S = 5.0
+"""One gossip message handed to the network."""
 DHT_TIMEOUT_S = 20.0
+"""One question to the DHT, or one record put there, with all its hops."""
 PROVIDE_KEYS_MAX = 32
 """Capability keys of one node in the DHT: 16 GPU models, and what else there is."""
 HARDWARE_PROBE_INTERVAL_S = 600.0
