@@ -60,7 +60,7 @@ def binding_digest(
         address_to_bytes(wallet).rjust(32, b"\0"),
         keccak256(peer_id),
         _bytes32(x25519),
-        keccak256(network.encode()),
+        _text_hash(network),
         _unsigned(issued_unix_ms, 64),
         _unsigned(expires_unix_ms, 64),
     )
@@ -80,9 +80,7 @@ def session_digest(*, transcript: bytes, role: Role, network: str, chain_id: int
 
     Rules: HSK-8.
     """
-    return _digest(
-        chain_id, _SESSION_HASH, _bytes32(transcript), keccak256(role.encode()), keccak256(network.encode())
-    )
+    return _digest(chain_id, _SESSION_HASH, _bytes32(transcript), _text_hash(role), _text_hash(network))
 
 
 def _digest(chain_id: int, *words: bytes) -> bytes:
@@ -97,6 +95,12 @@ def _domain_separator(chain_id: int) -> bytes:
         + keccak256(DOMAIN_VERSION.encode())
         + _unsigned(chain_id, 256)
     )
+
+
+@lru_cache(maxsize=64)
+def _text_hash(text: str) -> bytes:
+    """Hash a role or a network's name: few, and needed for every binding."""
+    return keccak256(text.encode())
 
 
 def _unsigned(value: int, bits: int) -> bytes:

@@ -92,7 +92,7 @@ class FrameDecoder:
                 Every later call raises the same.
         """
         if self._error is not None:
-            raise self._error
+            raise self._error.with_traceback(None)
         self._buffer += data
         frames: list[bytes] = []
         offset = 0

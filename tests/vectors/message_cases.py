@@ -153,6 +153,8 @@ def envelope_cases() -> list[Case]:
     own, of_ping = f"skyops/{network}/presence/1", f"skyops/{network}/ping/1"
     later = good.replace(payload[:5], payload[:4] + b"\x2a")
     ping = encode_message(Ping(nonce=bytes(8)))
+    one = b"\x01" + bytes(31)  # the neutral element: as a key, it verifies this signature over any text
+    anyones = good[:-64].replace(key.public_key, one) + one + bytes(32)
     binding = ALICE.binding
     swapped = good.replace(key.public_key, MALLORY.node_key.public_key)
     refused: list[tuple[str, bytes, str, str]] = [
@@ -172,6 +174,7 @@ def envelope_cases() -> list[Case]:
         ("signature changed", good[:-1] + bytes([good[-1] ^ 1]), "presence", "bad_signature"),
         ("signature of 63 bytes", good[:-65] + b"\x3f" + good[-64:-1], "presence", "bad_signature"),
         ("payload changed", later, "presence", "bad_signature"),
+        ("key of small order", anyones, "presence", "bad_signature"),
         ("another signer", swapped, "presence", "bad_signature"),
         ("another network", seal(PRESENCE, key, "skyops"), "presence", "bad_signature"),
         ("domain of another kind", forge(payload, key, "presence", of_ping), "presence", "bad_signature"),

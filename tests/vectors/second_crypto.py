@@ -22,6 +22,11 @@ G = (
     0x483ADA7726A3C4655DA4FBFC0E1108A8FD17B448A68554199C47D08FFB10D4B8,
 )
 Point = tuple[int, int] | None
+Q = 2**255 - 19
+ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+"""y of the points of order 8 on edwards25519, and its negative."""
+SMALL_ORDER = {0, 1, ORDER_8, Q - ORDER_8, Q - 1, Q, Q + 1}
+"""y of all points whose order divides 8, in every encoding that 255 bits have for them."""
 
 
 class RefusedError(Exception):
@@ -85,6 +90,8 @@ def ed25519_sign(seed: bytes, data: bytes) -> bytes:
 
 
 def ed25519_verify(public: bytes, data: bytes, signature: bytes) -> None:
+    if int.from_bytes(public, "little") & (1 << 255) - 1 in SMALL_ORDER:
+        raise RefusedError("bad_signature")  # KEY-1; OpenSSL would take it
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, data)
     except (InvalidSignature, ValueError) as error:
