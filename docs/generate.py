@@ -41,7 +41,9 @@ has a limit here. What a peer sees at a limit is said in [protocol/](../protocol
 
 def commands(command: click.Command, parent: click.Context | None, name: str) -> list[tuple[str, str]]:
     """List a command and those below it, each with its help text."""
-    context = click.Context(command, info_name=name, parent=parent, terminal_width=HELP_WIDTH)
+    context = click.Context(
+        command, info_name=name, parent=parent, terminal_width=HELP_WIDTH, **command.context_settings
+    )
     found = [(context.command_path, command.get_help(context))]
     if isinstance(command, click.Group):
         for child_name in command.list_commands(context):
