@@ -16,7 +16,7 @@ except ImportError:
     atheris = None
 
 MUTATED_BYTES_MAX = 8192
-FRAMES_BYTES_MAX = 512
+FRAMES_BYTES_MAX = 256
 """A stream in pieces of one byte takes a call for each."""
 
 
