@@ -136,7 +136,9 @@ def test_largest_beat_fits_per_7() -> None:
 
 def test_record_is_no_beat_and_a_beat_no_record() -> None:
     with pytest.raises(RemoteProtocolError) as caught:
-        check_presence(ALICE.record(labels=(), hardware=HARDWARE.model_copy(update={"gpus": ()})), RULES, now=NOW)
+        check_presence(
+            ALICE.record(labels=(), hardware=HARDWARE.model_copy(update={"gpus": ()})), RULES, now=NOW
+        )
     assert caught.value.code in ("wrong_type", "oversized")
     assert refusal(ALICE.beat())[0] == "wrong_type"
 

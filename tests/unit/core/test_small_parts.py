@@ -126,5 +126,3 @@ def test_node_is_written_or_deleted_but_never_both() -> None:
 def test_invented_codes_are_one_code() -> None:
     assert {known_code(code) for code in HANDSHAKE_CODES} == HANDSHAKE_CODES
     assert known_code("made_up_by_mallory") == "remote_protocol"
-
-
