@@ -73,7 +73,7 @@ def peers(invocation: Invocation, *, as_json: bool) -> None:
         Column("PEER"),
         Column("STATE"),
         Column("DIR"),
-        Column("ADDRESS"),
+        Column("ADDRESS", is_cut=True),
         Column("FAILS", is_right=True),
         Column("WHY", is_wrapped=True),
     ]
@@ -150,14 +150,14 @@ def node_map(
 MAP_COLUMNS = (
     Column("PEER"),
     Column("STATE"),
-    Column("GPU"),
+    Column("GPU", is_cut=True),
     Column("REGION"),
-    Column("RUNTIMES"),
+    Column("RUNTIMES", is_cut=True),
     Column("FREE", is_right=True),
     Column("PRICE/H", is_right=True),
     Column("SEEN", is_right=True),
     Column("RTT", is_right=True),
-    Column("LABELS"),
+    Column("LABELS", is_cut=True),
 )
 
 

@@ -34,7 +34,9 @@ class Column:
     is_right: bool = False
     """Numbers stand right."""
     is_wrapped: bool = False
-    """May be broken into lines on a narrow terminal; other columns are cut short."""
+    """May be broken into lines on a narrow terminal."""
+    is_cut: bool = False
+    """May be cut short on a narrow terminal. Columns that are neither keep their width."""
 
 
 def print_json(value: Any) -> None:
@@ -65,22 +67,25 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, is_
             click.echo(line)
 
 
-def rich_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Any:
-    """Return the rows as a rich table."""
-    from rich import box
+def rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Any:
+    """Return the rows as a rich table; columns that say nothing in any row are left out."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for column in columns:
+    shown = [i for i in range(len(columns)) if not rows or any(row[i] != "-" for row in rows)]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold dim")
+    for i in shown:
+        column = columns[i]
+        width = max(len(column.title), *(len(row[i]) for row in rows)) if rows else len(column.title)
         table.add_column(
             column.title,
             justify="right" if column.is_right else "left",
             no_wrap=not column.is_wrapped,
             overflow="fold" if column.is_wrapped else "ellipsis",
+            min_width=len(column.title) if column.is_wrapped or column.is_cut else width,
         )
     for row in rows:
-        table.add_row(*(Text(cell, style=STATE_STYLES.get(cell, "")) for cell in row))
+        table.add_row(*(Text(row[i], style=STATE_STYLES.get(row[i], "")) for i in shown))
     return table
 
 

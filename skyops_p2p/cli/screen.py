@@ -30,7 +30,7 @@ async def show_screen(node: Node, recent: RecentLines, *, is_color: bool) -> Non
     query = MapQuery.model_validate({"sort": "state"})
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
-            views = node.map(query)
+            views = tuple(sorted(node.map(query), key=lambda view: not view.is_self))
             live.update(
                 draw(node.status(), views, recent.lines, height=console.height, ask=ask), refresh=True
             )
@@ -43,7 +43,7 @@ def draw(
     """Return the whole screen for a terminal of `height` lines; `ask` is how another terminal asks this node."""
     head = _head(status, ask)
     counts = ", ".join(f"{count} {state}" for state, count in status.map_counts.items() if count)
-    room = max(3, height - len(head.rows) - _LOG_LINES - 7)
+    room = max(3, height - len(head.rows) - _LOG_LINES - 6)
     shown = views[:room]
     title = f"Node map: {counts or 'empty so far'}"
     if len(shown) < len(views):
@@ -68,7 +68,7 @@ def ask_command(data_dir: Path) -> str:
 def _head(status: StatusView, ask: str) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True, min_width=11)
-    table.add_column(no_wrap=True, overflow="ellipsis")
+    table.add_column(overflow="fold")
     network = status.network + (" (test network)" if status.is_testnet else "")
     role = "worker" if status.is_worker else "peer, offers no compute"
     table.add_row(

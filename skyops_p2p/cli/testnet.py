@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from skyops_p2p.cli.invocation import Invocation, json_option
+from skyops_p2p.cli.network import STATES
 from skyops_p2p.cli.output import Column, ProgressLine, print_json, print_table, short_peer
 
 if TYPE_CHECKING:
@@ -149,10 +150,9 @@ def status(invocation: Invocation, *, name: str | None, directory: Path | None, 
         Column("PID", is_right=True),
         Column("PEER"),
         Column("LINKS", is_right=True),
-        Column("SEES", is_wrapped=True),
-        Column("GPU"),
+        *(Column(state.upper(), is_right=True) for state in STATES),
+        Column("GPU", is_cut=True),
         Column("REGION"),
-        Column("PORT", is_right=True),
         Column("FAULTS", is_wrapped=True),
     ]
     rows = [
@@ -162,10 +162,9 @@ def status(invocation: Invocation, *, name: str | None, directory: Path | None, 
             str(report.pid),
             short_peer(report.peer_id),
             "-" if report.connections is None else str(report.connections),
-            ", ".join(f"{count} {state}" for state, count in report.map_counts.items() if count) or "-",
+            *(str(report.map_counts.get(state) or "-") for state in STATES),
             ", ".join(report.gpus) or "-",
             report.region or "-",
-            report.addr.split("/")[4],
             _faults_text(report.faults),
         )
         for report in reports

@@ -1,0 +1,65 @@
+"""The examples run as they stand."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from skyops_p2p.errors import NetworkError
+from skyops_p2p.node.control_client import ControlClient
+from tests.e2e.conftest import ROOT, wait_until
+
+pytestmark = [pytest.mark.process, pytest.mark.net]
+
+
+def run_example(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "examples" / name), *arguments],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_embed_opens_a_session() -> None:
+    done = run_example("embed.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "alice found A100 in eu" in done.stdout
+    assert "proven" in done.stdout
+
+
+def test_register_node_shows_up_on_the_network(
+    start_skyops: Callable[..., object], own_home: Path, tmp_path: Path
+) -> None:
+    seed_dir = tmp_path / "seed"
+    start_skyops(
+        "--data-dir", str(seed_dir), "run", "--network", "testnet-reg", "--listen", "/ip4/127.0.0.1/tcp/0"
+    )
+
+    def is_ready() -> bool:
+        try:
+            return ControlClient.of(seed_dir).is_ready()
+        except NetworkError:
+            return False
+
+    wait_until(is_ready, what="the first node answers")
+    client = ControlClient.of(seed_dir)
+    addr = client.status().listen[0]
+    done = run_example("register_node.py", str(tmp_path / "worker"), "testnet-reg", addr, "A100:80")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "['A100'] (declared)" in done.stdout
+    assert "the map has 2 nodes" in done.stdout
+    views = [view for view in client.map() if not view.is_self]
+    assert [view.gpus[0].model for view in views] == ["A100"]
+
+
+def test_register_node_says_how_it_is_called() -> None:
+    done = run_example("register_node.py")
+    assert done.returncode == 1
+    assert "BOOTSTRAP_ADDRESS" in done.stderr
