@@ -40,8 +40,10 @@ STREAM_TIMEOUT_S = 15.0
 """Life of one inbound stream; ours are closed after one exchange."""
 STREAMS_PER_PEER_MAX = 4
 REFRESH_FIRST_S = 1.0
-"""Pause before the table is filled again while it is small; doubles up to REFRESH_LAST_S."""
-REFRESH_LAST_S = 60.0
+"""Pause before the next look-ups while the table grows; triples up to REFRESH_LAST_S when it does not."""
+REFRESH_LAST_S = 300.0
+REFRESH_TIMEOUT_S = 30.0
+"""How long one round of look-ups may take."""
 
 
 class _Peerstore:
@@ -171,12 +173,12 @@ class Dht:
         while True:
             await trio.sleep(pause_s)
             size = self._kademlia.get_routing_table_size()
-            pause_s = REFRESH_FIRST_S if size > known else min(pause_s * 2, REFRESH_LAST_S)
+            pause_s = REFRESH_FIRST_S if size > known else min(pause_s * 3, REFRESH_LAST_S)
             known = size
             if not size:
                 continue
             try:
-                with trio.move_on_after(REFRESH_LAST_S):
+                with trio.move_on_after(REFRESH_TIMEOUT_S):
                     await self._kademlia.peer_routing.refresh_routing_table()
             except Exception as error:  # noqa: BLE001 - foreign code over peers' answers
                 self._contain("dht refresh", None, error)

@@ -31,7 +31,7 @@ from skyops_p2p.adapters.libp2p.host import HostOptions, build_host, reset_strea
 from skyops_p2p.adapters.libp2p.relay import Relay
 from skyops_p2p.adapters.libp2p.requests import Lingering, RequestClient, RequestCounters, RequestService
 from skyops_p2p.adapters.libp2p.transport import Meter, is_port_taken
-from skyops_p2p.errors import NetworkError, SkyopsError
+from skyops_p2p.errors import ConfigError, NetworkError, SkyopsError
 from skyops_p2p.ports import (
     DhtRules,
     NetworkEvent,
@@ -63,6 +63,7 @@ class Libp2pNetwork:
         heartbeat_s: Seconds between GossipSub's heartbeats.
 
     Raises:
+        ConfigError: `psk_hex` is not 64 hex digits.
         NetworkError: On entering: `port_taken`, `listen_failed` or `libp2p_unsupported`.
     """
 
@@ -89,7 +90,7 @@ class Libp2pNetwork:
         self._meter = Meter()
         self._feed = EventFeed()
         self._contained = 0
-        options = HostOptions(seed, tuple(announce), psk_hex, connections_max, relay)
+        options = HostOptions(seed, tuple(announce), _checked_psk(psk_hex), connections_max, relay)
         self._host = build_host(options, self._meter, self._contain, self._on_identified)
         self._swarm: Any = self._host.get_network()
         self._swarm.register_notifee(self._feed)
@@ -368,6 +369,16 @@ class Libp2pNetwork:
         missing = self._peers_target - len(self.connected_peers())
         for found in self._dht.take_new_peers(max(0, missing)):
             self._feed.discovered(found.peer, found.addrs, "dht")
+
+
+def _checked_psk(psk_hex: str | None) -> str | None:
+    digits = "" if psk_hex is None else psk_hex.lower()
+    if psk_hex is not None and (len(digits) != limits.PSK_HEX_CHARS or set(digits) - set("0123456789abcdef")):
+        raise ConfigError(
+            f"the private network's key is not {limits.PSK_HEX_CHARS} hex digits",
+            hint="Write 32 random bytes as hex into the file that network.psk_file names.",
+        )
+    return digits or None
 
 
 def _not_connected(peer: PeerId) -> NetworkError:

@@ -124,3 +124,18 @@ async def test_cancelled_dial_leaves_a_working_network(world, talk):
                     scope.cancel()
         await talk.connect(alice, bob)
         assert bob.peer_id in alice.connected_peers()
+
+
+async def test_peers_that_dial_each_other_at_once_meet_and_part_once(world, talk):
+    async with world.open("alice") as alice, world.open("bob") as bob:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(talk.connect, alice, bob)
+            nursery.start_soon(talk.connect, bob, alice)
+        assert alice.connected_peers() == {bob.peer_id}
+        await alice.disconnect(bob.peer_id)
+        await talk.wait_event(alice, PeerDisconnected, bob.peer_id)
+        await talk.wait_event(bob, PeerDisconnected, alice.peer_id)
+        for network in (alice, bob):
+            with pytest.raises(trio.WouldBlock):
+                while True:
+                    assert not isinstance(network.events().receive_nowait(), PeerConnected | PeerDisconnected)

@@ -9,7 +9,7 @@ import trio
 
 from skyops_p2p import limits
 from skyops_p2p.adapters.libp2p.network import Libp2pNetwork
-from skyops_p2p.errors import NetworkError
+from skyops_p2p.errors import ConfigError, NetworkError
 from skyops_p2p.ports import PeerAddrs
 from skyops_p2p.types import Multiaddr
 
@@ -64,6 +64,12 @@ async def test_address_that_cannot_be_listened_on_is_told(addr):
         async with make(listen=[addr]):
             pass
     assert caught.value.code == "listen_failed"
+
+
+@pytest.mark.parametrize("psk", ["", "11" * 31, "11" * 33, "zz" * 32])
+async def test_malformed_network_key_is_refused(psk):
+    with pytest.raises(ConfigError):
+        make(psk_hex=psk)
 
 
 async def test_port_is_free_again_after_the_stop():
