@@ -42,6 +42,8 @@ def make_binding(
 
     Returns:
         The signed envelope.
+
+    Rules: IDN-1, IDN-2.
     """
     assert 0 < lifetime_ms <= limits.BINDING_LIFETIME_MS_MAX
     expires = UnixMs(issued + lifetime_ms)

@@ -123,7 +123,7 @@ class HandshakeContext:
     ephemeral_secret: bytes = field(repr=False)
     """32 fresh random bytes."""
     nonce: bytes
-    """32 fresh random bytes."""
+    """32 fresh random bytes. Rules: HSK-1."""
     versions: tuple[int, ...] = VERSIONS
     timeout_s: float = limits.HANDSHAKE_TIMEOUT_S
 

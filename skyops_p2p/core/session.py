@@ -16,6 +16,7 @@ from skyops_p2p.wire.messages.session import Close, Data, Rekey
 from skyops_p2p.wire.model import Message, decode_fields, decode_message, encode_message
 
 PLAINTEXT_BYTES_MAX = limits.SESSION_FRAME_BYTES_MAX + 64
+"""One session message before sealing. Rules: SES-4."""
 
 
 class SessionState(Enum):

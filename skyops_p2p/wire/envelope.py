@@ -33,7 +33,7 @@ class Signed(Generic[M_co]):
     message: M_co
     signer: PeerId
     data: bytes
-    """The envelope as received; what is stored and forwarded."""
+    """The envelope as received; what is stored and forwarded. Rules: ENV-9."""
 
     @property
     def digest(self) -> bytes:

@@ -192,9 +192,6 @@ def flipped(kind: type[Message], field: str) -> Change:
 
 def refused() -> list[tuple[str, str, Conversation]]:
     """Return (name, code, conversation) for each way to fail by what is said."""
-    carol = peer_id_to_bytes(CAROL.node_key.peer_id)
-    late = CLOCK_SKEW_MS_MAX + 1
-    expired = binding(issued_unix_ms=NOW - DAY_MS, expires_unix_ms=NOW)
     flip = [
         (Accept, "nonce", "bad_signature"),
         (Accept, "ephemeral", "bad_signature"),
@@ -207,6 +204,14 @@ def refused() -> list[tuple[str, str, Conversation]]:
         (f"{kind.name}: {field} changed", code, Conversation(changes={kind.name: flipped(kind, field)}))
         for kind, field, code in flip
     ]
+    return cases + refused_hellos() + refused_answers() + refused_circumstances()
+
+
+def refused_hellos() -> list[tuple[str, str, Conversation]]:
+    """Return what a responder refuses at once."""
+    carol = peer_id_to_bytes(CAROL.node_key.peer_id)
+    edge = CLOCK_SKEW_MS_MAX - STEP_MS  # a frame takes one step anyway
+    expired = binding(issued_unix_ms=NOW - DAY_MS, expires_unix_ms=NOW)
     hello: list[tuple[str, str, Change]] = [
         ("hello: for another peer", "wrong_peer", changed(Hello, responder=carol)),
         ("hello: no common version", "no_common_version", changed(Hello, versions=(7,))),
@@ -218,10 +223,15 @@ def refused() -> list[tuple[str, str, Conversation]]:
         ("hello: cut short", "malformed", lambda data: data[:-1]),
         ("hello: ping instead", "unexpected_message", lambda _: bytes.fromhex("82000a01c4083132333435363738")),
     ]  # fmt: skip
-    cases += [(name, code, Conversation(changes={"hello": change})) for name, code, change in hello]
-    cases += [
-        ("hello: too old", "stale_nonce", Conversation(delays_ms={"hello": late})),
-        ("hello: at the edge of the skew", "", Conversation(delays_ms={"hello": CLOCK_SKEW_MS_MAX - 2 * STEP_MS})),
+    return [(name, code, Conversation(changes={"hello": change})) for name, code, change in hello] + [
+        ("hello: too old", "stale_nonce", Conversation(delays_ms={"hello": edge + 1})),
+        ("hello: as old as can be", "", Conversation(delays_ms={"hello": edge})),
+    ]
+
+
+def refused_answers() -> list[tuple[str, str, Conversation]]:
+    """Return what is refused of Accept and Confirm, and downgrades."""
+    return [
         ("accept: another's binding", "wrong_signer",
          Conversation(changes={"accept": changed(Accept, binding=CAROL.binding)})),
         ("accept: point of small order", "bad_signature",
@@ -239,10 +249,14 @@ def refused() -> list[tuple[str, str, Conversation]]:
         ("confirm: wallet signature of zeros", "bad_signature",
          Conversation(changes={"confirm": changed(Confirm, wallet_signature=bytes(64) + b"\x1b")})),
     ]  # fmt: skip
+
+
+def refused_circumstances() -> list[tuple[str, str, Conversation]]:
+    """Return what fails although every message is in order."""
     mainnet = replace(RULES, is_testnet=False)
     poor, seen = replace(RESPONDER, poor=True), replace(RESPONDER, seen_nonces=(INITIATOR.nonce,))
     lost = (Hello, Accept, Confirm)
-    cases += [
+    return [
         ("hello: replayed", "replayed", Conversation(responder=seen)),
         ("the responder's stake is too small", "insufficient_stake", Conversation(responder=poor)),
         ("the initiator's stake is too small", "insufficient_stake", Conversation(replace(INITIATOR, poor=True))),
@@ -252,7 +266,6 @@ def refused() -> list[tuple[str, str, Conversation]]:
         ("accept: a refusal instead", "busy",
          Conversation(changes={"accept": lambda _: encode_message(Refusal(code="busy"))})),
     ]  # fmt: skip
-    return cases
 
 
 def _hello() -> Hello:

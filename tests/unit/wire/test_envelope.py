@@ -57,7 +57,7 @@ def forge(
     return b"".join(bytes([tag]) + encode_uvarint(len(value)) + value for tag, value in fields)
 
 
-def test_sealed_message_opens() -> None:  # ENV-1
+def test_sealed_message_opens() -> None:  # ENV-1, ENV-9
     signed = open_envelope(SEALED, Presence, NETWORK)
     assert (signed.message, signed.signer, signed.data) == (BEAT, ALICE.peer_id, SEALED)
     assert signed.digest == sha256(SEALED)
@@ -93,7 +93,7 @@ def test_another_signer_under_the_same_signature_is_refused() -> None:  # ENV-3
     assert refused_code(SEALED.replace(ALICE.public_key, MALLORY.public_key)) == "bad_signature"
 
 
-def test_signature_for_another_network_is_refused() -> None:  # ENV-3
+def test_signature_for_another_network_is_refused() -> None:  # CNV-7, ENV-3
     assert refused_code(SEALED, network="skyops") == "bad_signature"
 
 
