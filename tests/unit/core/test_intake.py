@@ -1,4 +1,4 @@
-"""PER-9, PER-11, PER-13, PER-25: what is forwarded, what is dropped in silence, and what counts against its forwarder."""
+"""PER-9, PER-11, PER-13, PER-25: what is forwarded, what is dropped, and what counts against its forwarder."""
 
 import pytest
 
@@ -19,6 +19,7 @@ from tests.unit.core.people import (
     MALLORY,
     NOW,
     RULES,
+    START,
     at,
     crowd,
 )
@@ -34,7 +35,7 @@ class Gate:
         self.nodes = NodeMap(PresenceTimes())
         self.intake = Intake(RULES, self.nodes)
 
-    def judge(self, author: PeerId, payload: bytes, now: MonotonicS = at(0)) -> Judgement:
+    def judge(self, author: PeerId, payload: bytes, now: MonotonicS = START) -> Judgement:
         return self.intake.judge(author, payload, now=now, unix=NOW)
 
     def hold(self, verified: VerifiedRecord) -> None:

@@ -84,7 +84,7 @@ def test_replaced_and_dropped_records_leave_no_trace() -> None:
 
 
 def test_one_changed_record_costs_one_bucket() -> None:
-    index, held = index_of(640)
+    index, _ = index_of(640)
     other, _ = index_of(640)
     someone = crowd(640)[17]
     other.put(someone.peer, 9999, b"newer")
