@@ -2,7 +2,6 @@
 
 import pytest
 import trio
-from tests.simulation.toy import PROTOCOL, TOPIC, accept, addrs, drain, echo, next_event, ring, toy_network, toy_world
 
 from skyops_p2p.errors import LocalProtocolError, NetworkError, RemoteProtocolError
 from skyops_p2p.limits import REQUESTS_INBOUND_PER_PEER_MAX
@@ -16,14 +15,26 @@ from skyops_p2p.ports import (
 )
 from skyops_p2p.simulation.fabric import SimFabric
 from skyops_p2p.simulation.network import SimNetwork
+from tests.simulation.toy import (
+    PROTOCOL,
+    TOPIC,
+    accept,
+    addrs,
+    drain,
+    echo,
+    next_event,
+    ring,
+    toy_network,
+    toy_world,
+)
 
 
 @pytest.fixture
-def fabric(autojump_clock: object) -> SimFabric:
+def fabric() -> SimFabric:
     return SimFabric(1)
 
 
-async def test_dial_proves_identity_and_tells_both_ends(fabric: SimFabric) -> None:
+async def test_dial_proves_identity_and_tells_both_ends(autojump_clock: object, fabric: SimFabric) -> None:
     async with toy_world(2, fabric) as (alice, bob):
         await alice.dial(addrs(bob), timeout_s=5)
         at_alice = await next_event(alice, PeerConnected)
@@ -35,7 +46,7 @@ async def test_dial_proves_identity_and_tells_both_ends(fabric: SimFabric) -> No
         assert drain(alice) == []
 
 
-async def test_another_peer_at_the_address_is_refused(fabric: SimFabric) -> None:
+async def test_another_peer_at_the_address_is_refused(autojump_clock: object, fabric: SimFabric) -> None:
     async with toy_world(3, fabric) as (alice, bob, mallory):
         with pytest.raises(NetworkError) as caught:
             await alice.dial(PeerAddrs(bob.peer_id, mallory.listen_addrs()), timeout_s=5)
@@ -43,7 +54,7 @@ async def test_another_peer_at_the_address_is_refused(fabric: SimFabric) -> None
         assert alice.connected_peers() == frozenset()
 
 
-async def test_nobody_at_the_address_is_a_failed_dial(fabric: SimFabric) -> None:
+async def test_nobody_at_the_address_is_a_failed_dial(autojump_clock: object, fabric: SimFabric) -> None:
     ghost = toy_network(fabric, 9)
     async with toy_world(1, fabric) as (alice,):
         with pytest.raises(NetworkError) as caught:
@@ -61,7 +72,7 @@ async def test_full_listener_refuses_one_more(autojump_clock: object) -> None:
             await networks[3].dial(addrs(networks[0]), timeout_s=5)
 
 
-async def test_two_nodes_cannot_listen_on_one_address(fabric: SimFabric) -> None:
+async def test_two_nodes_cannot_listen_on_one_address(autojump_clock: object, fabric: SimFabric) -> None:
     async with toy_world(1, fabric):
         with pytest.raises(NetworkError) as caught:
             async with toy_network(fabric, 0):
@@ -69,7 +80,7 @@ async def test_two_nodes_cannot_listen_on_one_address(fabric: SimFabric) -> None
         assert caught.value.code == "port_taken"
 
 
-async def test_request_round_trip_takes_the_latency(fabric: SimFabric) -> None:
+async def test_request_round_trip_takes_the_latency(autojump_clock: object, fabric: SimFabric) -> None:
     async with toy_world(2, fabric) as (alice, bob):
         bob.serve_requests(PROTOCOL, echo, bytes_max=100)
         await alice.dial(addrs(bob), timeout_s=5)
@@ -82,9 +93,15 @@ async def test_request_round_trip_takes_the_latency(fabric: SimFabric) -> None:
 
 @pytest.mark.parametrize(
     ("protocol", "payload", "code"),
-    [("/other", b"x", "unknown_protocol"), (PROTOCOL, b"x" * 101, "oversized"), (PROTOCOL, b"bad", "malformed")],
+    [
+        ("/other", b"x", "unknown_protocol"),
+        (PROTOCOL, b"x" * 101, "oversized"),
+        (PROTOCOL, b"bad", "malformed"),
+    ],
 )
-async def test_refusals_carry_their_code(fabric: SimFabric, protocol: str, payload: bytes, code: str) -> None:
+async def test_refusals_carry_their_code(
+    autojump_clock: object, fabric: SimFabric, protocol: str, payload: bytes, code: str
+) -> None:
     async def picky(_peer: object, request: bytes) -> bytes:
         raise RemoteProtocolError(request.decode(), code="malformed")
 
@@ -97,7 +114,7 @@ async def test_refusals_carry_their_code(fabric: SimFabric, protocol: str, paylo
         assert bob.statistics().requests_refused == 1
 
 
-async def test_broken_server_is_contained_and_shown(fabric: SimFabric) -> None:
+async def test_broken_server_is_contained_and_shown(autojump_clock: object, fabric: SimFabric) -> None:
     async def broken(_peer: object, _request: bytes) -> bytes:
         raise ZeroDivisionError
 
@@ -110,7 +127,9 @@ async def test_broken_server_is_contained_and_shown(fabric: SimFabric) -> None:
         assert isinstance(fabric.contained[0], ZeroDivisionError)
 
 
-async def test_silent_server_costs_the_deadline_and_others_are_told_busy(fabric: SimFabric) -> None:
+async def test_silent_server_costs_the_deadline_and_others_are_told_busy(
+    autojump_clock: object, fabric: SimFabric
+) -> None:
     async def silent(_peer: object, _request: bytes) -> bytes:
         await trio.sleep_forever()
 
@@ -131,7 +150,9 @@ async def test_silent_server_costs_the_deadline_and_others_are_told_busy(fabric:
     assert sorted(outcomes) == ["busy"] + ["request_timeout"] * REQUESTS_INBOUND_PER_PEER_MAX
 
 
-async def test_disconnect_breaks_requests_and_streams_and_tells_both(fabric: SimFabric) -> None:
+async def test_disconnect_breaks_requests_and_streams_and_tells_both(
+    autojump_clock: object, fabric: SimFabric
+) -> None:
     async def silent(_peer: object, _request: bytes) -> bytes:
         await trio.sleep_forever()
 
@@ -162,7 +183,9 @@ async def test_disconnect_breaks_requests_and_streams_and_tells_both(fabric: Sim
         assert caught.value.code == "not_connected"
 
 
-async def test_stream_frames_arrive_in_order_both_ways_and_end(fabric: SimFabric) -> None:
+async def test_stream_frames_arrive_in_order_both_ways_and_end(
+    autojump_clock: object, fabric: SimFabric
+) -> None:
     async def echo_frames(stream: FrameStream) -> None:
         for _ in range(50):
             await stream.send_frame(await stream.receive_frame(bytes_max=100))
@@ -182,7 +205,9 @@ async def test_stream_frames_arrive_in_order_both_ways_and_end(fabric: SimFabric
         await stream.aclose()
 
 
-async def test_oversized_frame_is_the_peers_fault_and_long_one_is_ours(fabric: SimFabric) -> None:
+async def test_oversized_frame_is_the_peers_fault_and_long_one_is_ours(
+    autojump_clock: object, fabric: SimFabric
+) -> None:
     async def shout(stream: FrameStream) -> None:
         await stream.send_frame(b"x" * 101)
 
@@ -197,7 +222,7 @@ async def test_oversized_frame_is_the_peers_fault_and_long_one_is_ours(fabric: S
             await stream.send_frame(bytes((1 << 20) + 1))
 
 
-async def test_sender_waits_for_a_slow_reader(fabric: SimFabric) -> None:
+async def test_sender_waits_for_a_slow_reader(autojump_clock: object, fabric: SimFabric) -> None:
     release = trio.Event()
 
     async def slow(stream: FrameStream) -> None:
@@ -221,7 +246,7 @@ async def test_sender_waits_for_a_slow_reader(fabric: SimFabric) -> None:
                 await stream.send_frame(bytes(1 << 20))
 
 
-async def test_gossip_reaches_everybody_exactly_once(fabric: SimFabric) -> None:
+async def test_gossip_reaches_everybody_exactly_once(autojump_clock: object, fabric: SimFabric) -> None:
     async with toy_world(40, fabric) as networks:
         for network in networks:
             await network.subscribe(TOPIC, accept)
@@ -237,7 +262,9 @@ async def test_gossip_reaches_everybody_exactly_once(fabric: SimFabric) -> None:
 
 
 @pytest.mark.parametrize("verdict", [Verdict.IGNORE, Verdict.REJECT])
-async def test_gossip_that_is_not_accepted_goes_no_further(fabric: SimFabric, verdict: Verdict) -> None:
+async def test_gossip_that_is_not_accepted_goes_no_further(
+    autojump_clock: object, fabric: SimFabric, verdict: Verdict
+) -> None:
     async with toy_world(3, fabric) as (alice, bob, carol):
         await alice.subscribe(TOPIC, accept)
         await bob.subscribe(TOPIC, lambda _topic, _author, _payload: verdict)
@@ -250,7 +277,9 @@ async def test_gossip_that_is_not_accepted_goes_no_further(fabric: SimFabric, ve
         assert bob.statistics().gossip_rejected == (verdict is Verdict.REJECT)
 
 
-async def test_forwarder_of_rubbish_is_shut_out_of_the_mesh(fabric: SimFabric) -> None:
+async def test_forwarder_of_rubbish_is_shut_out_of_the_mesh(
+    autojump_clock: object, fabric: SimFabric
+) -> None:
     async with toy_world(2, fabric) as (alice, mallory):
         judged: list[bytes] = []
 
@@ -268,7 +297,9 @@ async def test_forwarder_of_rubbish_is_shut_out_of_the_mesh(fabric: SimFabric) -
         assert alice.statistics().mesh_peers == {TOPIC: 0}
 
 
-async def test_application_score_shuts_out_and_lets_back_in(fabric: SimFabric) -> None:
+async def test_application_score_shuts_out_and_lets_back_in(
+    autojump_clock: object, fabric: SimFabric
+) -> None:
     async with toy_world(2, fabric) as (alice, mallory):
         for network in (alice, mallory):
             await network.subscribe(TOPIC, accept)
@@ -283,13 +314,15 @@ async def test_application_score_shuts_out_and_lets_back_in(fabric: SimFabric) -
         assert GossipReceived(TOPIC, mallory.peer_id, b"two") in drain(alice)
 
 
-async def test_oversized_gossip_is_refused_at_the_source(fabric: SimFabric) -> None:
+async def test_oversized_gossip_is_refused_at_the_source(autojump_clock: object, fabric: SimFabric) -> None:
     async with toy_world(1, fabric) as (alice,):
         with pytest.raises(NetworkError):
             await alice.publish(TOPIC, bytes(4097))
 
 
-async def test_dht_keeps_the_best_value_and_refuses_invalid_ones(fabric: SimFabric) -> None:
+async def test_dht_keeps_the_best_value_and_refuses_invalid_ones(
+    autojump_clock: object, fabric: SimFabric
+) -> None:
     async with toy_world(12, fabric) as networks:
         await ring(networks)
         key = "/skyops/n/" + "a" * 32
@@ -305,14 +338,14 @@ async def test_dht_keeps_the_best_value_and_refuses_invalid_ones(fabric: SimFabr
             await networks[0].put_record("/skyops/n/" + "c" * 41, b"7", timeout_s=5)
 
 
-async def test_dht_needs_a_connection(fabric: SimFabric) -> None:
+async def test_dht_needs_a_connection(autojump_clock: object, fabric: SimFabric) -> None:
     async with toy_world(2, fabric) as (alice, _bob):
         with pytest.raises(NetworkError) as caught:
             await alice.put_record("/skyops/n/x", b"1", timeout_s=5)
         assert caught.value.code == "not_connected"
 
 
-async def test_stale_reads_come_from_the_local_copy(fabric: SimFabric) -> None:
+async def test_stale_reads_come_from_the_local_copy(autojump_clock: object, fabric: SimFabric) -> None:
     async with toy_world(12, fabric) as networks:
         await ring(networks)
         key = "/skyops/n/k"
@@ -327,7 +360,7 @@ async def test_stale_reads_come_from_the_local_copy(fabric: SimFabric) -> None:
         assert await networks[3].get_record(key, timeout_s=5) == b"2"
 
 
-async def test_providers_are_found(fabric: SimFabric) -> None:
+async def test_providers_are_found(autojump_clock: object, fabric: SimFabric) -> None:
     async with toy_world(12, fabric) as networks:
         await ring(networks)
         for network in networks[:3]:
