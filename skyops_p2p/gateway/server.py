@@ -13,7 +13,7 @@ from hypercorn.config import Config
 from hypercorn.trio import serve
 
 from skyops_p2p.config import NodeConfig
-from skyops_p2p.errors import ConfigError, NetworkError
+from skyops_p2p.errors import ConfigError, NetworkError, StoreError
 from skyops_p2p.gateway.app import create_app
 from skyops_p2p.gateway.guard import Guard
 from skyops_p2p.gateway.subject import FaultSwitch, Stop, Subject
@@ -33,7 +33,8 @@ async def serve_api(
     The token is new at each start. The run file is written after the socket listens and removed at the end.
 
     Raises:
-        NetworkError: `port_taken`.
+        NetworkError: `port_taken` or `cannot_listen`.
+        StoreError: `store_unusable`: the run file cannot be written.
         ConfigError: `api_not_loopback`: a reachable address without `api.allow_remote`.
     """
     host, port = config.api.host, config.api.port
@@ -54,7 +55,7 @@ async def serve_api(
         async with trio.open_nursery() as nursery:
             stopping = trio.Event()
             await nursery.start(partial(_serve, app, listener, stopping))
-            entry = write_run_file(config.data_dir, url=url, token=token)
+            entry = _write_run_file(config, url, token)
             _log.info("api_ready url=%s", url)
             try:
                 yield entry
@@ -81,6 +82,16 @@ async def _serve(
     settings.graceful_timeout = 0.2
     settings.h11_max_incomplete_size = 16 * 1024
     await serve(app, settings, shutdown_trigger=stopping.wait, task_status=task_status, mode="asgi")
+
+
+def _write_run_file(config: NodeConfig, url: str, token: str) -> RunFile:
+    try:
+        return write_run_file(config.data_dir, url=url, token=token)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write the run file in {config.data_dir}: {error.strerror}",
+            hint="Check free disk space and who may write the directory.",
+        ) from error
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from skyops_p2p.config import NodeConfig
-from skyops_p2p.errors import ConfigError, NetworkError, RemoteProtocolError
+from skyops_p2p.errors import ConfigError, NetworkError, RemoteProtocolError, StoreError
 from skyops_p2p.gateway.server import serve_api
 from skyops_p2p.limits import API_EVENT_STREAMS_MAX
 from skyops_p2p.node.control_client import ControlClient
@@ -169,3 +169,11 @@ async def test_reachable_address_needs_leave(tmp_path: Path, fake_node: FakeNode
         async with serve_api(fake_node, exposed, stop=ignore_stop):
             pass
     assert error.value.code == "api_not_loopback"
+
+
+async def test_unwritable_run_file_is_named(tmp_path: Path, fake_node: FakeNode) -> None:
+    (tmp_path / "run").write_text("a file where the directory should be")
+    with trio.fail_after(20), pytest.RaisesGroup(StoreError) as group:
+        async with serve_api(fake_node, config_in(tmp_path), stop=ignore_stop):
+            pass
+    assert group.value.exceptions[0].code == "store_unusable"
