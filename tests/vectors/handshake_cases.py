@@ -210,7 +210,7 @@ def refused() -> list[tuple[str, str, Conversation]]:
 def refused_hellos() -> list[tuple[str, str, Conversation]]:
     """Return what a responder refuses at once."""
     carol = peer_id_to_bytes(CAROL.node_key.peer_id)
-    edge = CLOCK_SKEW_MS_MAX - STEP_MS  # a frame takes one step anyway
+    edge = CLOCK_SKEW_MS_MAX - 2 * STEP_MS  # the two beginnings take a step each
     expired = binding(issued_unix_ms=NOW - DAY_MS, expires_unix_ms=NOW)
     hello: list[tuple[str, str, Change]] = [
         ("hello: for another peer", "wrong_peer", changed(Hello, responder=carol)),
