@@ -88,7 +88,7 @@ HALF_OPEN_MAX = 256
 STREAM_NEGOTIATION_TIMEOUT_S = 8.0
 """Choosing the protocol of one stream, either side."""
 NEGOTIATION_BYTES_MAX = 64 * 1024
-"""One multistream-select line; libp2p itself would buffer up to 2^64 bytes."""
+"""One multistream-select line; libp2p itself reads some megabytes before it gives up."""
 YAMUX_WINDOW_BYTES_MAX = 2 << 20
 """Receive window of one stream: room for one whole frame and its successor; more kills js peers."""
 YAMUX_BUFFER_BYTES_MAX = 16 << 20

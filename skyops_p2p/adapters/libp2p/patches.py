@@ -9,7 +9,7 @@ What can be had by subclassing is done in the other files. Here is what only a r
     yamux buffers    a peer that ignores its window is cut off instead of filling our memory
     pubsub queues    512 frames instead of 32: a burst of 200 delivered 32
     pubsub records   no signed peer record in every frame (identify carries it once)
-    negotiation      a protocol line is bounded; libp2p would buffer any announced length
+    negotiation      a protocol line is bounded; libp2p reads megabytes of any announced length
     DHT messages     256 KiB instead of 4 MiB: our records have 4 KiB at most
     identify         64 KiB instead of 1 MiB of what a peer says of itself
     tasks            an error in a connection's own tasks ends that connection, not the node

@@ -70,7 +70,8 @@ async def test_no_other_security_than_noise_is_taken(victim, offer):
 
 async def test_huge_negotiation_line_is_not_buffered(victim):
     stream = await raw(victim)
-    await stream.send_all(b"\x13/multistream/1.0.0\n" + b"\xff\xff\xff\xff\xff\xff\xff\x7f")
+    # One GiB announced.
+    await stream.send_all(b"\x13/multistream/1.0.0\n" + b"\x80\x80\x80\x80\x04")
 
     async def push():
         while True:
@@ -194,8 +195,18 @@ async def test_peer_that_vanishes_at_any_step_leaves_nothing_behind(victim, mall
     await victim.prove_alive()
 
 
-async def test_vanishing_sockets_do_not_use_up_the_places(victim):
+async def test_departed_visitors_give_their_places_back(open_network):
     """libp2p keeps one place for each inbound connection that it ever had."""
+    async with open_network("bob", connections_max=4) as bob:
+        for number in range(12):
+            async with open_network(f"visitor{number}") as visitor:
+                await visitor.dial(PeerAddrs(bob.peer_id, bob.listen_addrs()), timeout_s=5.0)
+            with trio.fail_after(5.0):
+                while bob.connected_peers():  # noqa: ASYNC110 - the set has no event
+                    await trio.sleep(0.01)
+
+
+async def test_vanishing_sockets_do_not_use_up_the_places(victim):
     for _ in range(limits.CONNECTIONS_MAX + 20):
         stream = await raw(victim)
         await stream.send_all(b"\x13/multistream/1.0.0\n")

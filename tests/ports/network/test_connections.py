@@ -136,7 +136,9 @@ async def test_peers_that_dial_each_other_at_once_meet_and_part_once(world, talk
         await talk.wait_event(alice, PeerDisconnected, bob.peer_id)
         await talk.wait_event(bob, PeerDisconnected, alice.peer_id)
         for network in (alice, bob):
-            assert not [event for event in drain(network) if isinstance(event, PeerConnected | PeerDisconnected)]
+            assert not [
+                event for event in drain(network) if isinstance(event, PeerConnected | PeerDisconnected)
+            ]
 
 
 def drain(network):

@@ -1,5 +1,6 @@
 """Starting, stopping, failing to start: ports, tasks, threads and frozen peers."""
 
+import contextlib
 import hashlib
 import socket
 import threading
@@ -127,6 +128,28 @@ async def test_start_cancelled_at_any_step_frees_everything(steps):
             nursery.cancel_scope.cancel()
         async with make(listen=listen) as again:
             assert again.listen_addrs() == (Multiaddr(listen[0]),)
+
+
+@pytest.mark.parametrize("broken", ["muxer", "connection"])
+async def test_failing_task_of_a_connection_ends_only_that_connection(monkeypatch, broken):
+    from libp2p.network.connection.swarm_connection import SwarmConn
+    from libp2p.stream_muxer.yamux.yamux import Yamux
+
+    async def fail(self):
+        raise ZeroDivisionError
+
+    owner, name = (Yamux, "handle_incoming") if broken == "muxer" else (SwarmConn, "_handle_new_streams")
+    async with make("alice") as alice, make("bob") as bob:
+        with monkeypatch.context() as broken_world:
+            broken_world.setattr(owner, name, fail)
+            with trio.move_on_after(2.0):
+                with contextlib.suppress(NetworkError):
+                    await alice.dial(PeerAddrs(bob.peer_id, bob.listen_addrs()), timeout_s=1.0)
+        with trio.fail_after(10.0):
+            while alice.connected_peers() or bob.connected_peers():  # noqa: ASYNC110 - the set has no event
+                await trio.sleep(0.01)
+            await alice.dial(PeerAddrs(bob.peer_id, bob.listen_addrs()), timeout_s=5.0)
+        assert alice.connected_peers() == {bob.peer_id}
 
 
 async def test_error_of_the_body_comes_out_bare():
