@@ -16,6 +16,9 @@ PROTOCOL = Path(__file__).parents[2] / "protocol"
 TABLE = re.compile(r"<!-- fields: (?P<name>[a-z-]+) -->\n.*?<!-- end -->", re.DOTALL)
 LIST = re.compile(r"<!-- messages -->\n.*?<!-- end -->", re.DOTALL)
 
+PARTS_IN = {"peer": "03-peering.md"}
+"""The chapter with a part's table, where it is not 01-identity.md."""
+
 Entry = dict[str, Any]
 
 
@@ -146,7 +149,10 @@ def _words(field: Entry) -> str:
         case "bytes":
             return lead + f"bytes, {span} long"
         case "map":
-            return lead + f"map: [{field['part']}](#part-{field['part']})"
+            return (
+                lead
+                + f"map: [{field['part']}]({PARTS_IN.get(field['part'], '01-identity.md')}#part-{field['part']})"
+            )
         case "array":
             return lead + f"array of {span}: {_words(field['of'])}"
     if "one_of" in field:
