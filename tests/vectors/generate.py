@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.vectors import crypto_cases, handshake_cases, message_cases, schema, wire_cases
+from tests.vectors import crypto_cases, handshake_cases, message_cases, peering_cases, schema, wire_cases
 
 FORMAT = 1
 FAMILIES: dict[str, tuple[str, Callable[[], list[dict[str, Any]]]]] = {
@@ -23,6 +23,7 @@ FAMILIES: dict[str, tuple[str, Callable[[], list[dict[str, Any]]]]] = {
     "sessions": ("01-identity.md, Session keys", crypto_cases.session_cases),
     "sealing": ("01-identity.md, Sealing", crypto_cases.sealing_cases),
     "envelopes": ("02-envelope.md", message_cases.envelope_cases),
+    **peering_cases.FAMILIES,
 }
 
 
