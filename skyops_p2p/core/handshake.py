@@ -268,7 +268,7 @@ class Handshake(Machine[HandshakeState]):
         }
         unsigned = transcript.accepting(version, self._context.versions, responder_part(body))
         proof = make_proof(
-            unsigned, Role.RESPONDER, self._context.node_key, self._context.wallet, self._rules
+            unsigned, Role.RESPONDER, self._context.node_key, self._context.wallet, rules=self._rules
         )
         accept = encode_message(
             Accept.model_validate({**body, "node_signature": proof.node, "wallet_signature": proof.wallet})
@@ -282,7 +282,7 @@ class Handshake(Machine[HandshakeState]):
         """Check the initiator's proof, open its manifest, and ask for its stake. Rules: HSK-8, HSK-9."""
         assert self._transcript is not None
         assert self._binding is not None
-        check_proof(self._transcript, Role.INITIATOR, self._binding, confirm, self._rules)  # HSK-8
+        check_proof(self._transcript, Role.INITIATOR, self._binding, confirm, rules=self._rules)  # HSK-8
         self._manifest = self._open_manifest(confirm.manifest)
         self.state = HandshakeState.STAKE_ASKED_BY_RESPONDER
         return [AskStake(self._binding.wallet)]
@@ -300,7 +300,7 @@ class Handshake(Machine[HandshakeState]):
         assert self._transcript is not None
         part = responder_part(accept.model_dump())
         unsigned = self._transcript.accepting(accept.version, accept.versions, part)
-        check_proof(unsigned, Role.RESPONDER, self._binding, accept, self._rules)  # HSK-8
+        check_proof(unsigned, Role.RESPONDER, self._binding, accept, rules=self._rules)  # HSK-8
         self._version = accept.version
         self._transcript = unsigned.accepted(event.data)
         self._derive(accept.ephemeral, is_initiator=True)
@@ -310,7 +310,7 @@ class Handshake(Machine[HandshakeState]):
     def _confirm(self) -> list[Effect]:
         assert self._transcript is not None
         proof = make_proof(
-            self._transcript, Role.INITIATOR, self._context.node_key, self._context.wallet, self._rules
+            self._transcript, Role.INITIATOR, self._context.node_key, self._context.wallet, rules=self._rules
         )
         message = Confirm(
             node_signature=proof.node, wallet_signature=proof.wallet, manifest=self._seal_manifest()

@@ -66,7 +66,7 @@ class Proof:
 
 
 def make_proof(
-    transcript: Transcript, role: Role, node_key: NodeKey, wallet: Wallet, rules: NetworkRules
+    transcript: Transcript, role: Role, node_key: NodeKey, wallet: Wallet, *, rules: NetworkRules
 ) -> Proof:
     """Sign a transcript with both keys, for one role."""
     digest = session_digest(
@@ -80,6 +80,7 @@ def check_proof(
     role: Role,
     binding: VerifiedBinding,
     message: Accept | Confirm,
+    *,
     rules: NetworkRules,
 ) -> None:
     """Check a side's signatures against its binding.
