@@ -117,13 +117,13 @@ class AddressBook:
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def wake(self, now: MonotonicS) -> list[Effect]:
-        """End the dials and rests whose time is over."""
+        """End the dials and rests whose time is over, and dial those that are wanted again."""
         effects: list[Effect] = []
-        for peer in sorted(self._waiting):
-            deadline = self._links[peer].next_deadline()
-            if deadline is not None and deadline <= now:
-                effects += self.handle(peer, DeadlineReached(), now)
-        return effects
+        deadlines = ((peer, self._links[peer].next_deadline()) for peer in sorted(self._waiting))
+        over = [peer for peer, deadline in deadlines if deadline is not None and deadline <= now]
+        for peer in over:
+            effects += self.handle(peer, DeadlineReached(), now)
+        return [*effects, *self.plan(now)] if over else effects
 
     def sample(self, count: int, *, salt: bytes, without: PeerId | None = None) -> list[Link]:
         """Pick up to `count` connected links in an order that `salt` shuffles."""

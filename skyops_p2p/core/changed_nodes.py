@@ -14,6 +14,11 @@ class ChangedNodes:
         self._changed: set[PeerId] = set()
         self._gone: set[PeerId] = set()
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self._changed or self._gone)
+
     def change(self, peer: PeerId) -> None:
         """Note that a node has to be written."""
         self._changed.add(peer)

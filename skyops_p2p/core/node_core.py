@@ -4,6 +4,7 @@ Pure like the machines inside it: the shell (node/dispatcher.py) or the simulato
 effects. It decides whom to dial, what to say and when, whom to probe and what to believe. Spec: protocol/03-peering.md.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -63,10 +64,10 @@ class NodeCore:
             node_key, binding, settings.rules, offer=settings.offer, beat_s=settings.times.beat_s
         )
         self._schedule = Schedule(
-            plan=1.0,
+            plan=limits.DISCOVERY_INTERVAL_S,
             sync=limits.SYNC_INTERVAL_S,
             discover=limits.DISCOVERY_INTERVAL_S,
-            flush=limits.FLUSH_INTERVAL_S,
+            flush=math.inf,
             records=RECORD_CHECK_S,
             dht=limits.DHT_REFRESH_S,
         )
@@ -88,11 +89,9 @@ class NodeCore:
             event: One of core/node_events.py.
             now: Monotonic seconds, never less than before.
         """
-        method = _METHODS.get(type(event))
-        if method is None:
+        if (method := _METHODS.get(type(event))) is None:
             raise LocalProtocolError(f"the core does not know {type(event).__name__}")
-        effects: list[Effect] = method(self, event, now)
-        return self._expand(effects, now)
+        return self._expand(method(self, event, now), now)
 
     def judge(self, author: PeerId, payload: bytes, *, now: MonotonicS, unix: UnixMs) -> Judgement:
         """Judge a gossip message before it is forwarded; see Intake.judge."""
@@ -219,6 +218,7 @@ class NodeCore:
         return []
 
     def _dial_ended(self, event: ev.DialEnded, now: MonotonicS) -> list[Effect]:
+        self._schedule.hasten("plan", now)
         return self.book.handle(event.peer, peering.DialFailed(event.reason), now)
 
     def _peer_spoke(self, event: ev.PeerSpoke, now: MonotonicS) -> list[Effect]:
@@ -278,6 +278,7 @@ class NodeCore:
             return []
         self._changed.change(entry.peer)
         self.book.learn(entry.peer, [Multiaddr(addr) for addr in verified.record.addrs])
+        self._schedule.hasten("plan", now)
         effects = self.nodes.handle(entry.peer, presence.RecordAccepted(), now)
         if self.settings.needs_stake:
             effects.append(ev.CheckStakeOfPeer(entry.peer, verified.binding.wallet))
@@ -309,8 +310,8 @@ class NodeCore:
         """Go above what our key signed elsewhere or in an earlier run; never take it for our state. Rules: PER-26."""
         if not self._announcer.outbid(sequence):
             return []
-        text = "our key signed a higher number: is it in use elsewhere?"
-        return [*self._reserve.cover(sequence), ev.Notify("note", self.peer_id, text)]
+        note = ev.Notify("note", self.peer_id, "our key signed a higher number: is it in use elsewhere?")
+        return [*self._reserve.cover(sequence), note]
 
     def _source_for(self, peer: PeerId) -> list[PeerId]:
         """Whom to ask for a record: the node itself if it is connected, else a neighbour."""
@@ -352,9 +353,8 @@ class NodeCore:
         entry = self.nodes.get(self.peer_id)
         if entry is None or entry.verified is None:
             return []
-        key = self.rules.record_key(self.peer_id)
-        keys = capability_keys(entry.verified.record)
-        return [ev.PutOwnRecord(key, entry.verified.signed.data), ev.ProvideKeys(keys)]
+        put = ev.PutOwnRecord(self.rules.record_key(self.peer_id), entry.verified.signed.data)
+        return [put, ev.ProvideKeys(capability_keys(entry.verified.record))]
 
     def _discover(self) -> list[Effect]:
         """Ask for more peers while there are fewer than we seek."""
@@ -387,6 +387,8 @@ class NodeCore:
                     self._changed.remove((peer,))
                 case _:
                     expanded.append(effect)
+        if self._changed.is_waiting:
+            self._schedule.hasten("flush", MonotonicS(now + limits.FLUSH_INTERVAL_S))
         return expanded
 
 

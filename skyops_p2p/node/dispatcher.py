@@ -99,7 +99,7 @@ class Dispatcher:
             await self.performer.perform_ordered(effects)
 
     async def wait_changed(self) -> None:
-        """Wait until the core has handled another event."""
+        """Wait until the core has handled another event, or a session came or went."""
         await self._changed.wait()
 
     async def _loop(self, nursery: trio.Nursery) -> None:
@@ -117,6 +117,9 @@ class Dispatcher:
         effects = self.core.handle(event, _now())
         self._notify(effects)
         self.performer.submit(effects, nursery)
+        self._mark_changed()
+
+    def _mark_changed(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
 
@@ -130,6 +133,7 @@ class Dispatcher:
         """Tell all watchers of the feed."""
         view = {"kind": kind, "peer_id": peer, "text": text, "unix_ms": self._ports.wall_clock.now_ms()}
         self.feed.tell(NodeEventView.model_validate(view))
+        self._mark_changed()
 
     async def _pump(self) -> None:
         """Turn the network's events into the core's."""

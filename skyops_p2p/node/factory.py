@@ -17,8 +17,6 @@ from skyops_p2p.node.ports_bundle import NodePorts
 from skyops_p2p.ports import DhtRules, Network, Store
 from skyops_p2p.types import Multiaddr, NetworkName, PeerId, WalletAddress
 
-STORE_FILE = "store.db"
-
 
 class NeutralStake:
     """Every wallet's stake suffices: the stake port while no chain is configured."""
@@ -37,7 +35,7 @@ def default_ports(config: NodeConfig, identity: Identity) -> NodePorts:
     """
     from skyops_p2p.adapters.hardware import DeclaredHardwareProbe, NvmlHardwareProbe
     from skyops_p2p.adapters.libp2p.network import Libp2pNetwork
-    from skyops_p2p.adapters.sqlite import open_sqlite_store
+    from skyops_p2p.adapters.sqlite import STORE_FILE_NAME, open_sqlite_store
     from skyops_p2p.adapters.system import SystemClock, SystemEntropy
 
     probe = NvmlHardwareProbe(config.data_dir)
@@ -59,7 +57,7 @@ def default_ports(config: NodeConfig, identity: Identity) -> NodePorts:
         )
 
     def open_store() -> AbstractAsyncContextManager[Store]:
-        return open_sqlite_store(config.data_dir / STORE_FILE)
+        return open_sqlite_store(config.data_dir / STORE_FILE_NAME)
 
     declared = config.worker.declared_gpus
     return NodePorts(

@@ -47,7 +47,10 @@ def process_start(pid: int) -> str | None:
             return None
         return "unknown" if _is_signalable(pid) else None
     fields = text.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else fields[19]
+    state, thread_count = fields[0], int(fields[17])
+    # A first thread may be gone while others still hold the process's sockets and locks.
+    is_gone = state == "X" or (state == "Z" and thread_count <= 1)
+    return None if is_gone else fields[19]
 
 
 def write_run_file(data_dir: Path, *, url: str, token: str) -> RunFile:

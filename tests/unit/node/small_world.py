@@ -1,0 +1,98 @@
+"""A few whole nodes over a simulated network, for tests of the trio shell in virtual time."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+
+from skyops_p2p.adapters.memory.store import MemoryDisk, open_memory_store
+from skyops_p2p.config import NodeConfig
+from skyops_p2p.crypto.node_key import NodeKey
+from skyops_p2p.crypto.wallet import Wallet
+from skyops_p2p.node.factory import NeutralStake
+from skyops_p2p.node.identity import Identity
+from skyops_p2p.node.ports_bundle import NodePorts
+from skyops_p2p.node.runtime import Node
+from skyops_p2p.ports import DhtRules, Network, StakeCheck
+from skyops_p2p.simulation.clock import SimClock
+from skyops_p2p.simulation.entropy import SeededEntropy, derived_bytes
+from skyops_p2p.simulation.fabric import SimFabric
+from skyops_p2p.simulation.hardware import DeclaredHardware, seeded_hardware
+from skyops_p2p.simulation.network import SimNetwork, simulated_addr
+
+SEED = 7
+NAMES = ("alice", "bob", "carol", "mallory")
+
+
+def identity(name: str) -> Identity:
+    key = NodeKey.from_seed(derived_bytes(SEED, name, "node"))
+    return Identity(key, Wallet.from_secret(derived_bytes(SEED, name, "wallet")))
+
+
+@dataclass
+class SmallWorld:
+    """Nodes by name; each starts when asked and knows the address of the one that started first."""
+
+    fabric: SimFabric
+    disks: dict[str, MemoryDisk] = field(default_factory=dict)
+    stake: StakeCheck = field(default_factory=NeutralStake)
+    needs_stake: bool = False
+
+    def network(self, name: str, dht_rules: DhtRules) -> SimNetwork:
+        return SimNetwork(
+            self.fabric, identity(name).node_key.peer_id, NAMES.index(name), dht_rules=dht_rules
+        )
+
+    def node(self, name: str, /, *, join: str | None = None, beat_s: float = 1.0, **network: object) -> Node:
+        number = NAMES.index(name)
+
+        def open_network(rules: DhtRules) -> AbstractAsyncContextManager[Network]:
+            return self.network(name, rules)
+
+        ports = NodePorts(
+            open_network=open_network,
+            open_store=lambda: open_memory_store(self.disks.setdefault(name, MemoryDisk())),
+            wall_clock=SimClock(),
+            entropy=SeededEntropy(SEED, name),
+            hardware=DeclaredHardware(seeded_hardware(SEED, number)),
+            stake=self.stake,
+            needs_stake=self.needs_stake,
+        )
+        bootstrap = [self.addr(join)] if join else []
+        config = {
+            "data_dir": Path("/nowhere"),
+            "network": {"name": "testnet-small", "bootstrap": bootstrap, **network},
+            "presence": {"beat_s": beat_s, "probe_timeout_s": 1.0},
+            "worker": {"enabled": True, "region": "eu"},
+            "is_testnet": True,
+        }
+        return Node(NodeConfig.model_validate(config), identity(name), ports=ports)
+
+    @staticmethod
+    def addr(name: str) -> str:
+        return f"{simulated_addr(NAMES.index(name))}/p2p/{identity(name).node_key.peer_id}"
+
+
+@asynccontextmanager
+async def small_world() -> AsyncIterator[SmallWorld]:
+    fabric = SimFabric(SEED)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(fabric.run)
+        try:
+            yield SmallWorld(fabric)
+        finally:
+            nursery.cancel_scope.cancel()
+    assert not fabric.contained, fabric.contained
+
+
+def all_in_state(state: str, names: Sequence[str]) -> Callable[[Node], bool]:
+    """A condition: the named nodes are in a state on a node's map."""
+    peers = [identity(name).node_key.peer_id for name in names]
+
+    def holds(node: Node) -> bool:
+        states = {view.peer_id: view.state for view in node.map()}
+        return all(states.get(peer) == state for peer in peers)
+
+    return holds
