@@ -178,7 +178,7 @@ async def test_forgotten_node_is_found_again_through_the_dht(autojump_clock: Moc
         bob._core.nodes.remove(carol.peer_id)
         bob._core.book.link(carol.peer_id).addrs = ()  # type: ignore[union-attr]
         assert await bob.search(MapQuery(region="eu")) == 1
-        await bob.wait_for(lambda node: bool(node.find_peer(carol.peer_id)), timeout_s=5)
+        await bob.wait_for(lambda node: len(node.map()) == 3, timeout_s=5)
         assert bob.node(carol.peer_id).region == "eu"
 
 
