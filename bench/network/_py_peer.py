@@ -78,7 +78,9 @@ class PyPeer:
     async def mesh(self) -> dict[str, Any]:
         return {"mesh": self._network.statistics().mesh_peers.get(TOPIC, 0)}
 
-    async def gossip_run(self, *, t0_ns: int, gap_ns: int, first: int, step: int, count: int, size: int) -> dict[str, Any]:
+    async def gossip_run(
+        self, *, t0_ns: int, gap_ns: int, first: int, step: int, count: int, size: int
+    ) -> dict[str, Any]:
         self._latencies_us, self._sent = [], 0
         self._nursery.start_soon(self._publish_all, range(first, count, step), t0_ns, gap_ns, size)
         return {}

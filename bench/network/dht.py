@@ -36,8 +36,14 @@ async def measure(name: str, peers: Sequence[Peer], *, rounds: int) -> list[obje
             times_ms[operation].append(answer["us"] / 1000)
             if operation in ("get", "find"):
                 failed[operation] += not answer["is_found"]
-    cells = [spread(times_ms[operation]) if operation in operations else "not possible" for operation in OPERATIONS]
-    return [NAMES[name], *cells, ", ".join(f"{operation} {count}" for operation, count in failed.items() if count) or "none"]
+    cells = [
+        spread(times_ms[operation]) if operation in operations else "not possible" for operation in OPERATIONS
+    ]
+    return [
+        NAMES[name],
+        *cells,
+        ", ".join(f"{operation} {count}" for operation, count in failed.items() if count) or "none",
+    ]
 
 
 async def run_all(options: argparse.Namespace) -> list[list[object]]:
@@ -57,7 +63,9 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench network.dht", description=__doc__)
     parser.add_argument("--nodes", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--implementations", nargs="+", default=list(IMPLEMENTATIONS), choices=IMPLEMENTATIONS)
+    parser.add_argument(
+        "--implementations", nargs="+", default=list(IMPLEMENTATIONS), choices=IMPLEMENTATIONS
+    )
     options = parser.parse_args(argv)
     print_table(("implementation", "put", "get", "provide", "find", "failed"), trio.run(run_all, options))
     print(

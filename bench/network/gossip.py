@@ -76,9 +76,13 @@ def main(argv: Sequence[str]) -> None:
     """Run and print the table."""
     parser = argparse.ArgumentParser(prog="python -m bench network.gossip", description=__doc__)
     parser.add_argument("--nodes", type=int, nargs="+", default=[10, 20, 50])
-    parser.add_argument("--rates", type=float, nargs="+", default=[1, 10, 50], help="messages/s of all nodes together")
+    parser.add_argument(
+        "--rates", type=float, nargs="+", default=[1, 10, 50], help="messages/s of all nodes together"
+    )
     parser.add_argument("--seconds", type=float, default=10.0, help="length of each run")
-    parser.add_argument("--implementations", nargs="+", default=list(IMPLEMENTATIONS), choices=IMPLEMENTATIONS)
+    parser.add_argument(
+        "--implementations", nargs="+", default=list(IMPLEMENTATIONS), choices=IMPLEMENTATIONS
+    )
     options = parser.parse_args(argv)
     rows = trio.run(run_all, options)
     columns = ("implementation", "nodes", "messages/s", "delivered", "p50 ms", "p99 ms", "CPU s a node", "CPU ms a delivery", "RSS MiB a node")  # fmt: skip

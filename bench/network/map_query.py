@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 import psutil
 
 from bench.tables import number, percentile, print_place, print_table, say
+from skyops_p2p.core.announcer import Offer
 from skyops_p2p.core.binding import make_binding
 from skyops_p2p.core.core_settings import CoreSettings
-from skyops_p2p.core.announcer import Offer
 from skyops_p2p.core.node_core import NodeCore
 from skyops_p2p.core.node_events import RecordsArrived
 from skyops_p2p.core.presence import PresenceTimes
@@ -30,7 +30,9 @@ MODELS = (("NVIDIA A100-SXM4-80GB", 81920), ("NVIDIA H100", 81559), ("RTX 4090",
 REGIONS = ("eu", "us", "ap")
 QUERIES = {
     "all, first 200": MapQuery.model_validate({}),
-    "--gpu a100 --vram 40 --region eu --sort price": MapQuery(gpu="a100", vram_gib=40, region="eu", sort="price"),
+    "--gpu a100 --vram 40 --region eu --sort price": MapQuery(
+        gpu="a100", vram_gib=40, region="eu", sort="price"
+    ),
     "--runtime wasm --sort vram": MapQuery(runtime="wasm", sort="vram"),
     "nothing matches": MapQuery(gpu="no such model"),
     "all 10,000": MapQuery(limit=20_000),
@@ -79,7 +81,9 @@ def make_core() -> NodeCore:
     node_key, wallet = NodeKey.from_seed(bytes(32)), Wallet.from_secret(bytes([1]) * 32)
     binding = make_binding(node_key, wallet, RULES, issued=START, lifetime_ms=LIFETIME_MS)
     offer = Offer("skyops/0", False, "", (), 0, 0)
-    return NodeCore(node_key, lambda _now: binding, CoreSettings(rules=RULES, offer=offer, times=PresenceTimes()))
+    return NodeCore(
+        node_key, lambda _now: binding, CoreSettings(rules=RULES, offer=offer, times=PresenceTimes())
+    )
 
 
 def time_ms(work: Callable[[], object], *, rounds: int) -> list[float]:

@@ -53,10 +53,19 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench network.requests", description=__doc__)
     parser.add_argument("--count", type=int, default=1000, help="requests on the long-lived stream")
     parser.add_argument("--dials", type=int, default=50)
-    parser.add_argument("--implementations", nargs="+", default=list(IMPLEMENTATIONS), choices=IMPLEMENTATIONS)
+    parser.add_argument(
+        "--implementations", nargs="+", default=list(IMPLEMENTATIONS), choices=IMPLEMENTATIONS
+    )
     options = parser.parse_args(argv)
     rows = trio.run(run_all, options)
-    columns = ("client", "server", "request, long-lived stream", "request, fresh stream", "dial", "CPU ms a dial, both")
+    columns = (
+        "client",
+        "server",
+        "request, long-lived stream",
+        "request, fresh stream",
+        "dial",
+        "CPU ms a dial, both",
+    )
     print_table(columns, rows)
     print(
         f"Milliseconds, p50 / p99. Requests and answers of {PAYLOAD_BYTES} bytes, one after the other, on loopback. A dial "

@@ -77,7 +77,8 @@ async function publishAll ({ t0_ns: t0, gap_ns: gap, first, step, count, size })
 await node.handle(ECHO, async (stream) => {
   const frames = lpStream(stream)
   try {
-    while (true) await frames.write((await frames.read()).subarray())
+    // The status byte of an answer in front, as our request protocol has it.
+    while (true) await frames.write(concat(Uint8Array.of(0), (await frames.read()).subarray()))
   } catch (error) {
     stream.close().catch(() => stream.abort(error))
   }
