@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import trio
 from hypercorn.config import Config
@@ -70,7 +71,7 @@ async def _serve(
     listener: socket.socket,
     stopping: trio.Event,
     *,
-    task_status: "trio.TaskStatus[list[str]]" = trio.TASK_STATUS_IGNORED,
+    task_status: Any,
 ) -> None:
     """Run Hypercorn on a bound socket until `stopping` is set."""
     settings = Config()

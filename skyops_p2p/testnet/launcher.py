@@ -22,7 +22,7 @@ from skyops_p2p.testnet.creation import (
     remove_files,
 )
 from skyops_p2p.testnet.port_numbers import release_ports
-from skyops_p2p.testnet.processes import send_signal, start_detached, state_of, wait_dead
+from skyops_p2p.testnet.processes import ProcessState, send_signal, start_detached, state_of, wait_state
 from skyops_p2p.testnet.record import NodeEntry, TestnetRecord, locked, read_record, write_record
 from skyops_p2p.testnet.topology import Topology
 
@@ -34,6 +34,11 @@ READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 8.0
 """After SIGTERM; then SIGKILL."""
 _POLL_S = 0.1
+_STATE_AFTER: dict[signal.Signals, ProcessState] = {
+    signal.SIGKILL: "dead",
+    signal.SIGSTOP: "stopped",
+    signal.SIGCONT: "running",
+}
 
 
 class Testnet:
@@ -140,15 +145,15 @@ class Testnet:
             time.sleep(_POLL_S)
 
     def signal(self, name: str, number: signal.Signals) -> bool:
-        """Send a signal to one node; tell whether it was alive.
+        """Send a signal to one node and wait until it has acted; tell whether the node was alive.
 
         Raises:
             TestnetError: `unknown_node`.
         """
         entry = self.record.entry(name)
         was_there = send_signal(entry.pid, entry.process_start, number)
-        if number == signal.SIGKILL:
-            wait_dead([(entry.pid, entry.process_start)], timeout_s=STOP_TIMEOUT_S)
+        if was_there and (state := _STATE_AFTER.get(number)) is not None:
+            wait_state([(entry.pid, entry.process_start)], state, timeout_s=STOP_TIMEOUT_S)
         return was_there
 
     def restart(self, name: str) -> None:
@@ -213,10 +218,10 @@ class Testnet:
         for pid, start in alive:
             send_signal(pid, start, signal.SIGTERM)
             send_signal(pid, start, signal.SIGCONT)
-        if not wait_dead(alive, timeout_s=STOP_TIMEOUT_S):
+        if not wait_state(alive, "dead", timeout_s=STOP_TIMEOUT_S):
             for pid, start in alive:
                 send_signal(pid, start, signal.SIGKILL)
-            wait_dead(alive, timeout_s=STOP_TIMEOUT_S)
+            wait_state(alive, "dead", timeout_s=STOP_TIMEOUT_S)
         return len(alive)
 
     def _wait_one(self, name: str, *, deadline: float) -> None:

@@ -56,10 +56,10 @@ def send_signal(pid: int, start: str, number: signal.Signals) -> bool:
     return True
 
 
-def wait_dead(processes: Sequence[tuple[int, str]], *, timeout_s: float) -> bool:
-    """Wait until all are gone; False if some are left after `timeout_s` seconds."""
+def wait_state(processes: Sequence[tuple[int, str]], state: ProcessState, *, timeout_s: float) -> bool:
+    """Wait until all are in a state (signals act a little later); False if some are not after `timeout_s` seconds."""
     deadline = time.monotonic() + timeout_s
-    while any(state_of(pid, start) != "dead" for pid, start in processes):
+    while any(state_of(pid, start) != state for pid, start in processes):
         if time.monotonic() > deadline:
             return False
         time.sleep(_POLL_S)
