@@ -17,6 +17,7 @@ from libp2p.peer.id import ID
 from zeroconf import BadTypeInNameException, ServiceInfo, ServiceListener, Zeroconf
 
 from skyops_p2p import limits
+from skyops_p2p.adapters.libp2p.advertised import interface_hosts
 from skyops_p2p.ports import PeerAddrs
 from skyops_p2p.types import Multiaddr, PeerId
 
@@ -154,10 +155,5 @@ def _split(addr: Multiaddr) -> tuple[str, int]:
 
 
 def _reachable(host: str) -> list[str]:
-    if host not in {"0.0.0.0", "::"}:  # noqa: S104 - compared with, not bound to
-        return [host]
-    from zeroconf import get_all_addresses
-
-    return [address for address in get_all_addresses() if not ipaddress.ip_address(address).is_loopback] or [
-        host
-    ]
+    address = ipaddress.ip_address(host)
+    return interface_hosts(address.version) if address.is_unspecified else [host]

@@ -27,6 +27,7 @@ from libp2p.transport.upgrader import TransportUpgrader
 from multiaddr import Multiaddr as RawMultiaddr
 
 from skyops_p2p import limits
+from skyops_p2p.adapters.libp2p.advertised import advertised
 from skyops_p2p.adapters.libp2p.peerstore import BoundedPeerStore
 from skyops_p2p.adapters.libp2p.swarm import SkyopsSwarm
 from skyops_p2p.adapters.libp2p.transport import Meter, MeteredTcp, shielded
@@ -159,10 +160,11 @@ def build_host(
         contain=contain,
     )
     store.is_connected = swarm.get_connections
+    told = [RawMultiaddr(addr) for addr in options.announce]
     return SkyopsHost(
         swarm,
         negotiate_timeout=int(limits.STREAM_NEGOTIATION_TIMEOUT_S),
-        announce_addrs=[RawMultiaddr(addr) for addr in options.announce] or None,
+        addrs_factory=lambda candidates: told or advertised(candidates),
         disable_identify_address_discovery=not options.share_port,
         contain=contain,
         identified=identified,

@@ -13,6 +13,7 @@ from libp2p.peer.peerstore import PeerStore
 from multiaddr import Multiaddr as RawMultiaddr
 
 from skyops_p2p import limits
+from skyops_p2p.adapters.libp2p.advertised import is_unspecified
 
 PROTOCOLS_PER_PEER_MAX = 64
 
@@ -31,8 +32,9 @@ class BoundedPeerStore(PeerStore):
         """Set by the host: connected peers stay as well."""
 
     def add_addrs(self, peer_id: ID, addrs: Sequence[RawMultiaddr], ttl: int = 0) -> None:
-        """Remember addresses; the newest stay."""
-        super().add_addrs(peer_id, list(addrs)[: limits.ADDRS_PER_PEER_MAX], ttl)
+        """Remember addresses that somebody can dial; the newest stay."""
+        useful = [addr for addr in list(addrs)[: limits.ADDRS_PER_PEER_MAX] if not is_unspecified(addr)]
+        super().add_addrs(peer_id, useful, ttl)
         known = self.peer_data_map.get(peer_id)
         if known is not None:
             del known.addrs[: -limits.ADDRS_PER_PEER_MAX]

@@ -7,11 +7,14 @@ import threading
 
 import pytest
 import trio
+from multiaddr import Multiaddr as RawMultiaddr
 
 from skyops_p2p import limits
+from skyops_p2p.adapters.libp2p.advertised import is_unspecified
+from skyops_p2p.adapters.libp2p.dialling import parse_peer
 from skyops_p2p.adapters.libp2p.network import Libp2pNetwork
 from skyops_p2p.errors import ConfigError, NetworkError
-from skyops_p2p.ports import PeerAddrs
+from skyops_p2p.ports import PeerAddrs, PeerDiscovered
 from skyops_p2p.types import Multiaddr
 
 pytestmark = pytest.mark.net
@@ -88,6 +91,35 @@ async def test_several_addresses_are_listened_on():
         over_ip6 = next(addr for addr in alice.listen_addrs() if addr.startswith("/ip6/"))
         await bob.dial(PeerAddrs(alice.peer_id, (over_ip6,)), timeout_s=5.0)
         assert bob.connected_peers() == {alice.peer_id}
+
+
+async def next_discovery(network):
+    with trio.fail_after(10.0):
+        while True:
+            event = await network.events().receive()
+            if isinstance(event, PeerDiscovered):
+                return event
+
+
+async def test_unspecified_address_is_neither_told_nor_believed():
+    async with make("alice", listen=["/ip4/0.0.0.0/tcp/0"]) as alice, make("bob") as bob:
+        port = alice.listen_addrs()[0].rsplit("/", 1)[1]
+        await bob.dial(PeerAddrs(alice.peer_id, (Multiaddr(f"/ip4/127.0.0.1/tcp/{port}"),)), timeout_s=5.0)
+        event = await next_discovery(bob)
+        assert event.peer == alice.peer_id
+        assert any(addr.endswith(f"/tcp/{port}") for addr in event.addrs)
+        assert not any("/0.0.0.0/" in addr for addr in event.addrs)
+        store = bob._host.get_peerstore()
+        junk = [RawMultiaddr("/ip4/0.0.0.0/tcp/1"), RawMultiaddr("/ip6/::/tcp/1")]
+        store.add_addrs(parse_peer(alice.peer_id), junk, 60)
+        assert not [addr for addr in store.addrs(parse_peer(alice.peer_id)) if is_unspecified(addr)]
+
+
+async def test_announced_addresses_are_told_instead():
+    told = "/ip4/192.0.2.7/tcp/4711"
+    async with make("alice", announce=[told]) as alice, make("bob") as bob:
+        await bob.dial(PeerAddrs(alice.peer_id, alice.listen_addrs()), timeout_s=5.0)
+        assert told in (await next_discovery(bob)).addrs
 
 
 async def test_nothing_is_left_running_after_the_stop():
