@@ -182,12 +182,9 @@ class GoPeer:
                 await trio.sleep(0.02)
             known = fields_of((await self._ask(message((1, 0))))[4][0])
         self.peer_id = base58.b58encode(known[1][0]).decode()
-        loopback = [str(Multiaddr(raw)) for raw in known[2]]
-        self.addrs = tuple(
-            f"{addr}/p2p/{self.peer_id}"
-            for addr in loopback
-            if addr.startswith("/ip4/127.") and "tcp" in addr
-        )
+        addrs = [str(Multiaddr(raw)) for raw in known[2]]
+        usable = [addr for addr in addrs if addr.startswith("/ip4/127.") and "/tcp/" in addr]
+        self.addrs = tuple(f"{addr}/p2p/{self.peer_id}" for addr in usable)
         pipe = await self._open()
         await pipe.ask(message((1, PUBSUB), (8, message((1, SUBSCRIBE), (2, TOPIC.encode())))))
         self._nursery.start_soon(self._receive, pipe)

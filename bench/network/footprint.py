@@ -23,6 +23,12 @@ REAL_BEAT_S = 30.0
 SETTLE_S = 15.0
 """After convergence: the first synchronisations and DHT look-ups are over."""
 POLL_S = 0.005
+COMMANDS = {
+    "python -c pass": ["-c", "pass"],
+    "skyops --help": ["-m", "skyops_p2p", "--help"],
+    "python -c 'import libp2p'": ["-c", "import libp2p"],
+}
+IMPORTS = {"bare Python": "", "after `import libp2p`": "libp2p"}
 PRINT_RSS = "; import psutil; print(psutil.Process().memory_info().rss)"
 
 
@@ -92,6 +98,14 @@ def measure_network(nodes: int, *, idle_s: float) -> tuple[list[float], list[flo
             testnet.down()
 
 
+def _command_row(name: str, arguments: Sequence[str], rounds: int) -> list[str]:
+    return [f"`{name}`", *_median_and_most(time_command([sys.executable, *arguments], rounds=rounds), "ms")]
+
+
+def _median_and_most(values: Sequence[float], unit: str) -> list[str]:
+    return [f"{number(value)} {unit}" for value in (percentile(values, 0.5), max(values))]
+
+
 def _cpu_s(process: psutil.Process) -> float:
     times = process.cpu_times()
     return times.user + times.system
@@ -105,22 +119,16 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--rounds", type=int, default=10, help="of each command")
     options = parser.parse_args(argv)
     os.environ.pop("PYTHONUNBUFFERED", None)
-    rows: list[list[object]] = []
-    for name, arguments in (("python -c pass", ["-c", "pass"]), ("skyops --help", ["-m", "skyops_p2p", "--help"]), ("python -c 'import libp2p'", ["-c", "import libp2p"])):  # fmt: skip
-        times = time_command([sys.executable, *arguments], rounds=options.rounds)
-        rows.append([f"`{name}`", f"{number(percentile(times, 0.5))} ms", f"{number(max(times))} ms"])
-        say(f"{name}: {rows[-1][1]}")
-    rss = {
-        name: import_rss_mib(module)
-        for name, module in (("bare Python", ""), ("after `import libp2p`", "libp2p"))
-    }
-    idle: list[list[object]] = [[name, f"{number(value)} MiB", "-", "-"] for name, value in rss.items()]
+    commands = [_command_row(name, arguments, options.rounds) for name, arguments in COMMANDS.items()]
+    idle = [[name, f"{number(import_rss_mib(module))} MiB", "-", "-"] for name, module in IMPORTS.items()]
     for nodes in options.nodes:
         starts, cpu, memory = measure_network(nodes, idle_s=options.idle)
-        rows.append([f"node {'alone' if nodes == 1 else f'of {nodes}, one after the other'}, process to ready", f"{number(percentile(starts, 0.5))} s", f"{number(max(starts))} s"])  # fmt: skip
-        idle.append([f"node of a network of {nodes}, idle", f"{number(percentile(memory, 0.5))} MiB", f"{number(sum(cpu) / nodes)} %", f"{number(max(cpu))} %"])  # fmt: skip
-        say(f"{nodes} nodes: {idle[-1]}")
-    print_table(("start-up", "median", "most"), rows)
+        what = "node alone" if nodes == 1 else f"node of {nodes}, one after the other"
+        commands.append([f"{what}, process to ready", *_median_and_most(starts, "s")])
+        cpu_cells = [f"{number(value)} %" for value in (sum(cpu) / nodes, max(cpu))]
+        idle.append([f"node of {nodes}, idle", f"{number(percentile(memory, 0.5))} MiB", *cpu_cells])
+        say(f"{commands[-1]} {idle[-1]}")
+    print_table(("start-up", "median", "most"), commands)
     print_table(("idle", "resident memory, median", "CPU, mean", "CPU, most"), idle)
     print(
         f"Idle: {options.idle:g} s after all nodes see each other and {SETTLE_S:g} s more, with heartbeats every "

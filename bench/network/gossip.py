@@ -14,6 +14,17 @@ PAYLOAD_BYTES = 256
 LEAD_S = 0.5
 DRAIN_S = 2.0
 """Time after the last message for stragglers; what arrives later counts as lost."""
+COLUMNS = (
+    "implementation",
+    "nodes",
+    "messages/s",
+    "delivered",
+    "p50 ms",
+    "p99 ms",
+    "CPU s a node",
+    "CPU ms a delivery",
+    "RSS MiB a node",
+)
 
 
 @dataclass(frozen=True)
@@ -85,11 +96,10 @@ def main(argv: Sequence[str]) -> None:
     )
     options = parser.parse_args(argv)
     rows = trio.run(run_all, options)
-    columns = ("implementation", "nodes", "messages/s", "delivered", "p50 ms", "p99 ms", "CPU s a node", "CPU ms a delivery", "RSS MiB a node")  # fmt: skip
-    print_table(columns, sorted(rows, key=lambda cells: (int(str(cells[1])), float(str(cells[2])))))
+    print_table(COLUMNS, sorted(rows, key=lambda cells: (int(str(cells[1])), float(str(cells[2])))))
     print(
-        f"{PAYLOAD_BYTES}-byte signed messages for {options.seconds:g} s, published in turn by all nodes, each on about "
-        f"eight connections; latency from the planned instant to the application of the receiver; what had not "
+        f"{PAYLOAD_BYTES}-byte signed messages for {options.seconds:g} s, published in turn by all nodes, each on "
+        f"about eight connections; latency from the planned instant to the application of the receiver; what had not "
         f"arrived {DRAIN_S:g} s after the last one counts as lost. All nodes share this machine's cores: where "
         "nodes x messages/s x CPU ms nears the cores' time, the figures show the CPU and not the protocol. "
         "The go nodes are reached through a daemon's socket, whose other end is not in their CPU.\n"

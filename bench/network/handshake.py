@@ -35,8 +35,7 @@ async def shake_many(node: Node, peer: PeerId, count: int, at_once: int) -> tupl
     times: list[float] = []
 
     async def work() -> None:
-        for _ in range(count // at_once):
-            times.append(await shake(node, peer))
+        times.extend([await shake(node, peer) for _ in range(count // at_once)])
 
     started = time.perf_counter()
     async with trio.open_nursery() as nursery:

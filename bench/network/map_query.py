@@ -39,16 +39,15 @@ QUERIES = {
 }
 
 
-def make_record(number_: int) -> bytes:
+def make_record(index: int) -> bytes:
     """Return the record of node so-and-so: both keys, all signatures."""
-    seed = hashlib.sha256(number_.to_bytes(4, "big")).digest()
+    seed = hashlib.sha256(index.to_bytes(4, "big")).digest()
     node_key, wallet = NodeKey.from_seed(seed), Wallet.from_secret(hashlib.sha256(seed).digest())
     binding = make_binding(node_key, wallet, RULES, issued=START, lifetime_ms=LIFETIME_MS)
-    price = 10_000 + 7919 * number_ % 1_000_000
-    model, vram_mib = MODELS[number_ % len(MODELS)]
+    model, vram_mib = MODELS[index % len(MODELS)]
     hardware = HardwarePart(
         source="declared",
-        gpus=(GpuPart(model=model, vram_mib=vram_mib, compute_capability="8.0", uuid=f"GPU-{number_}"),),
+        gpus=(GpuPart(model=model, vram_mib=vram_mib, compute_capability="8.0", uuid=f"GPU-{index}"),),
         driver="550",
         cuda="12.4",
         cpu_model="EPYC",
@@ -62,16 +61,16 @@ def make_record(number_: int) -> bytes:
         network=RULES.network,
         issued_unix_ms=START,
         expires_unix_ms=START + LIFETIME_MS,
-        addrs=(f"/ip4/10.0.{number_ // 250}.{number_ % 250}/tcp/4711",),
+        addrs=(f"/ip4/10.0.{index // 250}.{index % 250}/tcp/4711",),
         agent="skyops/0",
         binding=binding,
         is_worker=True,
         hardware=hardware,
         runtimes=(RuntimePart(name="wasm", version="50", limits="hard"),),
-        region=REGIONS[number_ % len(REGIONS)],
+        region=REGIONS[index % len(REGIONS)],
         labels=("zone=a",),
         slots=1,
-        price_microcredits_per_hour=10_000 + 7919 * number_ % 1_000_000,
+        price_microcredits_per_hour=10_000 + 7919 * index % 1_000_000,
     )
     return seal(record, node_key, RULES.network)
 
