@@ -18,9 +18,11 @@ class CoreChaos:
 
     Args:
         seed: The world's seed.
+        has_full_disks: Disks may fill up too.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, has_full_disks: bool = True) -> None:
+        self._has_full_disks = has_full_disks
         self._random = derived_random(seed, "chaos")
         draw = self._random.random
         self.links = LinkFaults(
@@ -53,7 +55,7 @@ class CoreChaos:
                 world.faults.statistics.clock_steps += 1
                 target_ms = self._random.randint(-CLOCK_STEP_MS_MAX, CLOCK_STEP_MS_MAX)
                 node.clock.step(target_ms - node.clock.error_ms())
-            case "disk":
+            case "disk" if self._has_full_disks:
                 node.is_disk_full = not node.is_disk_full
                 world.faults.statistics.disks_filled += node.is_disk_full
             case _:

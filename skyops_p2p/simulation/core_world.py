@@ -2,7 +2,8 @@
 
 A run has two phases. Safety: faults are on, nodes crash and restart, clocks step, paths are cut; after every step
 all invariants hold and no honest node is ever SLASHED. Liveness: faults are off; within `CONVERGE_S` every node
-has every other as ACTIVE. Nothing here awaits, so a seed replays exactly by construction.
+has every other as ACTIVE; then one dies, is INACTIVE on all others, and comes back. Nothing here awaits, so a seed
+replays exactly by construction.
 """
 
 from collections.abc import Callable
@@ -232,6 +233,10 @@ class CoreWorld:
         up = [node for node in self.nodes if node.is_up]
         return all(node.believes(other.peer) is NodeState.ACTIVE for node in up for other in up)
 
+    def is_gone(self, victim: CoreNode) -> bool:
+        """Tell whether every running node has a dead one as INACTIVE."""
+        return all(node.believes(victim.peer) is NodeState.INACTIVE for node in self.nodes if node.is_up)
+
     def failure(self, what: str) -> BrokenPromiseError:
         """Make the report of a broken promise."""
         replay = f"skyops sim core --seed {self.seed} --nodes {len(self.nodes)}"
@@ -243,13 +248,18 @@ class CoreWorld:
         self.trace.note(self.now, what, source, target, detail)
 
 
-def run_core_seed(seed: int, *, nodes: int = 6) -> CoreOutcome:
-    """Run one seed through both phases.
+def run_core_seed(seed: int, *, nodes: int = 6, has_full_disks: bool = True) -> CoreOutcome:
+    """Run one seed through both phases, then let one node die and come back.
+
+    Args:
+        seed: Decides everything.
+        nodes: How many.
+        has_full_disks: Disks may fill up too.
 
     Raises:
         BrokenPromiseError: A promise was broken; its text has the replay command.
     """
-    chaos = CoreChaos(seed)
+    chaos = CoreChaos(seed, has_full_disks=has_full_disks)
     world = CoreWorld(seed, nodes=nodes, links=chaos.links)
     for node in world.nodes:
         world.later(chaos.start_delay_s(), world.start, node)
@@ -258,15 +268,24 @@ def run_core_seed(seed: int, *, nodes: int = 6) -> CoreOutcome:
         chaos.strike(world)
         world.run_until(world.now + chaos.pause_s())
     chaos.stop(world)
-    stopped_at = world.now
-    while not world.is_converged():
-        if world.now > stopped_at + CONVERGE_S:
-            raise world.failure(
-                f"not converged {CONVERGE_S:g} s after the faults stopped:{disagreements(world)}"
-            )
-        world.run_until(world.now + 1.0)
+    converged_after_s = _require(world, CoreWorld.is_converged, "all are ACTIVE everywhere")
+    victim = world.nodes[seed % nodes]
+    world.crash(victim)
+    _require(world, lambda it: it.is_gone(victim), f"node {victim.number} is INACTIVE everywhere")
+    world.start(victim)
+    _require(world, CoreWorld.is_converged, f"node {victim.number} is ACTIVE everywhere again")
     faults = world.faults.statistics.as_dict()
-    return CoreOutcome(seed, world.trace.digest(), world.steps, world.now - stopped_at, faults)
+    return CoreOutcome(seed, world.trace.digest(), world.steps, converged_after_s, faults)
+
+
+def _require(world: CoreWorld, promise: Callable[[CoreWorld], bool], what: str) -> float:
+    """Run until a promise is kept; return how long it took."""
+    started = world.now
+    while not promise(world):
+        if world.now > started + CONVERGE_S:
+            raise world.failure(f"not within {CONVERGE_S:g} s: {what};{disagreements(world)}")
+        world.run_until(world.now + 1.0)
+    return world.now - started
 
 
 def disagreements(world: CoreWorld) -> str:

@@ -121,8 +121,7 @@ async def test_lost_requests_time_out_and_doubled_ones_are_served_twice(autojump
                 assert await alice.request(bob.peer_id, PROTOCOL, b"x", timeout_s=2) == b"x"
                 answered += 1
             except NetworkError as error:
-                assert error.code == "request_timeout"
-                timed_out += 1
+                timed_out += error.code == "request_timeout"
     assert answered + timed_out == 200
     assert 40 < timed_out < 110
     assert served > answered
@@ -134,8 +133,7 @@ async def test_streams_stay_whole_and_in_order_under_faults(autojump_clock: obje
     done = trio.Event()
 
     async def collect(stream: FrameStream) -> None:
-        for _ in range(100):
-            received.append(await stream.receive_frame(bytes_max=10))
+        received.extend([await stream.receive_frame(bytes_max=10) for _ in range(100)])
         done.set()
 
     async with toy_world(2, fabric) as (alice, bob):
