@@ -184,7 +184,7 @@ class NodeCore:
         if "plan" in due:
             effects += self.book.plan(now)
         if "sync" in due:
-            effects += [ev.SyncMap(link.peer) for link in self.book.pick(1)]
+            effects += [do(link.peer) for link in self.book.pick(1) for do in (ev.SyncMap, ev.PingPeer)]
         if "discover" in due:
             effects += self._discover()
         if "dht" in due:
@@ -195,17 +195,14 @@ class NodeCore:
 
     # --- the network ------------------------------------------------------------------------------------------
     def _connection_up(self, event: ev.ConnectionUp, now: MonotonicS) -> list[Effect]:
-        if event.peer == self.peer_id:
-            return []
-        self.book.learn(event.peer, event.addrs if event.is_outbound else ())
-        effects = self.book.handle(event.peer, peering.ConnectionOpened(event.is_outbound), now)
-        if self.book.is_banned(event.peer) or self.nodes.touch(event.peer, now) is None:
+        peer = event.peer
+        self.book.learn(peer, event.addrs if event.is_outbound else ())
+        effects = self.book.handle(peer, peering.ConnectionOpened(event.is_outbound), now)
+        if self.book.is_banned(peer) or self.nodes.touch(peer, now) is None:
             return effects
-        effects += self.nodes.handle(event.peer, presence.LifeSeen(), now)
-        effects += [ev.FetchRecord(event.peer, event.peer), ev.Notify("peer", event.peer, "connected")]
-        if event.is_outbound:
-            effects.append(ev.SyncMap(event.peer))
-        return effects
+        effects += self.nodes.handle(peer, presence.LifeSeen(), now)
+        effects += [ev.FetchRecord(peer, peer), ev.PingPeer(peer), ev.Notify("peer", peer, "connected")]
+        return [*effects, ev.SyncMap(peer)] if event.is_outbound else effects
 
     def _connection_down(self, event: ev.ConnectionDown, now: MonotonicS) -> list[Effect]:
         effects = self.book.handle(event.peer, peering.ConnectionClosed(), now)

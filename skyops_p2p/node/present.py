@@ -1,5 +1,6 @@
 """Turn the core's state into views. Reads, never changes."""
 
+from skyops_p2p.core.machine import HistoryEntry
 from skyops_p2p.core.node_core import NodeCore
 from skyops_p2p.core.node_filter import NodeFilter, select_nodes
 from skyops_p2p.core.node_map import NodeEntry
@@ -63,8 +64,15 @@ def node_view(core: NodeCore, entry: NodeEntry, now: MonotonicS) -> NodeView:
             "sequence": record.sequence if record else 0,
             "seen_s_ago": None if seen_at is None else max(0.0, now - seen_at),
             "round_trip_ms": None if entry.round_trip_s is None else entry.round_trip_s * 1000,
-            "history": tuple(str(step) for step in entry.presence.history),
+            "history": tuple(_step(step, now) for step in entry.presence.history),
         }
+    )
+
+
+def _step(step: HistoryEntry, now: MonotonicS) -> str:
+    """Return one state change as a person reads it: "12 s ago: active -> suspect (ContactLost)"."""
+    return (
+        f"{max(0.0, now - step.at):.0f} s ago: {step.before.lower()} -> {step.after.lower()} ({step.event})"
     )
 
 

@@ -53,7 +53,7 @@ async def test_killed_node_is_suspected_then_inactive_and_active_again_after_res
                 await until(alice, "inactive", "carol")
                 await until(bob, "inactive", "carol")
                 story = " ".join(alice.node(identity("carol").node_key.peer_id).history)
-                assert "SUSPECT" in story
+                assert "active -> suspect" in story
                 life.cancel()
         async with world.node("carol", join="alice") as again:
             await until(alice, "active", "carol")
