@@ -70,8 +70,8 @@ def main(argv: Sequence[str]) -> None:
     print_table(("implementation", "put", "get", "provide", "find", "failed"), trio.run(run_all, options))
     print(
         f"Milliseconds, p50 / p99 of {options.rounds} operations on {options.nodes} nodes, one after the other, "
-        "by random nodes; records of 800 bytes. What is compared differs: our get asks all of the closest peers and takes the "
-        "newest record, js-libp2p's is timed to its first value; a put or provide ends when all closest peers have "
-        "been asked. The go daemon admits no records of ours.\n"
+        "by random nodes; records of 800 bytes. What is compared differs: our get asks all of the closest peers "
+        "and takes the newest record, js-libp2p's is timed to its first value; a put or provide ends when all "
+        "closest peers have been asked. The go daemon admits no records of ours.\n"
     )
     print_place()

@@ -69,8 +69,8 @@ def main(argv: Sequence[str]) -> None:
     print_table(columns, rows)
     print(
         f"Milliseconds, p50 / p99. Requests and answers of {PAYLOAD_BYTES} bytes, one after the other, on loopback. "
-        "A dial is TCP, Noise and yamux until the remote peer's identity is proven (for go also identify), the CPU with "
-        "identify and hanging up. The go peers are reached through their daemon's socket: its hops are in their times, "
-        "this program's part is not in their CPU.\n"
+        "A dial is TCP, Noise and yamux until the remote peer's identity is proven (for go also identify), the CPU "
+        "with identify and hanging up. The go peers are reached through their daemon's socket: its hops are in "
+        "their times, this program's part is not in their CPU.\n"
     )
     print_place()
