@@ -195,7 +195,8 @@ class NodeCore:
 
     # --- the network ------------------------------------------------------------------------------------------
     def _connection_up(self, event: ev.ConnectionUp, now: MonotonicS) -> list[Effect]:
-        peer = event.peer
+        if (peer := event.peer) == self.peer_id:
+            return []
         self.book.learn(peer, event.addrs if event.is_outbound else ())
         effects = self.book.handle(peer, peering.ConnectionOpened(event.is_outbound), now)
         if self.book.is_banned(peer) or self.nodes.touch(peer, now) is None:
