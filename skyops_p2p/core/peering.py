@@ -206,7 +206,7 @@ class Link(Machine[LinkState]):
         self._enter(LinkState.BACKOFF, reason, MonotonicS(now + self._rest_s()))
 
     def _rest_s(self) -> float:
-        """Exponential back-off with up to 50 % of jitter, drawn from a hash so that replays are exact."""
+        """Exponential back-off with up to 50 % of jitter, from a hash so that replays are exact. Rules: PER-27."""
         base = min(BACKOFF_FIRST_S * 2.0 ** min(self.failures - 1, 16), BACKOFF_MAX_S)
         draw = sha256(f"{self.peer}/{self.failures}".encode())[0] / 256
         return base * (1.0 + 0.5 * draw)
