@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from skyops_p2p.errors import LocalProtocolError, NetworkError, RemoteProtocolError
+from skyops_p2p.limits import DHT_KEY_BYTES_MAX
 from skyops_p2p.ports import PeerAddrs
 from skyops_p2p.simulation.entropy import derived_random
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 REPLICAS = 8
 ASKED = 3
 """Replicas that a get asks."""
-KEY_BYTES_MAX = 50
 PROPAGATION_MEAN_S = 0.2
 """Mean of the exponential time until a replica serves what it was sent: replicas differ meanwhile."""
 LOOKUP_HOPS = 3
@@ -68,37 +68,45 @@ class SimDht:
 
     def __init__(self, fabric: "SimFabric", *, stale_reads: float = 0.0) -> None:
         self.stale_reads = stale_reads
+        self.propagation_mean_s = PROPAGATION_MEAN_S
         self._fabric = fabric
         self._random = derived_random(fabric.seed, "dht")
-        self._ring: list[tuple[int, int]] = []
+        self._rings: dict[str, list[tuple[int, int]]] = {}
+        """Network name -> (place, node number) in the order of places: networks never mix."""
         self._shards: dict[int, _Shard] = {}
 
     def join(self, network: "SimNetwork") -> None:
-        """Let a node serve its part of the ring."""
+        """Let a node serve its part of its network's ring."""
         self._shards[network.number] = _Shard()
-        insort(self._ring, (_place(network.peer_id), network.number))
+        insort(self._rings.setdefault(network.name, []), (_place(network.peer_id), network.number))
 
-    def leave(self, number: int) -> None:
+    def leave(self, network: "SimNetwork") -> None:
         """Lose a node's part."""
-        self._shards.pop(number, None)
-        self._ring = [entry for entry in self._ring if entry[1] != number]
+        self._shards.pop(network.number, None)
+        ring = self._rings[network.name]
+        self._rings[network.name] = [entry for entry in ring if entry[1] != network.number]
 
-    def replicas(self, key: str) -> tuple[int, ...]:
-        """Return the nodes that a key belongs to at present."""
-        start = bisect(self._ring, (_place(key), -1))
-        ring = self._ring[start : start + REPLICAS]
-        ring += self._ring[: max(0, min(REPLICAS - len(ring), start))]
-        return tuple(number for _, number in ring)
+    def replicas(self, name: str, key: str) -> tuple[int, ...]:
+        """Return the nodes that a key of a network belongs to at present."""
+        ring = self._rings.get(name, [])
+        start = bisect(ring, (_place(key), -1))
+        chosen = ring[start : start + REPLICAS]
+        chosen += ring[: max(0, min(REPLICAS - len(chosen), start))]
+        return tuple(number for _, number in chosen)
 
     async def put(self, asker: "SimNetwork", key: str, value: bytes, *, timeout_s: float) -> None:
         """See ports.Network.put_record."""
-        if len(key.encode()) > KEY_BYTES_MAX:
-            raise LocalProtocolError(f"a DHT key has at most {KEY_BYTES_MAX} bytes, not {len(key.encode())}")
+        _check_key(key)
         try:
             asker.dht_rules.validate(key, value)
         except RemoteProtocolError as error:
-            raise LocalProtocolError(f"our own rules refuse the value: {error}") from error
-        self._shards[asker.number].cache[key] = value
+            raise LocalProtocolError(f"our own rules refuse the record {key}: {error}") from error
+        cache = self._shards[asker.number].cache
+        if key in cache and asker.dht_rules.select(key, [value, cache[key]]) == 1:
+            raise LocalProtocolError(
+                f"the record {key} is older than the one that we hold", code="record_outdated"
+            )
+        cache[key] = value
         replies = await self._ask(
             asker,
             key,
@@ -107,7 +115,7 @@ class SimDht:
             timeout_s=timeout_s,
         )
         if not any(replies):
-            raise NetworkError(f"no peer took {key}", code="dht_failed")
+            raise NetworkError(f"no peer stored {key} within {timeout_s:g} s", code="dht_not_stored")
 
     async def get(self, asker: "SimNetwork", key: str, *, timeout_s: float) -> bytes | None:
         """See ports.Network.get_record."""
@@ -118,7 +126,7 @@ class SimDht:
         replies = await self._ask(
             asker, key, lambda shard, _: shard.values.get(key), wanted=ASKED, timeout_s=timeout_s
         )
-        offered = [reply for reply in (held, *replies) if isinstance(reply, bytes)]
+        offered = [reply for reply in (held, shard.values.get(key), *replies) if isinstance(reply, bytes)]
         valid = [value for value in offered if _is_valid(asker, key, value)]
         if not valid:
             return None
@@ -127,6 +135,7 @@ class SimDht:
 
     async def provide(self, asker: "SimNetwork", key: str, *, timeout_s: float) -> None:
         """See ports.Network.provide."""
+        _check_key(key)
         entry = PeerAddrs(asker.peer_id, asker.listen_addrs())
 
         def note(shard: _Shard, _: "SimNetwork") -> bool:
@@ -135,23 +144,25 @@ class SimDht:
                 providers[asker.number] = entry
             return True
 
+        note(self._shards[asker.number], asker)
         if not any(await self._ask(asker, key, note, wanted=1, timeout_s=timeout_s)):
-            raise NetworkError(f"no peer took the provider entry for {key}", code="dht_failed")
+            raise NetworkError(f"no peer noted that we provide {key}", code="dht_not_stored")
 
     async def find(
         self, asker: "SimNetwork", key: str, *, count_max: int, timeout_s: float
     ) -> tuple[PeerAddrs, ...]:
         """See ports.Network.find_providers."""
+        _check_key(key)
 
         def look(shard: _Shard, _: "SimNetwork") -> tuple[PeerAddrs, ...]:
             return tuple(shard.providers.get(key, {}).values())
 
         replies = await self._ask(asker, key, look, wanted=ASKED, timeout_s=timeout_s)
-        found: dict[PeerAddrs, None] = {}
+        found = dict.fromkeys(look(self._shards[asker.number], asker))
         for reply in replies:
             if isinstance(reply, tuple):
                 found.update(dict.fromkeys(reply))
-        return tuple(found)[:count_max]
+        return tuple(entry for entry in found if entry.peer != asker.peer_id)[:count_max]
 
     async def _ask(
         self,
@@ -163,9 +174,10 @@ class SimDht:
         timeout_s: float,
     ) -> list[object]:
         """Send to all replicas (or to `wanted` of them if that is more than one) and collect their replies."""
+        await trio.lowlevel.checkpoint()
         if not asker.connections:
-            raise NetworkError("not connected to anybody", code="not_connected")
-        replicas = [number for number in self.replicas(key) if number != asker.number]
+            return []
+        replicas = [number for number in self.replicas(asker.name, key) if number != asker.number]
         if wanted > 1 and len(replicas) > wanted:
             replicas = self._random.sample(replicas, wanted)
         answers = _Answers(min(wanted, len(replicas)))
@@ -188,9 +200,17 @@ class SimDht:
     def _keep(self, shard: _Shard, member: "SimNetwork", key: str, value: bytes) -> bool:
         if not _is_valid(member, key, value) or len(shard.values) >= VALUES_PER_NODE_MAX:
             return False
-        delay_s = self._random.expovariate(1 / PROPAGATION_MEAN_S)
+        if self.propagation_mean_s == 0.0:
+            _settle(shard, member, key, value)
+            return True
+        delay_s = self._random.expovariate(1 / self.propagation_mean_s)
         self._fabric.queue.after(delay_s, _settle, shard, member, key, value)
         return True
+
+
+def _check_key(key: str) -> None:
+    if not 0 < len(key.encode()) <= DHT_KEY_BYTES_MAX:
+        raise LocalProtocolError(f"a DHT key has 1 to {DHT_KEY_BYTES_MAX} bytes, not {len(key.encode())}")
 
 
 def _settle(shard: _Shard, member: "SimNetwork", key: str, value: bytes) -> None:

@@ -93,7 +93,7 @@ class SimFabric:
         if self._members.get(network.number) is not network:
             return
         del self._members[network.number]
-        self.dht.leave(network.number)
+        self.dht.leave(network)
         for other, connection in tuple(network.connections.items()):
             delay_s = self._keepalive_s if is_silent else self.latency.one_way_s(network.number, other)
             self.queue.after(delay_s, self._drop_end, other, connection)

@@ -50,6 +50,7 @@ class SimNetwork:
         peer: Our peer id; proven to others by the fabric's word.
         number: Our number in the world, from 0; the same after a restart.
         dht_rules: What may stand in the DHT.
+        name: Which network it belongs to; DHTs of different networks never mix.
         connections_max: Connections held at most; more are refused.
     """
 
@@ -60,10 +61,12 @@ class SimNetwork:
         number: int,
         *,
         dht_rules: DhtRules,
+        name: str = "simulation",
         connections_max: int = CONNECTIONS_MAX,
     ) -> None:
         self.fabric = fabric
         self.number = number
+        self.name = name
         self.dht_rules = dht_rules
         self.connections_max = connections_max
         self.connections: dict[int, Connection] = {}
@@ -218,7 +221,7 @@ class SimNetwork:
         await trio.lowlevel.checkpoint()
         if len(payload) > GOSSIP_BYTES_MAX:
             message = f"gossip of {len(payload)} bytes; at most {GOSSIP_BYTES_MAX}"
-            raise NetworkError(message, code="oversized")
+            raise NetworkError(message, code="payload_too_large")
         if self.is_open:
             self.counters["gossip_published"] += 1
             self.fabric.gossip.publish(self.number, self._peer, topic, payload)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from skyops_p2p.simulation.network import SimNetwork
 
 
+UNSUPPORTED = "protocol_unsupported"
+
+
 @dataclass(frozen=True, slots=True)
 class _Answer:
     """What comes back: a response, or the code of a refusal."""
@@ -69,6 +72,8 @@ class Requests:
         self._network = network
         self._servers: dict[str, tuple[RequestServer, int]] = {}
         self._serving: Counter[int] = Counter()
+        self._slots: dict[int, trio.Semaphore] = {}
+        """Node number -> how many more requests may be under way to it."""
 
     def serve(self, protocol: str, server: RequestServer, *, bytes_max: int) -> None:
         """Answer requests of a protocol."""
@@ -77,7 +82,8 @@ class Requests:
     async def request(self, peer: PeerId, protocol: str, payload: bytes, *, timeout_s: float) -> bytes:
         """See ports.Network.request."""
         if len(payload) > FRAME_BYTES_MAX:
-            raise LocalProtocolError(f"a request of {len(payload)} bytes; the limit is {FRAME_BYTES_MAX}")
+            message = f"a request of {len(payload)} bytes; the limit is {FRAME_BYTES_MAX}"
+            raise NetworkError(message, code="payload_too_large")
         await trio.lowlevel.checkpoint()
         connection = self._network.connection_to(peer)
         pending = _Pending()
@@ -85,10 +91,14 @@ class Requests:
         self.sent += 1
         self.bytes_sent += len(payload)
         target = connection.other(self._network.number)
-        with trio.move_on_after(timeout_s):
-            self._send(target, protocol, payload, pending)
-            await pending.done.wait()
-        connection.forget(pending.give_up)
+        slots = self._slots.setdefault(target, trio.Semaphore(REQUESTS_INBOUND_PER_PEER_MAX))
+        try:
+            with trio.move_on_after(timeout_s):
+                async with slots:
+                    self._send(target, protocol, payload, pending)
+                    await pending.done.wait()
+        finally:
+            connection.forget(pending.give_up)
         return self._result(peer, pending, timeout_s)
 
     def _result(self, peer: PeerId, pending: _Pending, timeout_s: float) -> bytes:
@@ -96,6 +106,8 @@ class Requests:
             if pending.is_broken:
                 raise NetworkError(f"the connection to {peer} broke", code="stream_closed")
             raise NetworkError(f"{peer} did not answer within {timeout_s:g} s", code="request_timeout")
+        if pending.answer.refusal == UNSUPPORTED:
+            raise NetworkError(f"{peer} does not speak the protocol", code=UNSUPPORTED)
         if pending.answer.refusal:
             code = pending.answer.refusal
             raise RemoteProtocolError(f"{peer} refused: {code}", code=code, peer=peer)
@@ -127,7 +139,7 @@ class Requests:
     def _refusal(self, asker: int, protocol: str, payload: bytes) -> str:
         server = self._servers.get(protocol)
         if server is None:
-            return "unknown_protocol"
+            return UNSUPPORTED
         if len(payload) > server[1]:
             return "oversized"
         is_busy = self._serving.total() >= REQUESTS_INBOUND_MAX

@@ -43,7 +43,7 @@ class ServedStreams:
                 await trio.sleep(timeout_s if delay_s is None else delay_s)
         there = network.fabric.member(target)
         if scope.cancelled_caught or there is None or not connection.is_open:
-            raise NetworkError(f"no stream to {peer} within {timeout_s:g} s", code="stream_closed")
+            raise NetworkError(f"no stream to {peer} within {timeout_s:g} s", code="stream_timeout")
         return there.streams.accept(network, protocol)
 
     def accept(self, opener: "SimNetwork", protocol: str) -> SimFrameStream:
@@ -53,11 +53,11 @@ class ServedStreams:
             The opener's end.
 
         Raises:
-            NetworkError: The protocol is not spoken here (`unknown_protocol`), or too many are open (`busy`).
+            NetworkError: The protocol is not spoken here (`protocol_unsupported`), or too many are open (`busy`).
         """
         network = self._network
         if protocol not in self._servers:
-            raise NetworkError(f"{network.peer_id} does not speak {protocol}", code="unknown_protocol")
+            raise NetworkError(f"{network.peer_id} does not speak {protocol}", code="protocol_unsupported")
         if self._serving[opener.number] >= STREAMS_PER_PEER_MAX:
             raise NetworkError(f"{network.peer_id} has too many of our streams", code="busy")
         near, far = stream_pair(

@@ -1,13 +1,17 @@
 """Thousands of seeds over the cores alone: every promise is kept, and a broken core is found out."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from skyops_p2p.core import node_events as ev
+from skyops_p2p.core.machine import DeadlineReached, Effect, Event
 from skyops_p2p.core.node_core import NodeCore
-from skyops_p2p.core.presence import Presence
+from skyops_p2p.core.presence import ContactLost, LifeSeen, NodeState, Presence
 from skyops_p2p.simulation.core_world import CoreWorld, run_core_seed
 from skyops_p2p.simulation.memo import shared_checks
 from skyops_p2p.simulation.report import BrokenPromiseError
+from skyops_p2p.types import MonotonicS
 
 SEEDS = 1000
 BLOCKS = 8
@@ -57,9 +61,9 @@ def test_shared_checks_change_nothing() -> None:
 def test_a_core_that_never_syncs_or_fetches_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = NodeCore.handle
 
-    def forgetful(self: NodeCore, event: object, now: object) -> list[object]:
+    def forgetful(self: NodeCore, event: Event, now: MonotonicS) -> list[Effect]:
         skipped = (ev.SyncMap, ev.FetchRecord)
-        return [effect for effect in honest(self, event, now) if not isinstance(effect, skipped)]  # type: ignore[arg-type]
+        return [effect for effect in honest(self, event, now) if not isinstance(effect, skipped)]
 
     monkeypatch.setattr(NodeCore, "handle", forgetful)
     monkeypatch.setattr("skyops_p2p.core.node_core.ANNOUNCE_AGAIN_S", (1000.0,))
@@ -68,7 +72,15 @@ def test_a_core_that_never_syncs_or_fetches_is_found_out(monkeypatch: pytest.Mon
 
 
 def test_a_core_that_never_suspects_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Presence, "_suspect", lambda self, reason, now: [])
+    """A core to which silence and broken connections mean nothing."""
+    honest = Presence.handle
+
+    def trusting(self: Presence, event: Event, now: MonotonicS) -> Sequence[Effect]:
+        if self.state is NodeState.ACTIVE and isinstance(event, ContactLost | DeadlineReached):
+            event = LifeSeen()
+        return honest(self, event, now)
+
+    monkeypatch.setattr(Presence, "handle", trusting)
     with shared_checks(), pytest.raises(BrokenPromiseError, match="INACTIVE everywhere"):
         run_core_seed(1)
 

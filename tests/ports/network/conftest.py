@@ -14,6 +14,7 @@ import trio
 from skyops_p2p.errors import RemoteProtocolError
 from skyops_p2p.ports import Network, PeerAddrs, PeerConnected, PeerDisconnected, Verdict
 from skyops_p2p.types import PeerId
+from tests.simulation.port_world import SimulatedWorld
 
 NETWORK_NAME = "suite"
 
@@ -52,7 +53,7 @@ class Libp2pWorld:
         return Libp2pNetwork(**{**settings, **options})
 
 
-WORLDS: dict[str, Callable[[], World]] = {"libp2p": Libp2pWorld}
+WORLDS: dict[str, Callable[[], World]] = {"libp2p": Libp2pWorld, "simulation": SimulatedWorld}
 
 
 @pytest.fixture(params=sorted(WORLDS))
