@@ -266,7 +266,7 @@ class StoredNode:
 
     peer: PeerId
     record: bytes
-    """The signed envelope as received."""
+    """The signed envelope as received; for a SLASHED node the proof."""
     addrs: tuple[Multiaddr, ...]
     state: str
     seen_unix_ms: UnixMs

@@ -192,10 +192,9 @@ class Performer:
         stored = []
         for peer in peers:
             entry, link = self._core.nodes.get(peer), self._core.book.link(peer)
-            if entry is not None and entry.verified is not None:
+            if entry is not None and entry.kept is not None:
                 addrs = link.addrs if link else ()
-                record = entry.verified.signed.data
-                stored.append(StoredNode(peer, record, addrs, entry.presence.state.value, now))
+                stored.append(StoredNode(peer, entry.kept, addrs, entry.presence.state.value, now))
         return stored
 
     # --- side by side -----------------------------------------------------------------------------------------

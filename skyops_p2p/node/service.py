@@ -101,7 +101,8 @@ class NodeService:
         entry = self._core.nodes.get(peer_id_from_bytes(request.peer))
         if entry is None:
             return RecordReply()
-        record = entry.verified.signed.data if entry.verified else None
+        live = entry.verified if entry.is_record_live else None  # PER-30
+        record = live.signed.data if live else None
         return RecordReply(record=record, presence=entry.beat.data if entry.beat else None)
 
     def _sync(self, request: MapSyncRequest) -> MapSyncReply:

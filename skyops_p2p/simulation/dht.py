@@ -101,7 +101,7 @@ class SimDht:
             asker.dht_rules.validate(key, value)
         except RemoteProtocolError as error:
             raise LocalProtocolError(f"our own rules refuse the record {key}: {error}") from error
-        cache = self._shards[asker.number].cache
+        cache = self._shard_of(asker).cache
         if key in cache and asker.dht_rules.select(key, [value, cache[key]]) == 1:
             raise LocalProtocolError(
                 f"the record {key} is older than the one that we hold", code="record_outdated"
@@ -119,7 +119,7 @@ class SimDht:
 
     async def get(self, asker: "SimNetwork", key: str, *, timeout_s: float) -> bytes | None:
         """See ports.Network.get_record."""
-        shard = self._shards[asker.number]
+        shard = self._shard_of(asker)
         held = shard.cache.get(key)
         if held is not None and self.stale_reads > self._random.random():
             return held
@@ -144,7 +144,7 @@ class SimDht:
                 providers[asker.number] = entry
             return True
 
-        note(self._shards[asker.number], asker)
+        note(self._shard_of(asker), asker)
         if not any(await self._ask(asker, key, note, wanted=1, timeout_s=timeout_s)):
             raise NetworkError(f"no peer noted that we provide {key}", code="dht_not_stored")
 
@@ -158,11 +158,18 @@ class SimDht:
             return tuple(shard.providers.get(key, {}).values())
 
         replies = await self._ask(asker, key, look, wanted=ASKED, timeout_s=timeout_s)
-        found = dict.fromkeys(look(self._shards[asker.number], asker))
+        found = dict.fromkeys(look(self._shard_of(asker), asker))
         for reply in replies:
             if isinstance(reply, tuple):
                 found.update(dict.fromkeys(reply))
         return tuple(entry for entry in found if entry.peer != asker.peer_id)[:count_max]
+
+    def _shard_of(self, asker: "SimNetwork") -> _Shard:
+        """Return a node's own shard; a killed node has none, and finds its network gone."""
+        shard = self._shards.get(asker.number)
+        if shard is None:
+            raise NetworkError("the network is down", code="not_connected")
+        return shard
 
     async def _ask(
         self,

@@ -15,6 +15,7 @@ from skyops_p2p.node.factory import NeutralStake
 from skyops_p2p.node.identity import Identity
 from skyops_p2p.node.ports_bundle import NodePorts
 from skyops_p2p.node.runtime import Node
+from skyops_p2p.node.views import MapQuery
 from skyops_p2p.ports import DhtRules, Network, StakeCheck
 from skyops_p2p.simulation.clock import SimClock
 from skyops_p2p.simulation.entropy import SeededEntropy, derived_bytes
@@ -23,6 +24,7 @@ from skyops_p2p.simulation.hardware import DeclaredHardware, seeded_hardware
 from skyops_p2p.simulation.network import SimNetwork, simulated_addr
 
 SEED = 7
+STATES = ("pending", "active", "suspect", "inactive", "slashed")
 NAMES = ("alice", "bob", "carol", "mallory")
 
 
@@ -92,7 +94,8 @@ def all_in_state(state: str, names: Sequence[str]) -> Callable[[Node], bool]:
     peers = [identity(name).node_key.peer_id for name in names]
 
     def holds(node: Node) -> bool:
-        states = {view.peer_id: view.state for view in node.map()}
+        views = node.map(MapQuery(states=STATES))
+        states = {view.peer_id: view.state for view in views}
         return all(states.get(peer) == state for peer in peers)
 
     return holds

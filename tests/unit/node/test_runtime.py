@@ -6,10 +6,13 @@ from trio.testing import MockClock
 
 from skyops_p2p import limits
 from skyops_p2p.adapters.memory.store import MemoryDisk
+from skyops_p2p.core.node_events import RecordsArrived
 from skyops_p2p.errors import NetworkError, SkyopsError
 from skyops_p2p.node.runtime import Node
 from skyops_p2p.node.views import MapQuery
+from skyops_p2p.simulation.clock import EPOCH_UNIX_MS
 from skyops_p2p.types import Multiaddr
+from skyops_p2p.wire.envelope import seal
 from tests.unit.node.small_world import all_in_state, identity, small_world
 
 ALL = ("alice", "bob", "carol")
@@ -204,3 +207,22 @@ async def test_metrics_name_what_operators_watch(autojump_clock: MockClock) -> N
         assert 'skyops_map_nodes{state="active"} 2.0' in text
         assert 'skyops_handshakes_total{code="established",role="responder"} 1.0' in text
         assert "skyops_connections 1.0" in text
+
+
+async def test_slashed_node_is_known_again_after_a_restart(autojump_clock: MockClock) -> None:
+    async with small_world() as world:
+        async with world.node("alice") as alice, world.node("bob", join="alice") as bob:
+            await until(alice, "active", "bob")
+            await until(bob, "active", "alice")
+            alice._dispatcher.post(RecordsArrived(None, (_other_record_of(bob),), (), EPOCH_UNIX_MS))
+            await until(alice, "slashed", "bob")
+            await trio.sleep(2 * limits.FLUSH_INTERVAL_S)
+        async with world.node("alice") as again:
+            await until(again, "slashed", "bob", timeout_s=0.9)
+
+
+def _other_record_of(node: Node) -> bytes:
+    """Sign a second, different record under the sequence number of a node's own."""
+    record = node._core.nodes.get(node.peer_id).record  # type: ignore[union-attr]
+    other = record.model_copy(update={"region": "us"})  # type: ignore[union-attr]
+    return seal(other, identity("bob").node_key, "testnet-small")

@@ -205,6 +205,7 @@ async def test_replayed_hello_is_refused(autojump_clock: MockClock, world: Small
         await _expect_refusal(second, "replayed")
 
 
+# HSK-15
 async def test_third_handshake_of_one_peer_at_once_is_refused_as_busy(
     autojump_clock: MockClock, world: SmallWorld
 ) -> None:
