@@ -1,9 +1,6 @@
 """`run`: the node itself, until it is told to stop."""
 
-import json
 import logging
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,13 +9,11 @@ from skyops_p2p.cli.identity import make_identity, open_identity
 from skyops_p2p.cli.invocation import Invocation, data_dir_option
 from skyops_p2p.cli.joining import TEST_NETWORK_PREFIX, guest_data_dir, resolve_join
 from skyops_p2p.cli.output import is_terminal
-from skyops_p2p.errors import ConfigError, IdentityError
+from skyops_p2p.errors import IdentityError
 
 if TYPE_CHECKING:
     from skyops_p2p.config import NodeConfig
     from skyops_p2p.node.identity import Identity
-    from skyops_p2p.node.ports_bundle import NodePorts
-    from skyops_p2p.testnet.faults import FaultBox
 
 _log = logging.getLogger(__name__)
 
@@ -125,25 +120,3 @@ def _identity(config: "NodeConfig", invocation: Invocation) -> "Identity":
             hint="Run `skyops init` first; or try a test network: `skyops demo`.",
         )
     return make_identity(data_dir, "")
-
-
-def testnet_faults(config: "NodeConfig", ports: "NodePorts") -> "tuple[NodePorts, FaultBox | None]":
-    """Put a fault box between a test network's node and its network; other nodes get none.
-
-    Raises:
-        ConfigError: `faults_unreadable`.
-    """
-    if not config.is_testnet:
-        return ports, None
-    from skyops_p2p.testnet.creation import FAULTS_NAME
-    from skyops_p2p.testnet.faults import FaultBox
-
-    box = FaultBox(ports.entropy)
-    path: Path = config.data_dir / FAULTS_NAME
-    if path.exists():
-        try:
-            box.set(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"cannot read {path}: {error}", code="faults_unreadable") from error
-        _log.info("faults_in_force %s", box.describe())
-    return replace(ports, open_network=box.wrap(ports.open_network)), box

@@ -11,8 +11,8 @@ from typing import Any
 import click
 import trio
 
+from skyops_p2p.cli.faults import testnet_faults
 from skyops_p2p.cli.logs import RecentLines, set_up_logs
-from skyops_p2p.cli.run import testnet_faults
 from skyops_p2p.config import NodeConfig
 from skyops_p2p.node.factory import default_ports
 from skyops_p2p.node.identity import Identity

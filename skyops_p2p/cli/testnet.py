@@ -187,7 +187,7 @@ def logs(node: str, *, follow: bool, lines: int, name: str | None, directory: Pa
     position = path.stat().st_size if path.exists() else 0
     for line in read_log_tail(path, lines=lines):
         click.echo(line)
-    while follow:
+    while follow and path.exists():
         with path.open(encoding="utf-8", errors="replace") as file:
             file.seek(position)
             fresh = file.read()
@@ -227,12 +227,13 @@ def restart(nodes: tuple[str, ...], *, name: str | None, directory: Path | None)
     """Start nodes again, stopping them cleanly first if they live; all dead ones if none is named."""
     network = open_testnet(name, directory)
     dead = [entry.name for entry in network.record.nodes if network.state(entry) == "dead"]
-    for node in nodes or dead:
-        started = time.monotonic()
-        network.restart(node)
-        click.echo(f"{node}: answers after {time.monotonic() - started:.1f} s")
-    if not nodes and not dead:
+    chosen = list(dict.fromkeys(nodes)) or dead
+    if not chosen:
         click.echo("No node is dead. Name those to restart anyway.")
+        return
+    started = time.monotonic()
+    network.restart(*chosen)
+    click.echo(f"restarted {', '.join(chosen)}: all answer after {time.monotonic() - started:.1f} s")
 
 
 @testnet.command()

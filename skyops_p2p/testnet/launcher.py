@@ -22,7 +22,7 @@ from skyops_p2p.testnet.creation import (
     remove_files,
 )
 from skyops_p2p.testnet.port_numbers import release_ports
-from skyops_p2p.testnet.processes import ProcessState, send_signal, start_detached, state_of, wait_state
+from skyops_p2p.testnet.processes import ProcessState, send_signal, start_many, state_of, wait_state
 from skyops_p2p.testnet.record import NodeEntry, TestnetRecord, locked, read_record, write_record
 from skyops_p2p.testnet.topology import Topology
 
@@ -97,21 +97,20 @@ class Testnet:
             TestnetError: `unknown_node` or `testnet_busy`.
         """
         wanted = list(names) or [entry.name for entry in self.record.nodes]
-        started = []
         with locked(self.directory):
             record = read_record(self.directory)
-            for name in wanted:
-                entry = record.entry(name)
-                if self.state(entry) != "dead":
-                    continue
-                data_dir = node_dir(self.directory, name)
-                arguments = ["--data-dir", str(data_dir), "run", "--no-screen"]
-                pid, start = start_detached(arguments, log=log_path(self.directory, name))
+            dead = [entry for entry in map(record.entry, wanted) if self.state(entry) == "dead"]
+            processes = start_many([self._order(entry.name) for entry in dead]) if dead else []
+            for entry, (pid, start) in zip(dead, processes, strict=True):
                 record = record.with_entry(entry.model_copy(update={"pid": pid, "process_start": start}))
-                write_record(self.directory, record)
-                started.append(name)
+            write_record(self.directory, record)
             self.record = record
-        return started
+        return [entry.name for entry in dead]
+
+    def _order(self, name: str) -> tuple[list[str], Path]:
+        """Return the arguments and the log of one node's process."""
+        data_dir = node_dir(self.directory, name)
+        return ["--data-dir", str(data_dir), "run", "--no-screen"], log_path(self.directory, name)
 
     def wait_ready(self, names: Sequence[str] = (), *, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Wait until nodes answer.
@@ -156,15 +155,16 @@ class Testnet:
             wait_state([(entry.pid, entry.process_start)], state, timeout_s=STOP_TIMEOUT_S)
         return was_there
 
-    def restart(self, name: str) -> None:
-        """Stop a node cleanly if it lives, start it again, and wait until it answers.
+    def restart(self, *names: str) -> None:
+        """Stop nodes cleanly if they live, start them again all at once, and wait until they answer.
 
         Raises:
             TestnetError: `unknown_node`, `node_died`, `timed_out`.
         """
-        self._stop([self.record.entry(name)])
-        self.start([name])
-        self.wait_ready([name])
+        if names:
+            self._stop([self.record.entry(name) for name in names])
+            self.start(names)
+            self.wait_ready(names)
 
     def down(self, *, keep: bool = False) -> int:
         """Stop every node and every guest, and remove all files (with `keep`: only stop).

@@ -44,7 +44,7 @@ def test_a_whole_life_by_command(skyops: Skyops, tmp_path: Path) -> None:
 
     assert skyops("testnet", "kill", "node-3").out == "node-3: killed\n"
     assert skyops("testnet", "kill", "node-3").out == "node-3: was dead already\n"
-    assert skyops("testnet", "restart").out.startswith("node-3: answers after")
+    assert skyops("testnet", "restart").out.startswith("restarted node-3: all answer after")
     assert skyops("testnet", "stop", "node-3").out == "node-3: stopped\n"
     assert "node-3  stopped" in skyops("testnet", "status").out
     assert skyops("testnet", "cont", "node-3").code == 0

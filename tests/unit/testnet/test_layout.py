@@ -199,6 +199,7 @@ def test_taken_port_is_passed_over(tmp_path: Path) -> None:
     (port,) = reserve_ports(1, tmp_path)
     release_ports(tmp_path)
     with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # an earlier test may have used it
         holder.bind(("127.0.0.1", port))
         holder.listen()
         assert reserve_ports(1, tmp_path) != [port]
