@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import trio
 
-from bench.network._worlds import IMPLEMENTATIONS, NAMES, Peer, cpu_s, find_starters, rss_mib, world
+from bench.network._worlds import IMPLEMENTATIONS, NAMES, Peer, Starter, cpu_s, find_starters, rss_mib, world
 from bench.tables import number, percentile, print_place, print_table, say
+from tests.interop.line_peer import ForeignPeerError
 
 PAYLOAD_BYTES = 256
 LEAD_S = 0.5
@@ -69,18 +70,36 @@ def row(name: str, nodes: int, rate: float, run: Run, memory_mib: float) -> list
     ]
 
 
+async def measure_world(
+    name: str, starter: Starter, nodes: int, options: argparse.Namespace
+) -> list[list[object]]:
+    """Measure all rates on one network."""
+    rows = []
+    async with world(starter, nodes) as peers:
+        for rate in options.rates:
+            run = await measure(peers, rate=rate, seconds=options.seconds)
+            rows.append(row(name, nodes, rate, run, rss_mib(peers)))
+            say(" ".join(str(cell) for cell in rows[-1]))
+    return rows
+
+
 async def run_all(options: argparse.Namespace) -> list[list[object]]:
     """Measure every combination; one network is used for all rates."""
-    rows = []
+    rows: list[list[object]] = []
     for name, starter in find_starters(options.implementations).items():
         for nodes in options.nodes:
             say(f"{name}: starting {nodes} nodes")
-            async with world(starter, nodes) as peers:
-                for rate in options.rates:
-                    run = await measure(peers, rate=rate, seconds=options.seconds)
-                    rows.append(row(name, nodes, rate, run, rss_mib(peers)))
-                    say(" ".join(str(cell) for cell in rows[-1]))
+            try:
+                rows += await measure_world(name, starter, nodes, options)
+            except* (trio.TooSlowError, ForeignPeerError) as group:
+                say(f"{name} with {nodes} nodes failed: {group.exceptions}")
+                rows.append([NAMES[name], nodes, "-", "no network stood", *["-"] * (len(COLUMNS) - 4)])
     return rows
+
+
+def _order(cells: Sequence[object]) -> tuple[int, float]:
+    rate = str(cells[2])
+    return int(str(cells[1])), 0.0 if rate == "-" else float(rate)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -96,7 +115,7 @@ def main(argv: Sequence[str]) -> None:
     )
     options = parser.parse_args(argv)
     rows = trio.run(run_all, options)
-    print_table(COLUMNS, sorted(rows, key=lambda cells: (int(str(cells[1])), float(str(cells[2])))))
+    print_table(COLUMNS, sorted(rows, key=_order))
     print(
         f"{PAYLOAD_BYTES}-byte signed messages for {options.seconds:g} s, published in turn by all nodes, each on "
         f"about eight connections; latency from the planned instant to the application of the receiver; what had not "
