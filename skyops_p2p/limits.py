@@ -159,6 +159,8 @@ RELAY_CIRCUIT_S = 1800
 """How long one relayed circuit may stand."""
 RELAY_RESERVATION_S = 3600
 """How long a peer may keep its place on this relay before it asks again."""
+RELAY_WATCH_S = 5.0
+"""A node that is reached through a relay looks this often whether the relay is still connected."""
 MDNS_PEERS_MAX = 256
 """Peers taken from multicast answers."""
 

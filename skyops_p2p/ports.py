@@ -211,6 +211,13 @@ class Network(Protocol):
     async def find_providers(self, key: str, *, count_max: int, timeout_s: float) -> tuple[PeerAddrs, ...]:
         """Find peers that provide `key`."""
 
+    async def reserve_relay(self, relay: PeerAddrs, *, timeout_s: float) -> Multiaddr:
+        """Have a connected relay keep us reachable for RELAY_RESERVATION_S; return our address through it.
+
+        Raises:
+            NetworkError: Relaying is off here, or the relay does not grant it (`relay_refused`).
+        """
+
     def set_peer_score(self, peer: PeerId, score: float) -> None:
         """Set the application part of a peer's gossip score, -100 (worst) to 100."""
 

@@ -70,6 +70,8 @@ class NetworkSection(Section):
     """Multiaddrs to tell others instead of the listening ones (behind NAT or a proxy)."""
     bootstrap: BootstrapAddrs = Field((), max_length=64, strict=False)
     """Multiaddrs with /p2p/<peer id> of peers to join through."""
+    reach_through: BootstrapAddrs = Field((), max_length=4, strict=False)
+    """Relays, as multiaddrs with /p2p/<peer id>, that keep this node reachable behind NAT; needs `relay`."""
     mdns: bool = False
     """Find peers of the same network on the local network."""
     psk_file: Path | None = Field(None, strict=False)

@@ -33,6 +33,7 @@ from skyops_p2p.node.factory import core_settings, default_ports, reachable_addr
 from skyops_p2p.node.identity import Identity
 from skyops_p2p.node.performer import SEQUENCE_NAME
 from skyops_p2p.node.ports_bundle import NodePorts
+from skyops_p2p.node.relays import RelayKeeper
 from skyops_p2p.node.session import LiveSession
 from skyops_p2p.node.session_hub import SessionHub
 from skyops_p2p.node.views import (
@@ -110,6 +111,7 @@ class Node:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._hub.run)
                 await nursery.start(self._dispatcher.run, started)
+                nursery.start_soon(self._relays.run)
                 await self._restore(store)
                 try:
                     yield
@@ -126,6 +128,10 @@ class Node:
         core = NodeCore(identity.node_key, binding, settings)
         self._network = network
         self._core = core
+        relays = (split_peer_addr(Multiaddr(addr)) for addr in self.config.network.reach_through)
+        self._relays = RelayKeeper(
+            network, tuple(PeerAddrs(*relay) for relay in relays), changed=self._addrs_changed
+        )
         self._dispatcher = Dispatcher(core, network, store, ports=ports)
         self._hub = SessionHub(
             network,
@@ -157,7 +163,10 @@ class Node:
     def _announced(self) -> tuple[Multiaddr, ...]:
         announce = self.config.network.announce
         addrs = [Multiaddr(addr) for addr in announce] or self._network.listen_addrs()
-        return reachable_addrs(addrs)
+        return (*self._relays.addrs(), *reachable_addrs(addrs))
+
+    def _addrs_changed(self) -> None:
+        self._dispatcher.post(ev.AddrsChanged(self._announced()))
 
     def _manifest(self) -> Manifest:
         worker = self.config.worker

@@ -236,6 +236,12 @@ class SimNetwork:
         self.counters["gossip_rejected"] += verdict is Verdict.REJECT
         return verdict
 
+    async def reserve_relay(self, relay: PeerAddrs, *, timeout_s: float) -> Multiaddr:
+        """Refuse: every simulated node can be dialled, so none relays."""
+        del timeout_s
+        await trio.lowlevel.checkpoint()
+        raise NetworkError(f"{relay.peer} does not relay in a simulation", code="relay_refused")
+
     def set_peer_score(self, peer: PeerId, score: float) -> None:
         """See ports.Network."""
         number = self.fabric.number_of(peer)

@@ -64,8 +64,7 @@ class NvmlHardwareProbe:
         """Run one blocking look in a thread; return `absent` if it is late."""
         result = absent
         with trio.move_on_after(self._timeout_s) as scope:
-            # The keyword is trio's own; the outdated stubs that libp2p brings along do not know it.
-            result = await trio.to_thread.run_sync(look, abandon_on_cancel=True)  # type: ignore[call-arg]
+            result = await trio.to_thread.run_sync(look, abandon_on_cancel=True)
         if scope.cancelled_caught:
             logger.warning("probe_timeout part=%s timeout_s=%s", part, self._timeout_s)
         return result

@@ -90,8 +90,7 @@ class LocalDiscovery:
             await trio.sleep_forever()
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + STOP_TIMEOUT_S):
-                # The stubs that libp2p brings along describe an older trio.
-                await trio.to_thread.run_sync(zc.close, abandon_on_cancel=True)  # type: ignore[call-arg]
+                await trio.to_thread.run_sync(zc.close, abandon_on_cancel=True)
 
     def _open(self, token: trio.lowlevel.TrioToken) -> Zeroconf:
         # In a worker thread: zeroconf blocks while it starts and while it claims its name.

@@ -217,11 +217,7 @@ class Libp2pNetwork:
             await self._swarm.drop(connection)
 
     async def reserve_relay(self, relay: PeerAddrs, *, timeout_s: float) -> Multiaddr:
-        """Have a connected relay keep us reachable, and return our address through it (beyond the port).
-
-        Raises:
-            NetworkError: Relaying is off here, or the relay does not grant it (`relay_refused`).
-        """
+        """Return our address through a relay; see `ports.Network.reserve_relay`."""
         if self._relay is None or not relay.addrs:
             raise NetworkError(
                 "relaying is off", code="relay_refused", hint="Set network.relay in the config file."

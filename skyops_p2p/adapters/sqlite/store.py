@@ -166,7 +166,8 @@ class SqliteStore:
         async with self._admission, self._turn:
             self._check_usable()
             with trio.CancelScope(shield=True):
-                return await trio.to_thread.run_sync(self._query, operation, limiter=self._thread)
+                row = await trio.to_thread.run_sync(self._query, operation, limiter=self._thread)
+            return row
 
     async def _write(self, operation: Operation[T]) -> T:
         """Run a write together with those that wait beside it; return when it is on the disk."""
