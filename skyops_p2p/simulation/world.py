@@ -36,7 +36,7 @@ Result = TypeVar("Result")
 
 POLL_S = 0.25
 """Virtual seconds between two looks at a condition in a small world."""
-NODES_PER_BOOTSTRAP = 50
+NODES_PER_BOOTSTRAP = 25
 """One bootstrap node for so many nodes; each joins through up to three of them."""
 BOOTSTRAPS_ASKED = 3
 NAMES = {"alice": 0, "bob": 1, "carol": 2, "dave": 3}

@@ -49,7 +49,7 @@ def test_power_cut_goes_through_suspicion_on_every_node() -> None:
         peer = world[5].peer_id
         for member in world.running():
             history = member.node.node(peer).history
-            histories.append({word for line in history for word in ("SUSPECT", "INACTIVE") if word in line})
+            histories.append({word for line in history for word in ("SUSPECT", "INACTIVE") if word in line.upper()})
         return histories
 
     histories = simulate(scenario, seed=2, nodes=6, options=FAST).result
