@@ -168,6 +168,7 @@ class GoPeer:
         self.addrs: tuple[str, ...] = ()
         self._latencies_us: list[int] = []
         self._sent = 0
+        self._until_ns = 0
 
     async def call(self, command: str, *, timeout_s: float = TIMEOUT_S, **arguments: Any) -> dict[str, Any]:
         """Run one command."""
@@ -219,14 +220,15 @@ class GoPeer:
         own = base58.b58decode(self.peer_id)
         while True:
             received = fields_of(await pipe.receive())
-            if received[1][0] != own:
+            now_ns = time.monotonic_ns()
+            if received[1][0] != own and now_ns <= self._until_ns:
                 stamp = int.from_bytes(received[2][0][:STAMP_BYTES], "big")
-                self._latencies_us.append((time.monotonic_ns() - stamp) // 1000)
+                self._latencies_us.append((now_ns - stamp) // 1000)
 
     async def do_gossip_run(
-        self, *, t0_ns: int, gap_ns: int, first: int, step: int, count: int, size: int
+        self, *, t0_ns: int, gap_ns: int, first: int, step: int, count: int, size: int, until_ns: int
     ) -> dict[str, Any]:
-        self._latencies_us, self._sent = [], 0
+        self._latencies_us, self._sent, self._until_ns = [], 0, until_ns
         self._nursery.start_soon(self._publish_all, range(first, count, step), t0_ns, gap_ns, size)
         return {}
 

@@ -46,6 +46,7 @@ class PyPeer:
         self._nursery = nursery
         self._latencies_us: list[int] = []
         self._sent = 0
+        self._until_ns = 0
 
     async def start(self) -> None:
         self._network.serve_requests(ECHO, self._echo, bytes_max=FRAME_BYTES_MAX)
@@ -58,8 +59,9 @@ class PyPeer:
     async def _receive(self) -> None:
         async for event in self._network.events():
             if isinstance(event, GossipReceived):
-                stamp = int.from_bytes(event.payload[:STAMP_BYTES], "big")
-                self._latencies_us.append((time.monotonic_ns() - stamp) // 1000)
+                now_ns, stamp = time.monotonic_ns(), int.from_bytes(event.payload[:STAMP_BYTES], "big")
+                if now_ns <= self._until_ns:
+                    self._latencies_us.append((now_ns - stamp) // 1000)
 
     async def dial(self, addr: str) -> dict[str, Any]:
         head, _, peer = addr.rpartition("/p2p/")
@@ -79,9 +81,9 @@ class PyPeer:
         return {"mesh": self._network.statistics().mesh_peers.get(TOPIC, 0)}
 
     async def gossip_run(
-        self, *, t0_ns: int, gap_ns: int, first: int, step: int, count: int, size: int
+        self, *, t0_ns: int, gap_ns: int, first: int, step: int, count: int, size: int, until_ns: int
     ) -> dict[str, Any]:
-        self._latencies_us, self._sent = [], 0
+        self._latencies_us, self._sent, self._until_ns = [], 0, until_ns
         self._nursery.start_soon(self._publish_all, range(first, count, step), t0_ns, gap_ns, size)
         return {}
 

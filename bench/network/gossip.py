@@ -43,8 +43,15 @@ async def measure(peers: Sequence[Peer], *, rate: float, seconds: float) -> Run:
     count = max(1, round(rate * seconds))
     before_s = cpu_s(peers)
     t0_ns = time.monotonic_ns() + round(LEAD_S * 1e9)
+    until_ns = t0_ns + round((count / rate + DRAIN_S) * 1e9)
     for index, peer in enumerate(peers):
-        plan = {"first": index, "step": len(peers), "count": count, "size": PAYLOAD_BYTES}
+        plan = {
+            "first": index,
+            "step": len(peers),
+            "count": count,
+            "size": PAYLOAD_BYTES,
+            "until_ns": until_ns,
+        }
         await peer.call("gossip_run", t0_ns=t0_ns, gap_ns=round(1e9 / rate), **plan)
     await trio.sleep(LEAD_S + count / rate + DRAIN_S)
     used_s = cpu_s(peers) - before_s

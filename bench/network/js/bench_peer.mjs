@@ -66,8 +66,10 @@ const node = await createLibp2p({
 // --- gossip ------------------------------------------------------------------------------------------------
 let latencies = []
 let sent = 0
+let until = 0n
 node.services.pubsub.addEventListener('gossipsub:message', ({ detail: { msg } }) => {
-  latencies.push(Math.round(Number(now() - Buffer.from(msg.data).readBigUInt64BE(0)) / 1e3))
+  const arrived = now()
+  if (arrived <= until) latencies.push(Math.round(Number(arrived - Buffer.from(msg.data).readBigUInt64BE(0)) / 1e3))
 })
 node.services.pubsub.subscribe(TOPIC)
 
@@ -130,7 +132,7 @@ const commands = {
   dial: ({ addr }) => timed(() => node.dial(multiaddr(addr), { signal: within() }).then(() => true)),
   hangup: async ({ peer }) => { await node.hangUp(peerIdFromString(peer), { signal: within() }); return {} },
   mesh: async () => ({ mesh: node.services.pubsub.getMeshPeers(TOPIC).length }),
-  gossip_run: async (plan) => { latencies = []; sent = 0; publishAll(plan); return {} },
+  gossip_run: async (plan) => { latencies = []; sent = 0; until = BigInt(plan.until_ns); publishAll(plan); return {} },
   gossip_report: async () => ({ latencies_us: latencies, sent }),
   echo,
   dht_put: ({ key, value }) => timed(() => first(dht.put(utf8(key), utf8(value), { signal: within() }), 'none')),
