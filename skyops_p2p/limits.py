@@ -23,6 +23,8 @@ NETWORK_NAME_CHARS_MAX = 24
 # --- identity -----------------------------------------------------------------------------------------------
 BINDING_LIFETIME_MS_MAX = 366 * 24 * 3600 * 1000
 """A wallet binding is renewed at least once a year. protocol/01 IDN-6."""
+BINDINGS_CACHED_MAX = 4096
+"""Bindings whose signatures are remembered as good: about 3 MiB when full."""
 CLOCK_SKEW_MS_MAX = 120_000
 """How far in the future a peer's timestamp may lie. protocol/00 CNV-9."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from skyops_p2p import limits
 from skyops_p2p.core.rules import NetworkRules
@@ -111,20 +112,33 @@ def check_binding(data: bytes, rules: NetworkRules, *, now: UnixMs, peer: PeerId
 
     Rules: IDN-3 to IDN-8.
     """
-    binding = open_envelope(data, Binding, rules.network)
-    message = binding.message
-    if binding.signer != peer or peer_id_from_bytes(message.peer) != peer:  # IDN-3
+    binding, message = _check_signatures(data, rules)
+    if binding.peer != peer:  # IDN-3
         raise RemoteProtocolError("binding of another peer", code="wrong_signer", rule="IDN-3", peer=peer)
-    if message.network != rules.network or message.chain_id != rules.chain_id:  # IDN-4
-        raise RemoteProtocolError(
-            "binding for another network", code="wrong_network", rule="IDN-4", peer=peer
-        )
     if message.issued_unix_ms > now + limits.CLOCK_SKEW_MS_MAX:  # IDN-5
         raise RemoteProtocolError("binding from the future", code="not_yet_valid", rule="IDN-5", peer=peer)
     if message.expires_unix_ms <= now:  # IDN-5
         raise RemoteProtocolError("binding has expired", code="expired", rule="IDN-5", peer=peer)
     if message.expires_unix_ms - message.issued_unix_ms > limits.BINDING_LIFETIME_MS_MAX:  # IDN-6
         raise RemoteProtocolError("binding lives too long", code="lifetime_too_long", rule="IDN-6", peer=peer)
+    return binding
+
+
+@lru_cache(maxsize=limits.BINDINGS_CACHED_MAX)
+def _check_signatures(data: bytes, rules: NetworkRules) -> tuple[VerifiedBinding, Binding]:
+    """Check all of a binding that does not depend on the time.
+
+    Remembered, because each record and each handshake of a node carries the same binding for weeks, and because
+    recovering the wallet is most of the cost of checking a record.
+    """
+    signed = open_envelope(data, Binding, rules.network)
+    message, peer = signed.message, signed.signer
+    if peer_id_from_bytes(message.peer) != peer:  # IDN-3
+        raise RemoteProtocolError("binding of another peer", code="wrong_signer", rule="IDN-3", peer=peer)
+    if message.network != rules.network or message.chain_id != rules.chain_id:  # IDN-4
+        raise RemoteProtocolError(
+            "binding for another network", code="wrong_network", rule="IDN-4", peer=peer
+        )
     wallet = address_from_bytes(message.wallet)
     digest = binding_digest(
         wallet=wallet,
@@ -137,4 +151,4 @@ def check_binding(data: bytes, rules: NetworkRules, *, now: UnixMs, peer: PeerId
     )
     if recover_address(digest, message.wallet_signature) != wallet:  # IDN-7
         raise RemoteProtocolError("wallet did not sign", code="bad_signature", rule="IDN-7", peer=peer)
-    return VerifiedBinding(peer, wallet, message.x25519, UnixMs(message.expires_unix_ms))
+    return VerifiedBinding(peer, wallet, message.x25519, UnixMs(message.expires_unix_ms)), message
