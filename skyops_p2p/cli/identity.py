@@ -154,7 +154,7 @@ def make_identity(data_dir: Path, passphrase: str) -> "Identity":
 
 
 def open_identity(data_dir: Path, environment: Mapping[str, str]) -> "Identity":
-    """Read both keys; without a given passphrase an empty one is tried, then the person is asked.
+    """Read both keys with the given passphrase; else ask for it, unless the wallet looks unprotected.
 
     Raises:
         IdentityError: What is wrong with the files, or `wrong_passphrase`.
@@ -163,14 +163,24 @@ def open_identity(data_dir: Path, environment: Mapping[str, str]) -> "Identity":
 
     from skyops_p2p.node.identity import load_identity, read_passphrase
 
-    given = read_passphrase(environment)
+    passphrase = read_passphrase(environment)
+    if passphrase is None and os.isatty(0) and _is_protected(data_dir):
+        passphrase = click.prompt("Passphrase of the wallet", hide_input=True)
+    return trio.run(load_identity, data_dir, passphrase or "")
+
+
+def _is_protected(data_dir: Path) -> bool:
+    """Tell whether a wallet is stretched more than `make_identity` does without a passphrase."""
+    import json
+
+    from skyops_p2p.node.identity import WALLET_FILE
+    from skyops_p2p.node.keystore import KDF_WORK_MIN
+
     try:
-        return trio.run(load_identity, data_dir, given or "")
-    except IdentityError as error:
-        if error.code != "wrong_passphrase" or given is not None or not os.isatty(0):
-            raise
-    answer: str = click.prompt("Passphrase of the wallet", hide_input=True)
-    return trio.run(load_identity, data_dir, answer)
+        stored = json.loads((data_dir / WALLET_FILE).read_text(encoding="utf-8"))
+        return bool(stored["crypto"]["kdfparams"].get("n") != KDF_WORK_MIN)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False  # opening it will say what is wrong, without asking first
 
 
 def _summary(identity: "Identity", data_dir: Path) -> dict[str, str]:

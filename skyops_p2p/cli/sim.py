@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from skyops_p2p.simulation.scenarios import Report
     from skyops_p2p.simulation.world import Outcome
 
+PROGRESS_EVERY = 50
+"""Seeds between two progress lines."""
 SCENARIO_NAMES = ("join", "crash", "partition", "chaos")
 
 
@@ -44,7 +46,8 @@ def core(*, count: int, first: int, nodes: int, as_json: bool) -> int:
     started = time.monotonic()
     with ProgressLine(is_shown=not as_json) as progress, shared_checks():
         for seed in range(first, first + count):
-            progress.show(f"seed {seed}, {len(failures)} failed")
+            if (seed - first) % PROGRESS_EVERY == 0:
+                progress.show(f"seed {seed}, {len(failures)} failed")
             try:
                 outcomes.append(run_core_seed(seed, nodes=nodes))
             except BrokenPromiseError as failure:
@@ -116,6 +119,8 @@ def _tell_core(
     click.echo(
         f"{len(outcomes)} of {len(outcomes) + len(failures)} seeds kept every promise, in {took_s:.1f} s."
     )
+    if not outcomes:
+        return
     click.echo(f"After the faults stopped, the slowest took {slowest_s:.0f} virtual seconds to converge.")
     click.echo("Faults: " + ", ".join(f"{count} {name}" for name, count in faults.items() if count))
 
