@@ -11,7 +11,7 @@ from skyops_p2p.crypto.typed_data import binding_digest
 from skyops_p2p.crypto.wallet import Wallet, address_from_bytes, address_to_bytes, recover_address
 from skyops_p2p.errors import RemoteProtocolError
 from skyops_p2p.types import PeerId, UnixMs, WalletAddress
-from skyops_p2p.wire.envelope import open_envelope, seal
+from skyops_p2p.wire.envelope import Signed, open_envelope, seal
 from skyops_p2p.wire.messages.identity import Binding
 
 BindingSource = Callable[[UnixMs], bytes]
@@ -112,36 +112,37 @@ def check_binding(data: bytes, rules: NetworkRules, *, now: UnixMs, peer: PeerId
 
     Rules: IDN-3 to IDN-8.
     """
-    binding, message = _check_signatures(data, rules)
-    if binding.peer != peer:  # IDN-3
+    binding = _open(data, rules.network)
+    message = binding.message
+    if binding.signer != peer or peer_id_from_bytes(message.peer) != peer:  # IDN-3
         raise RemoteProtocolError("binding of another peer", code="wrong_signer", rule="IDN-3", peer=peer)
+    if message.network != rules.network or message.chain_id != rules.chain_id:  # IDN-4
+        raise RemoteProtocolError(
+            "binding for another network", code="wrong_network", rule="IDN-4", peer=peer
+        )
     if message.issued_unix_ms > now + limits.CLOCK_SKEW_MS_MAX:  # IDN-5
         raise RemoteProtocolError("binding from the future", code="not_yet_valid", rule="IDN-5", peer=peer)
     if message.expires_unix_ms <= now:  # IDN-5
         raise RemoteProtocolError("binding has expired", code="expired", rule="IDN-5", peer=peer)
     if message.expires_unix_ms - message.issued_unix_ms > limits.BINDING_LIFETIME_MS_MAX:  # IDN-6
         raise RemoteProtocolError("binding lives too long", code="lifetime_too_long", rule="IDN-6", peer=peer)
-    return binding
+    wallet = address_from_bytes(message.wallet)
+    if _wallet_that_signed(message) != wallet:  # IDN-7
+        raise RemoteProtocolError("wallet did not sign", code="bad_signature", rule="IDN-7", peer=peer)
+    return VerifiedBinding(peer, wallet, message.x25519, UnixMs(message.expires_unix_ms))
+
+
+# Each record and each handshake of a node carries the same binding for weeks, and its two signatures are most of the
+# cost of checking a record: what does not depend on the time is remembered.
+@lru_cache(maxsize=limits.BINDINGS_CACHED_MAX)
+def _open(data: bytes, network: str) -> Signed[Binding]:
+    return open_envelope(data, Binding, network)
 
 
 @lru_cache(maxsize=limits.BINDINGS_CACHED_MAX)
-def _check_signatures(data: bytes, rules: NetworkRules) -> tuple[VerifiedBinding, Binding]:
-    """Check all of a binding that does not depend on the time.
-
-    Remembered, because each record and each handshake of a node carries the same binding for weeks, and because
-    recovering the wallet is most of the cost of checking a record.
-    """
-    signed = open_envelope(data, Binding, rules.network)
-    message, peer = signed.message, signed.signer
-    if peer_id_from_bytes(message.peer) != peer:  # IDN-3
-        raise RemoteProtocolError("binding of another peer", code="wrong_signer", rule="IDN-3", peer=peer)
-    if message.network != rules.network or message.chain_id != rules.chain_id:  # IDN-4
-        raise RemoteProtocolError(
-            "binding for another network", code="wrong_network", rule="IDN-4", peer=peer
-        )
-    wallet = address_from_bytes(message.wallet)
+def _wallet_that_signed(message: Binding) -> WalletAddress:
     digest = binding_digest(
-        wallet=wallet,
+        wallet=address_from_bytes(message.wallet),
         peer_id=message.peer,
         x25519=message.x25519,
         network=message.network,
@@ -149,6 +150,4 @@ def _check_signatures(data: bytes, rules: NetworkRules) -> tuple[VerifiedBinding
         issued_unix_ms=message.issued_unix_ms,
         expires_unix_ms=message.expires_unix_ms,
     )
-    if recover_address(digest, message.wallet_signature) != wallet:  # IDN-7
-        raise RemoteProtocolError("wallet did not sign", code="bad_signature", rule="IDN-7", peer=peer)
-    return VerifiedBinding(peer, wallet, message.x25519, UnixMs(message.expires_unix_ms)), message
+    return recover_address(digest, message.wallet_signature)
