@@ -224,7 +224,7 @@ class CoreWorld:
     # --- watching -----------------------------------------------------------------------------------------
     def heard(self, node: CoreNode, effect: ev.Notify) -> None:
         """Take a node's notification: into the trace, and safety: nobody honest is slashed."""
-        self._note(effect.kind, node.number, self._number.get(effect.peer, -1), len(effect.text))
+        self._note(effect.kind, node.number, self._number.get(effect.peer, -1), detail=len(effect.text))
         if f"-> {NodeState.SLASHED.value}" in effect.text:
             raise self.failure(f"node {node.number} slashed honest node {self._number[effect.peer]}")
 
@@ -244,8 +244,8 @@ class CoreWorld:
             f"t={self.now:.3f} {what}", seed=self.seed, replay=replay, lines=self.trace.lines()
         )
 
-    def _note(self, what: str, source: int = -1, target: int = -1, detail: int = 0) -> None:
-        self.trace.note(self.now, what, source, target, detail)
+    def _note(self, what: str, source: int = -1, target: int = -1, *, detail: int = 0) -> None:
+        self.trace.note(self.now, what, source, target, detail=detail)
 
 
 def run_core_seed(seed: int, *, nodes: int = 6, has_full_disks: bool = True) -> CoreOutcome:

@@ -204,9 +204,9 @@ class SimFabric:
         return delay_s + fate[0]
 
     # --- bookkeeping --------------------------------------------------------------------------------------
-    def note(self, what: str, source: int = -1, target: int = -1, detail: int = 0) -> None:
+    def note(self, what: str, source: int = -1, target: int = -1, *, detail: int = 0) -> None:
         """Put one line into the trace."""
-        self.trace.note(trio.current_time(), what, source, target, detail)
+        self.trace.note(trio.current_time(), what, source, target, detail=detail)
 
     def contain(self, error: BaseException) -> None:
         """Keep an exception that was stopped at the port's edge, for the world to complain about."""

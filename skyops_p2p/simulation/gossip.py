@@ -180,7 +180,7 @@ class GossipOverlay:
             return
         message.seen.add(target)
         verdict = network.judge(message.topic, message.author, message.payload)
-        self._fabric.note(verdict.value, source, target, message.crc)
+        self._fabric.note(verdict.value, source, target, detail=message.crc)
         if verdict is Verdict.ACCEPT:
             message.accepted.add(target)
             network.deliver_gossip(message.event)

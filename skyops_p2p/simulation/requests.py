@@ -126,7 +126,7 @@ class Requests:
         network = self._network
         if not network.is_open or asker.number not in network.connections:
             return
-        network.fabric.note("request", asker.number, network.number, zlib.crc32(payload))
+        network.fabric.note("request", asker.number, network.number, detail=zlib.crc32(payload))
         self.bytes_received += len(payload)
         refusal = self._refusal(asker.number, protocol, payload)
         if refusal:
@@ -180,5 +180,5 @@ class Requests:
         network = self._network
         if network.is_open:
             self.bytes_sent += len(answer.body)
-            network.fabric.note("response", network.number, asker.number, zlib.crc32(answer.body))
+            network.fabric.note("response", network.number, asker.number, detail=zlib.crc32(answer.body))
             network.fabric.send(network.number, asker.number, pending.arrive, answer)

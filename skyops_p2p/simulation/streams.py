@@ -142,7 +142,7 @@ class SimFrameStream:
         else:
             self._inbox.append(frame)
             self._unread_bytes += len(frame)
-            self._fabric.note("frame", self._connection.other(self._own), self._own, len(frame))
+            self._fabric.note("frame", self._connection.other(self._own), self._own, detail=len(frame))
         self._notify()
 
     def _break(self) -> None:

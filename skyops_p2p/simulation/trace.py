@@ -19,7 +19,7 @@ class Trace:
         self.count = 0
         """Entries since the start."""
 
-    def note(self, at: float, what: str, source: int = -1, target: int = -1, detail: int = 0) -> None:
+    def note(self, at: float, what: str, source: int = -1, target: int = -1, *, detail: int = 0) -> None:
         """Add one entry.
 
         Args:

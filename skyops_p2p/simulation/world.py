@@ -205,6 +205,10 @@ class World:
         )
 
     # --- time ---------------------------------------------------------------------------------------------
+    async def live(self, duration_s: float) -> None:
+        """Let virtual time pass."""
+        await trio.sleep(duration_s)
+
     async def converge(self, *, within_s: float) -> float:
         """Wait until every running node has exactly the running nodes as ACTIVE; return how long it took.
 

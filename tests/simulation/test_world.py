@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-import trio
 
 from skyops_p2p.crypto.node_key import NodeKey
 from skyops_p2p.ports import Verdict
@@ -49,7 +48,9 @@ def test_power_cut_goes_through_suspicion_on_every_node() -> None:
         peer = world[5].peer_id
         for member in world.running():
             history = member.node.node(peer).history
-            histories.append({word for line in history for word in ("SUSPECT", "INACTIVE") if word in line.upper()})
+            histories.append(
+                {word for line in history for word in ("SUSPECT", "INACTIVE") if word in line.upper()}
+            )
         return histories
 
     histories = simulate(scenario, seed=2, nodes=6, options=FAST).result
@@ -81,7 +82,7 @@ def test_one_lost_path_between_two_nodes_is_no_verdict() -> None:
         world.partition([ALICE], [BOB])
         seen: set[str] = set()
         for _ in range(120):
-            await trio.sleep(1)
+            await world.live(1)
             seen |= {world.state(ALICE, BOB), world.state(BOB, ALICE)}
         return seen
 
@@ -92,7 +93,7 @@ def test_one_way_partition_heals() -> None:
     async def scenario(world: World) -> float:
         await join(world)
         cut = world.partition([ALICE, BOB], range(2, 8), is_symmetric=False, minimum_s=60)
-        await trio.sleep(60)
+        await world.live(60)
         assert world.fabric.heal(cut)
         return await world.converge(within_s=300)
 
@@ -106,7 +107,7 @@ def test_clock_skew_within_the_bound_is_harmless() -> None:
         await join(world)
         lapses = 0
         for _ in range(60):
-            await trio.sleep(2)
+            await world.live(2)
             lapses += not world.is_converged()
         return lapses
 
@@ -117,7 +118,7 @@ def test_node_whose_clock_is_a_day_ahead_is_not_believed() -> None:
     async def scenario(world: World) -> set[str]:
         world[CAROL].clock.step(24 * 3600 * 1000)
         await world.start_all()
-        await trio.sleep(60)
+        await world.live(60)
         return world.states(CAROL)
 
     assert "active" not in simulate(scenario, seed=8, nodes=6, options=FAST).result
@@ -129,7 +130,7 @@ def test_clock_that_goes_back_does_not_silence_a_node() -> None:
         world.step_clock(CAROL, -20_000)
         await world.crash(CAROL)
         await world.start(CAROL)
-        await trio.sleep(6 * BEAT_S)
+        await world.live(6 * BEAT_S)
         return world.states(CAROL)
 
     assert simulate(scenario, seed=9, nodes=6, options=FAST).result == {"active"}
@@ -140,12 +141,12 @@ def test_full_disk_is_told_and_does_not_end_the_node() -> None:
         await join(world)
         world.fill_disk(BOB)
         await world.crash(CAROL)
-        await trio.sleep(60)
+        await world.live(60)
         full = world[BOB].node.status().warnings
         world[BOB].disk.empty()
         await world.start(CAROL)
         await world.converge(within_s=120)
-        await trio.sleep(10)
+        await world.live(10)
         return full, world[BOB].node.status().warnings
 
     full, mended = simulate(scenario, seed=10, nodes=6, options=FAST).result
@@ -157,12 +158,12 @@ def test_full_disk_is_told_and_does_not_end_the_node() -> None:
 def test_restarted_node_knows_its_network_from_the_disk() -> None:
     async def scenario(world: World) -> int:
         await join(world)
-        await trio.sleep(10)
+        await world.live(10)
         await world.crash(CAROL)
         others = [member.number for member in world.members if member.number != CAROL]
         world.partition([CAROL], others)
         await world.start(CAROL)
-        await trio.sleep(1)
+        await world.live(1)
         return len(world[CAROL].node.map())
 
     assert simulate(scenario, seed=11, nodes=8, options=FAST).result == 8
@@ -223,7 +224,7 @@ def test_presence_flood_of_one_peer_is_bounded_and_nobody_else_suffers() -> None
             for member in world.running()[:4]:
                 await mallory.dial(addrs(member.network), timeout_s=10)
             quiet_bytes = -honest_bytes(world)
-            await trio.sleep(60)
+            await world.live(60)
             quiet_bytes += honest_bytes(world)
             before = honest_bytes(world)
             for _ in range(60 * 20):
@@ -239,7 +240,7 @@ def test_presence_flood_of_one_peer_is_bounded_and_nobody_else_suffers() -> None
                     is_leaving=False,
                 )
                 await mallory.publish(SIM_RULES.presence_topic, seal(beat, key, SIM_RULES.network))
-                await trio.sleep(0.05)
+                await world.live(0.05)
             spent_bytes = honest_bytes(world) - before - quiet_bytes
             is_shut_out = mallory.connected_peers() == frozenset()
             running = {member.peer_id for member in world.running()}
