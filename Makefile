@@ -36,7 +36,8 @@ format: setup ## format the source and mend what can be mended by itself
 	@$(PYTHON) -m ruff format $(SOURCES)
 	@$(PYTHON) -m ruff check --fix $(SOURCES)
 
-fuzz: setup ## feed every decoder a million inputs
+fuzz: setup ## feed every decoder a million inputs, guided by coverage where atheris can be installed
+	@$(PYTHON) -m pip install -qq -c constraints.txt -e '.[fuzz]' || echo "without atheris: not guided by coverage"
 	@$(PYTHON) -m tests.fuzz.run $(ARGS)
 
 vectors: setup ## write protocol/vectors anew from the code
