@@ -161,6 +161,15 @@ def test_every_metric_is_listed() -> None:
     assert listed == counted
 
 
+def test_settings_named_in_the_docs_exist() -> None:
+    known = {setting.name for setting in describe_settings()}
+    tables = "|".join(sorted({name.partition(".")[0] for name in known if "." in name}))
+    pattern = re.compile(rf"`((?:{tables})\.[a-z_]+)\b(?! *\()")
+    expect_none(
+        f"{page}: {name}" for page in PAGES for name in pattern.findall(text_of(page)) if name not in known
+    )
+
+
 def test_every_setting_has_words() -> None:
     expect_none(setting.name for setting in describe_settings() if len(setting.text) < 10)
 
