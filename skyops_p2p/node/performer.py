@@ -135,7 +135,7 @@ class Performer:
             raise NetworkError(
                 f"nobody knows an address of {peer}",
                 code="unknown_address",
-                hint="Join it by its full address: `skyops join /ip4/…/tcp/…/p2p/…`.",
+                hint="Connect to it by its full address: `skyops join /ip4/…/tcp/…/p2p/…`.",
             )
         await self._network.dial(PeerAddrs(peer, addrs), timeout_s=timeout_s)
 
