@@ -45,12 +45,13 @@ def test_generated_pages_are_current() -> None:
 
 
 def _commands() -> list[tuple[str, str]]:
-    """List (page, command line) of every `$ …` line in console blocks, continuation lines joined."""
+    """List (page, command line) of every `$ …` line in console blocks and every ExecStart of a unit."""
     found = []
     for page in PAGES:
         for block in CONSOLE.findall(text_of(page)):
             lines = block.replace("\\\n", " ").splitlines()
             found += [(page, line[2:].strip()) for line in lines if line.startswith("$ ")]
+        found += [(page, line) for line in re.findall(r"^ExecStart=(.+)$", text_of(page), re.MULTILINE)]
     return found
 
 
