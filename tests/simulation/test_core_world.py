@@ -17,7 +17,7 @@ SEEDS = 1000
 BLOCKS = 8
 
 
-@pytest.mark.parametrize("block", range(BLOCKS))
+@pytest.mark.parametrize("block", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, BLOCKS))])
 def test_a_thousand_seeds_keep_every_promise(block: int) -> None:
     with shared_checks():
         seeds = range(block, SEEDS, BLOCKS)
