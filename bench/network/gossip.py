@@ -98,7 +98,7 @@ async def run_all(options: argparse.Namespace) -> list[list[object]]:
             say(f"{name}: starting {nodes} nodes")
             try:
                 rows += await measure_world(name, starter, nodes, options)
-            except* (trio.TooSlowError, ForeignPeerError) as group:
+            except* (trio.TooSlowError, ForeignPeerError, OSError) as group:
                 say(f"{name} with {nodes} nodes failed: {group.exceptions}")
                 rows.append([NAMES[name], nodes, "-", "no network stood", *["-"] * (len(COLUMNS) - 4)])
     return rows
