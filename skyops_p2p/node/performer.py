@@ -94,7 +94,7 @@ class Performer:
             await self.perform_ordered(batch)
 
     async def perform_ordered(self, batch: Sequence[Effect]) -> None:
-        """Perform one batch in order; if a promise cannot be persisted, what depends on it is not sent."""
+        """Perform one batch in order. A failure keeps nothing else back: each waits for what it needs by itself."""
         for effect in batch:
             try:
                 await self._perform_in_order(effect)
@@ -104,7 +104,6 @@ class Performer:
                 log.warning("store_failed effect=%s code=%s", type(effect).__name__, error.code)
                 if isinstance(effect, ev.RememberSequence):
                     self._post(ev.SequenceNotRemembered())
-                    return
             except SkyopsError as error:
                 self.failures[error.code] += 1
                 log.info("effect_failed effect=%s code=%s", type(effect).__name__, error.code)
@@ -179,6 +178,7 @@ class Performer:
             case ev.RememberSequence(number):
                 await self._store.set_value(SEQUENCE_NAME, number.to_bytes(8, "big"))
                 self.store_trouble = ""
+                self._post(ev.SequenceRemembered(number))
             case ev.Publish(payload):
                 await self._network.publish(self._core.rules.presence_topic, payload)
             case ev.RememberNodes(peers):

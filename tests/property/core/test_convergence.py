@@ -111,6 +111,7 @@ class World:
                 self.disconnect(frozenset((me, peer)))
             case ev.RememberSequence(number):
                 self.disks[me] = number
+                self.later(0.0, lambda: self.feed(core, ev.SequenceRemembered(number)))
             case ev.Publish(payload):
                 self.flood(me, me, payload)
             case ev.PingPeer(peer):
