@@ -7,13 +7,39 @@ from skyops_p2p.core.node_filter import capability_keys
 from skyops_p2p.core.node_map import NodeEntry
 from skyops_p2p.core.rules import NetworkRules
 
+ROUNDS_APART_MAX = 32
+"""While nobody new is heard of, questions become rarer up to one in so many rounds of DISCOVERY_INTERVAL_S."""
 
-def ask_for_peers(book: AddressBook, peers_target: int) -> list[Effect]:
-    """Ask a neighbour and the DHT for more peers while there are fewer than we seek."""
-    if len(book.connected()) >= peers_target:
-        return []
-    neighbours = book.pick(1)
-    return [*(ev.AskPeers(link.peer) for link in neighbours), ev.FindPeers("node")] if neighbours else []
+
+class Discovery:
+    """Asks for more peers while there are fewer than we seek, ever more rarely while the answers bring nobody new.
+
+    A small network never has as many as a node seeks: it must not be asked for them for ever.
+
+    Args:
+        book: The links; how many peers are known tells whether the last answers were news.
+        peers_target: Connections to seek.
+    """
+
+    def __init__(self, book: AddressBook, *, peers_target: int) -> None:
+        self._book = book
+        self._target = peers_target
+        self._known = 0
+        self._idle_rounds = 0
+
+    def ask(self) -> list[Effect]:
+        """Return this round's questions, if any."""
+        if len(self._book.connected()) >= self._target:
+            return []
+        if len(self._book) != self._known:
+            self._known, self._idle_rounds = len(self._book), 0
+        self._idle_rounds += 1
+        is_power_of_two = self._idle_rounds & (self._idle_rounds - 1) == 0
+        if not is_power_of_two and self._idle_rounds % ROUNDS_APART_MAX:
+            return []
+        neighbours = self._book.pick(1)
+        questions = [ev.AskPeers(link.peer) for link in neighbours]
+        return [*questions, ev.FindPeers("node")] if neighbours else []
 
 
 def announce_in_dht(own: NodeEntry | None, rules: NetworkRules) -> list[Effect]:

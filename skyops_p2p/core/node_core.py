@@ -16,7 +16,7 @@ from skyops_p2p.core.announcer import Announcer, Load
 from skyops_p2p.core.binding import BindingSource
 from skyops_p2p.core.changed_nodes import ChangedNodes
 from skyops_p2p.core.core_settings import CoreSettings
-from skyops_p2p.core.discovery import announce_in_dht, ask_for_peers
+from skyops_p2p.core.discovery import Discovery, announce_in_dht
 from skyops_p2p.core.intake import Intake, Judgement, ProvenEquivocator, Verified
 from skyops_p2p.core.machine import Effect, Event, snake
 from skyops_p2p.core.node_map import Admission, NodeMap
@@ -34,7 +34,8 @@ from skyops_p2p.wire.model import encode_message
 
 ANNOUNCE_AGAIN_S = (1.0, 3.0, 8.0)
 """A new record is gossiped again after these seconds: right after a start the gossip mesh is not formed yet."""
-RECORD_CHECK_S = 60.0
+SYNC_SOON_S = 2.0
+"""After news from a neighbour, and after our own new record, another one is asked so soon for what it learned."""
 RANKING_INFO = b"skyops/ranking/1"
 """Our own secret order of peers: nobody can make peer ids that we dial first, or foresee our witnesses."""
 
@@ -63,12 +64,13 @@ class NodeCore:
         self._announcer = Announcer(
             node_key, binding, settings.rules, offer=settings.offer, beat_s=settings.times.beat_s
         )
+        self._discovery = Discovery(self.book, peers_target=settings.peers_target)
         self._schedule = Schedule(
             plan=limits.DISCOVERY_INTERVAL_S,
             sync=limits.SYNC_INTERVAL_S,
             discover=limits.DISCOVERY_INTERVAL_S,
             flush=math.inf,
-            records=RECORD_CHECK_S,
+            records=limits.RECORD_CHECK_S,
             dht=limits.DHT_REFRESH_S,
         )
         self._again: list[MonotonicS] = []
@@ -195,7 +197,7 @@ class NodeCore:
         if "sync" in due:
             effects += [do(link.peer) for link in self.book.pick(1) for do in (ev.SyncMap, ev.PingPeer)]
         if "discover" in due:
-            effects += ask_for_peers(self.book, self.settings.peers_target)
+            effects += self._discovery.ask()
         if "dht" in due:
             effects += announce_in_dht(self.nodes.get(self.peer_id), self.rules)
         if "flush" in due:
@@ -254,11 +256,13 @@ class NodeCore:
 
     def _records_arrived(self, event: ev.RecordsArrived, now: MonotonicS) -> list[Effect]:
         effects: list[Effect] = []
-        is_foreign = event.source is not None
+        is_foreign, before = event.source is not None, self.nodes.digests()
         for verified in self.intake.check_all(
             event.records + event.beats, unix=event.unix_ms, is_foreign=is_foreign
         ):
             effects += self._take(verified, now, event.unix_ms)
+        if is_foreign and self.nodes.digests() != before:  # others may have learned as much meanwhile
+            self._schedule.hasten("sync", MonotonicS(now + SYNC_SOON_S))
         return effects
 
     # --- steps ------------------------------------------------------------------------------------------------
@@ -310,7 +314,9 @@ class NodeCore:
         held = entry.record.sequence if entry.record else -1
         is_missing = held < message.record_sequence and entry.peer != self.peer_id
         if is_missing and not message.is_leaving and self._fetches.take(entry.peer, now):  # PER-31
-            effects += [ev.FetchRecord(source, entry.peer) for source in self._source_for(entry.peer)]
+            if entry.peer in self.book.connected():
+                return [*effects, ev.FetchRecord(entry.peer, entry.peer)]
+            self._schedule.hasten("sync", MonotonicS(now + SYNC_SOON_S))
         return effects
 
     def _heard_of_ourselves(self, sequence: int) -> list[Effect]:
@@ -318,12 +324,6 @@ class NodeCore:
         if not self._announcer.outbid(sequence):
             return []
         return [ev.Notify("note", self.peer_id, "our key signed a higher number: is it in use elsewhere?")]
-
-    def _source_for(self, peer: PeerId) -> list[PeerId]:
-        """Whom to ask for a record: the node itself if it is connected, else a neighbour."""
-        if peer in self.book.connected():
-            return [peer]
-        return [link.peer for link in self.book.pick(1)]
 
     def _renew_records(self, now: MonotonicS, unix: UnixMs) -> list[Effect]:
         """Make our record if it is due, and let expired ones of others fall."""
@@ -344,6 +344,7 @@ class NodeCore:
         effects: list[Effect] = [ev.Publish(data), *self._admit_record(verified, now, unix)]
         self._again = [MonotonicS(now + after) for after in ANNOUNCE_AGAIN_S]
         self._schedule.hasten("dht", MonotonicS(now + ANNOUNCE_AGAIN_S[0]))
+        self._schedule.hasten("sync", MonotonicS(now + SYNC_SOON_S))
         return effects
 
     def _beat(self, now: MonotonicS, unix: UnixMs) -> list[Effect]:

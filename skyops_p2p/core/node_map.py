@@ -6,7 +6,7 @@ copies. The map holds at most MAP_ENTRIES_MAX nodes and probes at most PROBES_IN
 """
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -126,6 +126,7 @@ class NodeMap:
         """INACTIVE or never seen, oldest first: these make room."""
         self._slashed: dict[PeerId, None] = {}
         self._evicted: list[PeerId] = []
+        self._owners: dict[bytes, PeerId] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -187,6 +188,7 @@ class NodeMap:
         entry = self.touch(verified.peer, now)
         if entry is None:
             return Admission.MAP_FULL, None
+        self._hold(verified.signed.data, entry.verified.signed.data if entry.verified else None, entry.peer)
         entry.verified, entry.is_record_live = verified, True
         self._index.put(verified.peer, verified.record.sequence, verified.signed.data)
         return Admission.NEWER, entry
@@ -219,6 +221,7 @@ class NodeMap:
         entry = self.touch(beat.signer, now)
         if entry is None:
             return Admission.MAP_FULL, None
+        self._hold(beat.data, entry.beat.data if entry.beat else None, entry.peer)
         entry.beat = beat
         return Admission.NEWER, entry
 
@@ -288,11 +291,28 @@ class NodeMap:
         """Take a node off the map."""
         entry = self._entries.pop(peer, None)
         if entry is not None:
+            for held in (entry.verified.signed if entry.verified else None, entry.beat):
+                if held is not None:
+                    self._owners.pop(held.data, None)
             if entry.is_record_live:
                 self._index.drop(peer)
             self._bound_timers()
-            for held in (self._probing, self._overdue, self._stale, self._slashed):
-                held.pop(peer, None)
+            for indexed in (self._probing, self._overdue, self._stale, self._slashed):
+                indexed.pop(peer, None)
+
+    def holds(self, envelope: bytes) -> bool:
+        """Return whether this very record or heartbeat stands on the map: it was checked, and is no news."""
+        return envelope in self._owners
+
+    def beats_of(self, records: Iterable[bytes]) -> tuple[bytes, ...]:
+        """Return the newest heartbeats, enveloped, of the nodes whose records these are. Rules: PER-16."""
+        entries = (self._entries.get(self._owners.get(data, PeerId(""))) for data in records)
+        return tuple(entry.beat.data for entry in entries if entry is not None and entry.beat is not None)
+
+    def _hold(self, envelope: bytes, before: bytes | None, peer: PeerId) -> None:
+        if before is not None:
+            self._owners.pop(before, None)
+        self._owners[envelope] = peer
 
     def take_evicted(self) -> list[PeerId]:
         """Return the nodes that made room for others since the last call."""

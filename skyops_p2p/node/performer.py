@@ -239,7 +239,7 @@ class Performer:
             after = b""
             for _ in range(limits.SYNC_ROUNDS_MAX):
                 reply = await self._questions.map_difference(effect.peer, digests, after)
-                self._records_from(effect.peer, records=reply.records, beats=())
+                self._records_from(effect.peer, records=reply.records, beats=reply.beats)
                 if reply.is_complete or not reply.records:
                     return
                 last = owner_of(reply.records[-1], self._core.rules)

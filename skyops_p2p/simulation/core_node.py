@@ -195,7 +195,7 @@ class CoreNode:
                 digests, after=after, count_max=limits.MAP_SYNC_ENTRIES_MAX
             )
             if records:
-                self._arrived(neighbour, tuple(records), ())
+                self._arrived(neighbour, tuple(records), other.core.nodes.beats_of(records))
             if records and not is_complete and rounds > 1:
                 self._sync(neighbour, owner_of(records[-1], SIM_RULES), rounds - 1)
 

@@ -7,7 +7,7 @@ import pytest
 from skyops_p2p import limits
 from skyops_p2p.core import node_events as ev
 from skyops_p2p.core.machine import DeadlineReached
-from skyops_p2p.core.node_core import ANNOUNCE_AGAIN_S, NodeCore
+from skyops_p2p.core.node_core import ANNOUNCE_AGAIN_S, SYNC_SOON_S, NodeCore
 from skyops_p2p.core.peering import Dial, Disconnect
 from skyops_p2p.core.presence import NodeState, PresenceTimes
 from skyops_p2p.core.records import check_presence, check_record
@@ -239,13 +239,16 @@ def test_answered_probe_is_measured(desk: Desk) -> None:
 
 def test_beat_that_names_a_missing_record_asks_for_it_but_not_for_ever(desk: Desk) -> None:
     desk.connect(CAROL)
+    desk.tell(BOB, BOB.beat(1, record_sequence=99))
+    soon = desk.until(SYNC_SOON_S + ANNOUNCE_AGAIN_S[0])
+    assert CAROL.peer in {effect.peer for effect in of(ev.SyncMap, soon)}  # whoever knows it tells
+    desk.connect(BOB)
     asked = []
     for number in range(50):
-        effects = desk.tell(BOB, BOB.beat(number + 1, record_sequence=99))
+        effects = desk.tell(BOB, BOB.beat(number + 2, record_sequence=99))
         asked += of(ev.FetchRecord, effects)
     assert 0 < len(asked) <= limits.RECORD_FETCH_BURST  # PER-31
-    assert {effect.source for effect in asked} == {CAROL.peer}
-    desk.connect(BOB)
+    assert {effect.source for effect in asked} == {BOB.peer}
     desk.now = MonotonicS(START + 100)
     beat = BOB.beat(100, record_sequence=99, issued_unix_ms=desk.unix)
     assert of(ev.FetchRecord, desk.tell(BOB, beat)) == [ev.FetchRecord(BOB.peer, BOB.peer)]
