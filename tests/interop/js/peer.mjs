@@ -180,7 +180,7 @@ const commands = {
   dhtProviders: async ({ key }) => {
     const found = {}
     const digest = crypto.createHash('sha256').update('skyops/capability/' + key).digest()
-    const place = { multihash: { bytes: concat([Uint8Array.of(0x12, 0x20), digest]) }, toString: () => key }
+    const place = { multihash: { bytes: concat(Uint8Array.of(0x12, 0x20), digest) }, toString: () => key }
     for await (const event of node.services.dht.findProviders(place, { signal: within() })) {
       if (event.name === 'PROVIDER') for (const item of event.providers) found[String(item.id)] = item.multiaddrs.map(String)
     }
