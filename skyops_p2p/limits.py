@@ -279,3 +279,30 @@ PROVIDE_KEYS_MAX = 32
 """Capability keys of one node in the DHT: 16 GPU models, and what else there is."""
 HARDWARE_PROBE_INTERVAL_S = 600.0
 """The machine is looked at again this often."""
+
+# --- auction ------------------------------------------------------------------------------------------------------
+TENDER_BYTES_MAX = 2048
+"""One enveloped tender; it is gossiped. protocol/04."""
+TENDER_LIFETIME_MS_MAX = 60_000
+TENDER_ROUNDS_MAX = 8
+"""How often an announcement may be widened."""
+TENDER_PEERS_MAX = 32
+"""Peers in an allow or deny list of a tender: longer lists stay with the requester, which filters by itself."""
+TENDER_INVITES_MAX = 32
+"""Workers asked directly in one round."""
+TENDER_BIDS_MAX = 128
+"""Commitments taken in one tender; later ones are declined with the code `book_full`."""
+BOOK_BIDS_MAX = 16_384
+"""Bids of one book that an audit reads."""
+BOOK_BYTES_MAX = 64 << 20
+"""One enveloped bid book."""
+TENDERS_OPEN_MAX = 64
+"""Tenders that one worker answers, or one requester runs, at a time."""
+MATCH_TIMEOUT_S = 5.0
+"""From the tender to the confirmed award, or a stated failure."""
+COMMIT_WINDOW_MS = 1500
+REVEAL_WINDOW_MS = 1000
+AWARD_TIMEOUT_MS = 1000
+"""How long one winner or reserve may take to confirm."""
+RESERVATIONS_MAX = 256
+"""Reservations of one worker's capacity at a time."""
