@@ -95,6 +95,16 @@ class Tender(Message):
     deny: Annotated[Peers, N(21)]
     invite_share: Annotated[int, Field(ge=0, le=2**32), N(22)]
     """Of those who hear it by gossip, a node answers if H32(tender id, peer id) is below this; 2**32: all do."""
+    seed_digest: Annotated[Bytes32, N(23)]
+    """SHA-256 of the secret that the bid book shows: lots are drawn from it, and no bidder can know it in time."""
+    tier_mib: Annotated[int, Field(ge=0, le=2**24), N(24)]
+    """Bids with at most this GPU memory stand before all others; 0: the smallest memory that is bid stands first."""
+    speed_milli_min: Annotated[int, Field(ge=0, le=2**32), N(25)]
+    """A bid with this class index or more gets the full speed part of the fit; 0: speed does not count."""
+    window_awards: Annotated[Count, N(26)]
+    """Awards of the whole network in the last window, for anti-hoarding; 0 switches it off."""
+    window_stake: Annotated[Count, N(27)]
+    """Stake weight of the whole network, the other half of a bidder's fair share."""
 
 
 class Bid(Part):
@@ -200,6 +210,8 @@ class Observation(Part):
     """Awards of the last window, for anti-hoarding and `wrr`."""
     record: Annotated[EnvelopeBytes, N(7)]
     """The bidder's enveloped node record: what the bid's hardware is checked against."""
+    throughput: Annotated[Count, N(8)]
+    """Proven by challenge, in 10^9 operations a second; the weight of the policy `poc`; 0: nothing proven."""
 
 
 class Exclusion(Part):
@@ -230,6 +242,8 @@ class BidBook(Message):
 
     number: ClassVar[int] = 37
     name: ClassVar[str] = "bid-book"
+    bytes_max: ClassVar[int] = limits.BOOK_BYTES_MAX
+    items_max: ClassVar[int] = limits.BOOK_BIDS_MAX
 
     tender: Annotated[EnvelopeBytes, N(1)]
     declines: Annotated[tuple[EnvelopeBytes, ...], Field(max_length=limits.BOOK_BIDS_MAX), N(2)]
@@ -248,6 +262,8 @@ class BidBook(Message):
     proof: Annotated[bytes, Field(max_length=4096), N(10)]
     """Of the policy: the VDF's output and proof; empty for the others."""
     closed_unix_ms: Annotated[Instant, N(11)]
+    seed: Annotated[Bytes32, N(12)]
+    """What the tender's `seed_digest` is the SHA-256 of."""
 
 
 class Award(Message):
