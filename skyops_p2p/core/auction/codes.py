@@ -164,6 +164,10 @@ EXCLUSION_CODES: Mapping[str, CodeText] = MappingProxyType(
         "device_twice": CodeText(
             "A device of the bid stands in another bid too.", "Nothing: the bidder lied."
         ),
+        "tier_larger": CodeText(
+            "Bidders with less GPU memory fit as well, and stand before this one.",
+            "Nothing: large GPUs are kept for jobs that need them.",
+        ),
         "bid_expired": CodeText("The bid was not valid long enough for the award.", "Tender again."),
         "stake": CodeText(
             "The bidder's free stake is too small for the job.", "Split the job, or tender again."
@@ -173,6 +177,27 @@ EXCLUSION_CODES: Mapping[str, CodeText] = MappingProxyType(
     }
 )
 """Why the hard filter drops a bidder. SCREENING_CODES are checked again, against the record in the book."""
+
+ANSWER_CODES: Mapping[str, CodeText] = MappingProxyType(
+    {
+        "no_answer": CodeText(
+            "The worker could not be reached, or did not answer in time.",
+            "Check the connections: `skyops peers`.",
+        ),
+        "answer_invalid": CodeText(
+            "The worker's answer breaks the protocol.", "Nothing: the worker is at fault."
+        ),
+        "book_full": CodeText("Enough workers had bid already.", "Nothing: there were bids enough."),
+        "reveal_unasked": CodeText(
+            "The node opened a bid that it had not committed to.", "Nothing: the node is at fault."
+        ),
+        "confirm_missing": CodeText("The worker did not confirm the award in time.", "Tender again."),
+        "confirm_invalid": CodeText(
+            "The worker's confirmation breaks the protocol.", "Nothing: the worker is at fault."
+        ),
+    }
+)
+"""What else can become of a node in a match."""
 
 FAILURE_CODES: Mapping[str, CodeText] = MappingProxyType(
     {
@@ -198,6 +223,13 @@ FAILURE_CODES: Mapping[str, CodeText] = MappingProxyType(
         ),
         "withdrawn": CodeText("The requester withdrew the tender.", "Nothing."),
         "deadline_past": CodeText("The job's deadline is past.", "Set a later `deadline`."),
+        "book_not_stored": CodeText(
+            "The bid book could not be stored, so nobody was awarded.", "Check the disk: `skyops doctor`."
+        ),
+        "delay_not_proven": CodeText(
+            "The delay function of the policy `vdf` could not be evaluated.",
+            "Install the extra `vdf`, or use another `policy`.",
+        ),
         "too_many_tenders": CodeText(
             "This node runs as many tenders as it may.", "Wait for one of them to end."
         ),
@@ -215,7 +247,13 @@ RELEASE_CODES: Mapping[str, CodeText] = MappingProxyType(
 )
 """Why a bidder is let go."""
 
-_ALL: Mapping[str, CodeText] = {**RELEASE_CODES, **FAILURE_CODES, **EXCLUSION_CODES, **DECLINE_CODES}
+_ALL: Mapping[str, CodeText] = {
+    **RELEASE_CODES,
+    **FAILURE_CODES,
+    **ANSWER_CODES,
+    **EXCLUSION_CODES,
+    **DECLINE_CODES,
+}
 _UNKNOWN = CodeText("The peer gave a reason that this software does not know.", "Update skyops.")
 
 

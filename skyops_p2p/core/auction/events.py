@@ -15,9 +15,7 @@ from skyops_p2p.core.machine import Effect, Event
 from skyops_p2p.core.records import VerifiedRecord
 from skyops_p2p.types import PeerId, UnixMs
 from skyops_p2p.wire.envelope import Signed
-from skyops_p2p.wire.messages.auction import Bid, BidBook, Decline, Reveal, Tender
-from skyops_p2p.wire.messages.auction import Commit as CommitMessage
-from skyops_p2p.wire.messages.auction import Observation as ObservationPart
+from skyops_p2p.wire.messages.auction import Bid, BidBook, Tender
 
 ResourceClass = Literal["gpu", "cpu"]
 Offence = Literal["two_tenders", "two_commits", "two_commit_sets", "commit_censored", "misaward"]
@@ -44,27 +42,6 @@ class Bidder:
     """Proven, 10^9 operations a second; 0: nothing proven."""
     is_trusted: bool = True
     """False for a node that is SLASHED or INACTIVE."""
-
-
-@dataclass(frozen=True, slots=True)
-class BookInputs:
-    """All that a bid book is made of, in the order in which the book wants it."""
-
-    tender: Signed[Tender]
-    seed: bytes
-    """What the tender's `seed_digest` is the SHA-256 of."""
-    declines: tuple[Signed[Decline], ...]
-    commits: tuple[Signed[CommitMessage], ...]
-    """Ascending by digest; two of one bidder prove equivocation."""
-    commit_set: bytes
-    """The CommitSet's envelope."""
-    reveals: tuple[Reveal, ...]
-    """In the order of their commits."""
-    observations: tuple[ObservationPart, ...]
-    """One for each bidder that revealed, ascending by bidder."""
-    proof: bytes
-    """Of the policy; empty for all but `vdf`."""
-    closed_unix_ms: UnixMs
 
 
 @dataclass(frozen=True, slots=True)
