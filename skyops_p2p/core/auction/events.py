@@ -1,21 +1,20 @@
-"""The vocabulary between the auction machines and their shell: what happened, and what is to be done.
+"""The vocabulary between the auction machines and their shell: the requester's, and what both sides share.
 
 Everything names its tender by `tender`, the SHA-256 of the tender's envelope (32 bytes), so that an answer that comes
 after its round is told apart. A request that a peer makes of us carries a `request_id` of the shell, which the effect
 that answers it repeats; `data` is what travels: an envelope, or a message where the message says so. Effects are
-performed in their order; StoreBook and StoreLease must have reached the disk before what follows is sent.
+performed in their order; StoreBook must have reached the disk before what follows is sent. See worker_events.py too.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from skyops_p2p.core.auction.capacity import Claim
 from skyops_p2p.core.machine import Effect, Event
 from skyops_p2p.core.records import VerifiedRecord
 from skyops_p2p.types import PeerId, UnixMs
 from skyops_p2p.wire.envelope import Signed
-from skyops_p2p.wire.messages.auction import Bid, BidBook, Tender
+from skyops_p2p.wire.messages.auction import Award, Bid, BidBook, Tender
 
 ResourceClass = Literal["gpu", "cpu"]
 Offence = Literal["two_tenders", "two_commits", "two_commit_sets", "commit_censored", "misaward"]
@@ -62,10 +61,8 @@ class Match:
     tender: Signed[Tender]
     winner: PeerId
     bid: Bid
-    rank: int
-    """0 for the first choice; a reserve's place otherwise."""
-    award: bytes
-    """The enveloped Award; its SHA-256 names the lease."""
+    award: Signed[Award]
+    """Its rank is 0 for the first choice, a reserve's place otherwise; its digest names the lease."""
     confirm: bytes
     """The worker's enveloped Confirm."""
     book: Signed[BidBook]
@@ -107,6 +104,10 @@ class AuctionBegun(Event):
     """There are eligible nodes besides `bidders`: the commit window stays open for them until enough have bid."""
     screened: tuple[Outcome, ...] = ()
     """Nodes that did not pass the screening, for the report."""
+    allow: frozenset[PeerId] = frozenset()
+    """If not empty, nobody else is taken; the tender repeats the list where it is short."""
+    deny: frozenset[PeerId] = frozenset()
+    """Likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,115 +349,3 @@ class KeepProof(Effect):
     tender: bytes
     evidence: tuple[bytes, ...]
     """Envelopes (and, for `commit_censored`, the RevealRequest that leaves the commitment out)."""
-
-
-# --- events of the worker -----------------------------------------------------------------------------------------
-@dataclass(frozen=True, slots=True)
-class TenderReceived(Event):
-    """The tender has come, directly or by gossip."""
-
-    request_id: int | None
-    """None: by gossip."""
-    unix_ms: UnixMs
-    cached_permille: int = 0
-    """Part of the input bytes that is here already."""
-
-
-@dataclass(frozen=True, slots=True)
-class CommitAcknowledged(Event):
-    """The requester's enveloped CommitAck has come."""
-
-    data: bytes
-    request_id: int | None = None
-    """None: as the answer to SendCommit."""
-
-
-@dataclass(frozen=True, slots=True)
-class CommitRefused(Event):
-    """The requester refused the Commit of SendCommit, or could not be reached."""
-
-    code: str
-
-
-@dataclass(frozen=True, slots=True)
-class RevealRequested(Event):
-    """The requester asks to open the bid; `data` is a RevealRequest."""
-
-    request_id: int
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class AwardReceived(Event):
-    """The requester awards the job; `data` is an enveloped Award."""
-
-    request_id: int
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseReceived(Event):
-    """The requester lets the bidder go; `data` is an enveloped Release."""
-
-    request_id: int
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class BookAudited(Event):
-    """The bid book that an award names was fetched and audited."""
-
-    data: bytes
-    findings: tuple[str, ...]
-    """Rules that it breaks; empty: it is in order."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseTaken(Event):
-    """The job itself began: from now on its own machine ends the lease."""
-
-
-# --- effects of the worker ----------------------------------------------------------------------------------------
-@dataclass(frozen=True, slots=True)
-class SendCommit(Effect):
-    """Send the Commit to the requester as a request; report CommitAcknowledged or CommitRefused."""
-
-    peer: PeerId
-    tender: bytes
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class StoreLease(Effect):
-    """Persist that the award was taken, before the confirmation is sent."""
-
-    requester: PeerId
-    tender: Signed[Tender]
-    award: bytes
-    """The enveloped Award."""
-    bid: Bid
-    claim: Claim
-
-
-@dataclass(frozen=True, slots=True)
-class FetchBook(Effect):
-    """Ask the requester for the bid book, audit it, and report BookAudited; beside everything else."""
-
-    peer: PeerId
-    tender: bytes
-    book: bytes
-    """Digest of the book."""
-
-
-@dataclass(frozen=True, slots=True)
-class EndBid(Effect):
-    """The worker's part in a tender is over, and its claim is free unless the job has it."""
-
-    tender: bytes
-    code: str
-    """`taken`, `expired`, a release code, a decline code, or what the requester refused with."""
-
-
-@dataclass(frozen=True, slots=True)
-class CapacityChanged(Effect):
-    """What is free has changed: tell the node's heartbeat."""
