@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from skyops_p2p import limits
+from skyops_p2p.core.auction.devices import device_names
 from skyops_p2p.core.auction.screening import fitting_gpus, gpu_codes, wanted_gpus
-from skyops_p2p.types import MonotonicS, PeerId
+from skyops_p2p.types import MonotonicS
 from skyops_p2p.wire.messages.auction import Needs
-from skyops_p2p.wire.messages.peering import GpuPart, HardwarePart
+from skyops_p2p.wire.messages.peering import GpuPart, NodeRecord
 
 
 class ClaimState(Enum):
@@ -30,7 +31,7 @@ class Device:
     """One GPU under the name that bids use."""
 
     name: str
-    """Its UUID, or "<peer>/<index>" if it has none."""
+    """See `devices.device_names`."""
     gpu: GpuPart
 
 
@@ -59,22 +60,11 @@ class Claim:
     """When it ends by itself; None for a lease that its owner ends."""
 
 
-def device_name(peer: PeerId, index: int, gpu: GpuPart) -> str:
-    """Return the name of the GPU that stands at `index` in a node's record."""
-    return gpu.uuid or f"{peer}/{index}"
-
-
-def supply_of(peer: PeerId, hardware: HardwarePart, *, slots: int) -> Supply:
-    """Return what a machine has.
-
-    Args:
-        peer: Whose machine it is.
-        hardware: As its node record shows it.
-        slots: Jobs that may run side by side.
-    """
-    named = (Device(device_name(peer, index, gpu), gpu) for index, gpu in enumerate(hardware.gpus))
-    devices = tuple({device.name: device for device in named}.values())  # a UUID told twice is one device
-    return Supply(devices, hardware.cpu_cores, hardware.memory_mib, hardware.disk_mib, slots)
+def supply_of(record: NodeRecord) -> Supply:
+    """Return what a node's record shows: what its bids can be checked against."""
+    hardware = record.hardware
+    devices = tuple(Device(name, gpu) for name, gpu in device_names(record).items())
+    return Supply(devices, hardware.cpu_cores, hardware.memory_mib, hardware.disk_mib, record.slots)
 
 
 class Capacity:
@@ -104,9 +94,10 @@ class Capacity:
         """Return what nobody claims."""
         return _left(self.supply, self._claims.values())
 
-    def utilisation_permille(self) -> int:
-        """Return which part of the scarcest resource is claimed, 0 to 1000."""
-        free, all_ = self.free(), self.supply
+    def utilisation_permille(self, *, besides: bytes = b"") -> int:
+        """Return which part of the scarcest resource is claimed, by others than the tender `besides`; 0 to 1000."""
+        others = (claim for claim in self._claims.values() if claim.tender != besides)
+        free, all_ = _left(self.supply, others), self.supply
         pairs = (
             (len(free.devices), len(all_.devices)),
             (free.cpu_cores, all_.cpu_cores),

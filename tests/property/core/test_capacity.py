@@ -4,14 +4,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from skyops_p2p.core.auction.capacity import Capacity, Claim, ClaimState, supply_of
+from skyops_p2p.core.auction.capacity import Capacity, Claim, ClaimState
 from skyops_p2p.core.auction.screening import wanted_gpus
 from skyops_p2p.types import MonotonicS
 from skyops_p2p.wire.messages.auction import Needs
-from tests.unit.core.auction.test_capacity import LARGE, NOTHING, SMALL, needs
-from tests.unit.core.people import BOB, HARDWARE, START
+from tests.unit.core.auction.test_capacity import LARGE, NOTHING, PROBED, SMALL, needs, supply_with
+from tests.unit.core.people import START
 
-GPUS = (*LARGE, SMALL, SMALL.model_copy(update={"uuid": ""}), SMALL.model_copy(update={"uuid": ""}))
+GPUS = (*LARGE, SMALL, SMALL.model_copy(update={"uuid": ""}), SMALL.model_copy(update={"uuid": "GPU-t"}))
 NEEDS = st.builds(
     needs,
     gpu_count=st.integers(0, 3),
@@ -28,7 +28,7 @@ class Market(RuleBasedStateMachine):
 
     @initialize(slots=st.integers(0, 5))
     def begin(self, slots: int) -> None:
-        self.capacity = Capacity(supply_of(BOB.peer, HARDWARE.model_copy(update={"gpus": GPUS}), slots=slots))
+        self.capacity = Capacity(supply_with(PROBED.model_copy(update={"gpus": GPUS}), slots))
         self.now = START
         self.held: dict[bytes, tuple[Needs, MonotonicS | None]] = {}
 
@@ -72,8 +72,8 @@ class Market(RuleBasedStateMachine):
 
     @rule(gpus=st.integers(0, len(GPUS)), cores=st.integers(1, 16), slots=st.integers(0, 5))
     def replace_hardware(self, gpus: int, cores: int, slots: int) -> None:
-        changed = HARDWARE.model_copy(update={"gpus": GPUS[:gpus], "cpu_cores": cores})
-        for claim in self.capacity.resize(supply_of(BOB.peer, changed, slots=slots)):
+        changed = PROBED.model_copy(update={"gpus": GPUS[:gpus], "cpu_cores": cores})
+        for claim in self.capacity.resize(supply_with(changed, slots)):
             del self.held[claim.tender]
 
     @invariant()

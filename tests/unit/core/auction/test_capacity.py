@@ -5,7 +5,7 @@ import pytest
 from skyops_p2p import limits
 from skyops_p2p.core.auction.capacity import Capacity, Claim, ClaimState, Supply, supply_of
 from skyops_p2p.wire.messages.auction import Needs
-from skyops_p2p.wire.messages.peering import GpuPart
+from skyops_p2p.wire.messages.peering import GpuPart, HardwarePart
 from tests.unit.core.people import BOB, HARDWARE, at
 
 SMALL = GpuPart(model="NVIDIA GeForce RTX 3060", vram_mib=12_288, compute_capability="8.6", uuid="GPU-s")
@@ -13,7 +13,8 @@ LARGE = [
     GpuPart(model="NVIDIA A100-SXM4-80GB", vram_mib=81_920, compute_capability="8.0", uuid=f"GPU-{n}")
     for n in range(2)
 ]
-MACHINE = HARDWARE.model_copy(update={"gpus": (*LARGE, SMALL)})
+PROBED = HARDWARE.model_copy(update={"source": "nvml"})
+MACHINE = PROBED.model_copy(update={"gpus": (*LARGE, SMALL)})
 NOTHING = Needs(
     runtime="wasm",
     gpu_models=(),
@@ -31,12 +32,16 @@ NOTHING = Needs(
 SOON = at(2)
 
 
+def supply_with(hardware: HardwarePart, slots: int) -> Supply:
+    return supply_of(BOB.verified(hardware=hardware, slots=slots).record)
+
+
 def needs(**changes: object) -> Needs:
     return NOTHING.model_copy(update=changes)
 
 
 def capacity(slots: int = 4) -> Capacity:
-    return Capacity(supply_of(BOB.peer, MACHINE, slots=slots))
+    return Capacity(supply_with(MACHINE, slots))
 
 
 def tender(number: int) -> bytes:
@@ -65,8 +70,8 @@ def test_a_claim_takes_alike_devices_cores_memory_disk_and_a_slot() -> None:
 
 
 def test_declared_devices_are_named_by_peer_and_place() -> None:
-    declared = HARDWARE.model_copy(update={"gpus": (SMALL.model_copy(update={"uuid": ""}),) * 2})
-    supply = supply_of(BOB.peer, declared, slots=2)
+    declared = HARDWARE.model_copy(update={"gpus": (SMALL, SMALL)})
+    supply = supply_with(declared, 2)
     assert [device.name for device in supply.devices] == [f"{BOB.peer}/0", f"{BOB.peer}/1"]
     machine = Capacity(supply)
     assert names(machine.reserve(tender(1), needs(gpu_count=1), expires_at=SOON)) == [f"{BOB.peer}/0"]
@@ -74,8 +79,8 @@ def test_declared_devices_are_named_by_peer_and_place() -> None:
 
 
 def test_a_uuid_told_twice_is_one_device() -> None:
-    twice = HARDWARE.model_copy(update={"gpus": (SMALL, SMALL)})
-    assert len(supply_of(BOB.peer, twice, slots=2).devices) == 1
+    twice = PROBED.model_copy(update={"gpus": (SMALL, SMALL)})
+    assert len(supply_with(twice, 2).devices) == 1
 
 
 @pytest.mark.parametrize(
@@ -170,8 +175,8 @@ def test_leases_outlast_reservations_when_hardware_goes() -> None:
     machine.reserve(tender(2), needs(cpu_cores=9), expires_at=SOON)
     machine.reserve(tender(3), needs(cpu_cores=4), expires_at=SOON)
     machine.confirm(tender(3), at(1))
-    fewer = HARDWARE.model_copy(update={"gpus": (SMALL,), "cpu_cores": 12})
-    broken = machine.resize(supply_of(BOB.peer, fewer, slots=4))
+    fewer = PROBED.model_copy(update={"gpus": (SMALL,), "cpu_cores": 12})
+    broken = machine.resize(supply_with(fewer, 4))
     assert [claim.tender for claim in broken] == [tender(1), tender(2)]
     assert [claim.tender for claim in machine.claims()] == [tender(3)]
     machine.check_invariants()
@@ -184,4 +189,5 @@ def test_utilisation_is_that_of_the_scarcest() -> None:
     assert machine.utilisation_permille() == 500
     machine.reserve(tender(2), needs(gpu_models=("a100",), gpu_count=2), expires_at=SOON)
     assert machine.utilisation_permille() == 666
+    assert machine.utilisation_permille(besides=tender(2)) == 500
     assert Capacity(Supply((), 0, 0, 0, 0)).utilisation_permille() == 1000
