@@ -102,6 +102,17 @@ def open_envelope(
     return Signed(message=message, signer=peer_id_from_public_key(key[4:]), data=data)
 
 
+def peek(data: bytes, kind: type[AnyMessage]) -> AnyMessage:
+    """Decode an envelope's message without checking its signature: only to find out how it could be checked.
+
+    Raises:
+        RemoteProtocolError: `malformed`, `non_canonical`, `oversized` or `wrong_type`.
+    """
+    if len(data) > kind.bytes_max + _FRAME_BYTES:
+        raise RemoteProtocolError("longer than such an envelope", code="oversized", rule="ENV-2")
+    return decode_message(kind, _split(data)[2])
+
+
 def _split(data: bytes) -> list[bytes]:
     """Read the four fields, each once, in order, with nothing between or behind.
 

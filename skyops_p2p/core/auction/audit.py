@@ -20,7 +20,7 @@ from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.crypto.node_key import peer_id_from_bytes
 from skyops_p2p.errors import RemoteProtocolError
 from skyops_p2p.types import PeerId, UnixMs
-from skyops_p2p.wire.envelope import Signed, open_envelope
+from skyops_p2p.wire.envelope import Signed, open_envelope, peek
 from skyops_p2p.wire.messages.auction import (
     BidBook,
     Commit,
@@ -31,6 +31,7 @@ from skyops_p2p.wire.messages.auction import (
     Reveal,
     Tender,
 )
+from skyops_p2p.wire.messages.identity import Binding
 from skyops_p2p.wire.messages.peering import NodeRecord
 
 FINDINGS_MAX = 64
@@ -311,3 +312,19 @@ def _codes(table: dict[bytes, tuple[str, ...]], bidder: bytes) -> str:
 
 def _checked_record(data: bytes, rules: NetworkRules, at: UnixMs) -> NodeRecord:
     return check_record(data, rules, now=at).record
+
+
+def claimed_network(data: bytes) -> tuple[str, int]:
+    """Return the network's name and chain that a book says it is of, unchecked; "" and 0 where it does not say.
+
+    Only to know under which rules to audit a book that somebody brings: the signatures must hold for that network.
+    """
+    try:
+        book = peek(data, BidBook)
+        name, chain_id = peek(book.tender, Tender).network, 0
+        if book.observations:
+            binding = peek(peek(book.observations[0].record, NodeRecord).binding, Binding)
+            chain_id = binding.chain_id
+    except RemoteProtocolError:
+        return "", 0
+    return name, chain_id
