@@ -6,6 +6,8 @@ from typing import Protocol
 
 import trio
 
+from skyops_p2p.core.jobs.spec import JobSpec
+from skyops_p2p.node.job_preview import PreviewView
 from skyops_p2p.node.views import MapQuery, NodeEventView, NodeView, PeerView, SessionView, StatusView
 from skyops_p2p.types import Multiaddr, PeerId
 
@@ -28,6 +30,9 @@ class Subject(Protocol):
         Raises:
             NetworkError: `unknown_peer` or `ambiguous_peer`.
         """
+
+    def preview(self, spec: JobSpec) -> PreviewView:
+        """Return which nodes of the map could run a job, and why the others could not."""
 
     async def ping(self, peer: PeerId) -> float:
         """Return the round trip to a peer in seconds."""

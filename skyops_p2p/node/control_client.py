@@ -10,7 +10,7 @@ import json
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from skyops_p2p import errors
@@ -18,6 +18,9 @@ from skyops_p2p.errors import NetworkError, RemoteProtocolError, SkyopsError
 from skyops_p2p.limits import API_ANSWER_BYTES_MAX, API_EVENT_HEARTBEAT_S, API_OPERATION_TIMEOUT_S
 from skyops_p2p.node.run_file import RunFile, not_running, read_run_file
 from skyops_p2p.node.views import MapQuery, NodeEventView, NodeView, PeerView, SessionView, StatusView
+
+if TYPE_CHECKING:
+    from skyops_p2p.node.job_preview import PreviewView
 
 _ERRORS: dict[str, type[SkyopsError]] = {
     name: value
@@ -87,6 +90,12 @@ class ControlClient:
     def join(self, addr: str) -> str:
         """Have it dial a multiaddr with /p2p; return the peer id."""
         return str(self._call("POST", "/v1/join", {"addr": addr})["peer_id"])
+
+    def preview(self, spec: Mapping[str, object]) -> "PreviewView":
+        """Have it screen the nodes of its map for a job, given as the specification's JSON."""
+        from skyops_p2p.node.job_preview import PreviewView  # other questions do without the job models
+
+        return PreviewView.model_validate(self._call("POST", "/v1/jobs/preview", dict(spec)))
 
     def stop(self) -> None:
         """Ask it to stop cleanly; returns before it has."""

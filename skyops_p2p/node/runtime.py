@@ -21,6 +21,7 @@ from skyops_p2p._version import __version__
 from skyops_p2p.config import NodeConfig
 from skyops_p2p.core import node_events as ev
 from skyops_p2p.core.binding import OwnBinding
+from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.core.node_core import NodeCore
 from skyops_p2p.core.node_filter import wanted_keys
 from skyops_p2p.core.records import NodeRecordRules
@@ -31,6 +32,7 @@ from skyops_p2p.node import present
 from skyops_p2p.node.dispatcher import Dispatcher
 from skyops_p2p.node.factory import core_settings, default_ports, reachable_addrs, split_peer_addr
 from skyops_p2p.node.identity import Identity
+from skyops_p2p.node.job_preview import PreviewView, preview_job
 from skyops_p2p.node.performer import SEQUENCE_NAME
 from skyops_p2p.node.ports_bundle import NodePorts
 from skyops_p2p.node.relays import RelayKeeper
@@ -225,6 +227,10 @@ class Node:
         if entry is None:
             raise _unknown(peer_or_prefix)
         return present.node_view(self._core, entry, _now())
+
+    def preview(self, spec: JobSpec) -> PreviewView:
+        """Tell which nodes of the map could run a job, why the others could not, and what it may cost."""
+        return preview_job(spec, self._core.nodes, own=self.peer_id)
 
     def find_peer(self, text: str) -> PeerId:
         """Return the peer of the map that a whole id, a unique beginning or end of one, or "self" names.

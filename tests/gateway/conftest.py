@@ -6,7 +6,9 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
+from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.errors import NetworkError, RemoteProtocolError
+from skyops_p2p.node.job_preview import PreviewView, preview_job
 from skyops_p2p.node.views import (
     GpuView,
     MapQuery,
@@ -93,6 +95,9 @@ class FakeNode:
     def map(self, query: MapQuery | None = None) -> tuple[NodeView, ...]:
         self.queries.append(query or MapQuery())
         return (node_view(ALICE, is_self=True), node_view(BOB))
+
+    def preview(self, spec: JobSpec) -> PreviewView:
+        return preview_job(spec, (), own=PeerId(ALICE))
 
     def node(self, peer_or_prefix: str) -> NodeView:
         hits = [peer for peer in (ALICE, BOB, MALLORY) if peer.startswith(peer_or_prefix)]

@@ -42,11 +42,12 @@ SCREENING_CODES: Mapping[str, CodeText] = MappingProxyType(
             "The node has too few GPUs.", "Lower the count in `resources.gpu`, or use shards."
         ),
         "gpu_model": CodeText(
-            "The node has too few GPUs of the wanted models.", "Name more models in `resources.gpu_models`."
+            "The node has too few GPUs of the wanted models.", "Name more models in `resources.gpu.models`."
         ),
-        "vram": CodeText("The node's GPUs have too little memory.", "Lower `resources.vram`."),
+        "vram": CodeText("The node's GPUs have too little memory.", "Lower `resources.gpu.vram`."),
         "compute_capability": CodeText(
-            "The node's GPUs have a lower CUDA compute capability.", "Lower `resources.compute_capability`."
+            "The node's GPUs have a lower CUDA compute capability.",
+            "Lower `resources.gpu.compute_capability`.",
         ),
         "gpu_mix": CodeText(
             "No set of equal GPUs of the node has the model, the memory and the capability together.",
@@ -117,7 +118,7 @@ _WORKER_CODES: Mapping[str, CodeText] = MappingProxyType(
             "The requester signed two tenders with one id.", "Use a new job id for a changed job."
         ),
         "policy_refused": CodeText(
-            "The worker does not bid under that award policy.", "Use another `policy`."
+            "The worker does not bid under that award policy.", "Use another `award.policy`."
         ),
         "unprovable_device": CodeText(
             "The worker's hardware is declared, not proven, and the network wants proof.",
@@ -172,7 +173,7 @@ EXCLUSION_CODES: Mapping[str, CodeText] = MappingProxyType(
         "stake": CodeText(
             "The bidder's free stake is too small for the job.", "Split the job, or tender again."
         ),
-        "proof_stale": CodeText("The bidder's proof of compute is too old.", "Use another `policy`."),
+        "proof_stale": CodeText("The bidder's proof of compute is too old.", "Use another `award.policy`."),
         "proof_wrong": CodeText("The bidder's proof of compute is wrong.", "Nothing: the bidder lied."),
     }
 )
@@ -228,7 +229,7 @@ FAILURE_CODES: Mapping[str, CodeText] = MappingProxyType(
         ),
         "delay_not_proven": CodeText(
             "The delay function of the policy `vdf` could not be evaluated.",
-            "Install the extra `vdf`, or use another `policy`.",
+            "Install the extra `vdf`, or use another `award.policy`.",
         ),
         "too_many_tenders": CodeText(
             "This node runs as many tenders as it may.", "Wait for one of them to end."

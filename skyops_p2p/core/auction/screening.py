@@ -5,12 +5,19 @@ each bidder of a book against the record in it; all three get the same codes.
 """
 
 import functools
+import math
 from collections import Counter
+from collections.abc import Collection
 
 from skyops_p2p.core.node_filter import normalise_model
+from skyops_p2p.core.node_map import NodeEntry
+from skyops_p2p.core.presence import NodeState
+from skyops_p2p.types import PeerId
 from skyops_p2p.wire.messages.auction import Needs
 from skyops_p2p.wire.messages.peering import GpuPart, NodeRecord
 
+_ASKED = frozenset({NodeState.ACTIVE, NodeState.SUSPECT})
+"""A suspect may have lost one heartbeat; it is asked, and its silence costs only its own answer."""
 _NORMALISED_MAX = 4096
 """Model names whose normal form is remembered."""
 
@@ -40,6 +47,37 @@ def screen(
     }
     runtime, gpu = _runtime_codes(needs, record), gpu_codes(needs, hardware.gpus)
     return (*runtime, *gpu, *(code for code, is_fault in faults.items() if is_fault))
+
+
+def screen_candidate(
+    needs: Needs, entry: NodeEntry, *, allow: Collection[PeerId], deny: Collection[PeerId], price_max: int
+) -> tuple[str, ...]:
+    """Return why a requester does not ask a node of its map: POLICY_CODES, then SCREENING_CODES; empty: it does.
+
+    Args:
+        needs: What the job asks for.
+        entry: The node as the map has it.
+        allow: If not empty, nobody else is asked.
+        deny: Never asked.
+        price_max: Ceiling in microcredits an hour; a node that announces more is not asked.
+    """
+    if entry.presence.state not in _ASKED:
+        return ("node_inactive",)
+    if entry.record is None:
+        return ("record_missing",)
+    slots_free = entry.slots_free if entry.beat is not None else None
+    fit = screen(needs, entry.record, round_trip_ms=round_trip_ms(entry), slots_free=slots_free)
+    faults = {
+        "denied": entry.peer in deny,
+        "not_allowed": bool(allow) and entry.peer not in allow,
+        "price_hint": entry.record.is_worker and entry.price > price_max,
+    }
+    return (*(code for code, is_fault in faults.items() if is_fault), *fit)
+
+
+def round_trip_ms(entry: NodeEntry) -> int | None:
+    """Return the measured round trip to a node in milliseconds, rounded up; None if it was never measured."""
+    return None if entry.round_trip_s is None else math.ceil(entry.round_trip_s * 1000)
 
 
 def gpu_codes(needs: Needs, gpus: tuple[GpuPart, ...]) -> tuple[str, ...]:

@@ -40,11 +40,16 @@ def input_bytes(spec: JobSpec) -> int:
     return min(sum(item.size or 0 for item in spec.inputs), 2**53 - 1)
 
 
+def cost_of(spec: JobSpec, price: int) -> int:
+    """Return what a job costs in microcredits at a price an hour: all shards and replicas for their whole time-out."""
+    seconds = spec.timeouts.execution * spec.shards * spec.verification.redundancy
+    cost = -(-price * seconds // 3600)
+    return cost if spec.price.total_max is None else min(cost, spec.price.total_max)
+
+
 def cost_max(spec: JobSpec) -> int:
-    """Return the most that a job can cost in microcredits: all shards and replicas for their whole time-out."""
-    hours = spec.timeouts.execution * spec.shards * spec.verification.redundancy
-    ceiling = -(-spec.price.per_hour_max * hours // 3600)
-    return ceiling if spec.price.total_max is None else min(ceiling, spec.price.total_max)
+    """Return the most that one attempt at a job can cost in microcredits: at the ceiling."""
+    return cost_of(spec, spec.price.per_hour_max)
 
 
 def _vram_mib(size: int) -> int:

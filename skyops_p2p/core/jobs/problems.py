@@ -113,7 +113,7 @@ def _problems(details: ErrorDetails) -> list[Problem]:
         case "extra_forbidden":
             return [Problem(path, f"there is no such field{_meant(path)}")]
         case "missing":
-            return [Problem(path, _missing(path))]
+            return [Problem(path, "is missing; it has no default")]
         case "value_error":
             text = str(details["ctx"]["error"])
             return [
@@ -137,12 +137,6 @@ def _allowed(message: str) -> str:
 
 def _plain_word(found: re.Match[str]) -> str:
     return _PLAIN_WORDS.get(found[1], "a table")
-
-
-def _missing(path: tuple[str, ...]) -> str:
-    if path == ("runtime",):
-        return 'is missing; give an image, a module, or runtime = "native" and a command'
-    return "is missing; it has no default"
 
 
 def _show(path: tuple[str, ...], found: object) -> str:

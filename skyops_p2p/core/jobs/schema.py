@@ -39,9 +39,6 @@ def job_schema() -> dict[str, Any]:
     for section in _WITH_DEFAULTS:
         _write_defaults(definitions[section.__name__]["properties"], _as_written(section()))
     definitions["Secret"]["properties"].pop("value")
-    schema["required"] = [
-        name for name in schema["required"] if name != "runtime"
-    ]  # follows from image or module
     properties |= _SHORT_FORM
     return {"$schema": SCHEMA_DIALECT, **schema}
 

@@ -81,8 +81,8 @@ class JobSpec(Section):
         ),
     ] = "job"
     """For people, and for other jobs of the same graph."""
-    runtime: RuntimeName
-    """"docker", "wasm" or "native"; if left out, "docker" with an image and "wasm" with a module."""
+    runtime: RuntimeName = "docker"
+    """"docker", "wasm" or "native"; if left out, "wasm" with a module, else "docker"."""
     image: Annotated[
         str,
         Matching(
@@ -137,8 +137,8 @@ class JobSpec(Section):
             return value
         full = dict(value)
         _expand_short_form(full)
-        if "runtime" not in full and (full.get("image") or full.get("module")):
-            full["runtime"] = "docker" if full.get("image") else "wasm"
+        if "runtime" not in full and full.get("module") and not full.get("image"):
+            full["runtime"] = "wasm"
         if "verification" not in full and full.get("runtime") == "wasm":
             full["verification"] = {"class": "exact"}
         return full
@@ -190,6 +190,9 @@ def _contradictions(spec: JobSpec) -> Iterator[tuple[str, str]]:
 
 def _program(spec: JobSpec) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with the runtime and what it starts."""
+    if not (spec.image or spec.module or spec.command):
+        yield "runtime", 'has nothing to start; give an image, a module, or runtime = "native" and a command'
+        return
     needed = {"docker": "image", "wasm": "module", "native": "command"}[spec.runtime]
     if not getattr(spec, needed):
         yield needed, f'is missing; runtime = "{spec.runtime}" needs it'

@@ -1,10 +1,13 @@
 """The enumerated reasons of declines, exclusions, failures and releases."""
 
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from skyops_p2p.core.auction import codes
+from skyops_p2p.core.jobs.spec import JobSpec
 
 TABLES = {
     "decline": codes.DECLINE_CODES,
@@ -49,3 +52,26 @@ def test_a_strangers_code_is_counted_as_other_and_explained_as_unknown() -> None
 def test_tables_cannot_be_changed() -> None:
     with pytest.raises(TypeError):
         codes.DECLINE_CODES["vram"] = codes.explain("cpu")  # type: ignore[index] # that it fails is the test
+
+
+def test_every_field_that_a_code_names_is_in_the_specification() -> None:
+    texts = [text.change for table in TABLES.values() for text in table.values()]
+    named = {name for text in texts for name in re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)", text)}
+    known = set(_fields(JobSpec(image="x").model_dump(by_alias=True), ""))
+    assert named - known == set()
+    assert len(named) > 10
+
+
+def _fields(tree: dict[str, Any], place: str) -> list[str]:
+    found = []
+    for name, value in tree.items():
+        found.append(place + name)
+        if isinstance(value, dict):
+            found += _fields(value, f"{place}{name}.")
+    return found
+
+
+def test_the_documentation_explains_every_code_of_a_preview() -> None:
+    page = (Path(__file__).parents[4] / "docs/jobs.md").read_text()
+    shown = {**codes.POLICY_CODES, **codes.SCREENING_CODES}
+    assert [c for c, text in shown.items() if f"| `{c}` | {text.meaning} | {text.change} |" not in page] == []
