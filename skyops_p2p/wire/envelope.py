@@ -38,6 +38,11 @@ class Signed(Generic[M_co]):
     """The envelope as received; what is stored and forwarded. Rules: ENV-9."""
 
     @property
+    def signer_bytes(self) -> bytes:
+        """The signer's binary peer id, 38 bytes: the envelope begins with the key that the multihash holds."""
+        return b"\0" + self.data[1:38]
+
+    @property
     def digest(self) -> bytes:
         """SHA-256 of the envelope, 32 bytes: its name."""
         return sha256(self.data)

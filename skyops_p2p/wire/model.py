@@ -156,15 +156,18 @@ def _names(kind: type[Part], value: object) -> dict[str, Any]:
         field = kind._by_number.get(number)
         if field is None:
             raise RemoteProtocolError(f"{kind.__name__} has no such field", code="malformed", rule="CNV-8")
-        if isinstance(item, list):
-            named[field.name] = tuple(_nested(field.part, entry) for entry in item)
+        part = field.part
+        if part is None:
+            named[field.name] = tuple(item) if type(item) is list else item
+        elif type(item) is list:
+            named[field.name] = tuple([_nested(part, entry) for entry in item])
         else:
-            named[field.name] = _nested(field.part, item)
+            named[field.name] = _nested(part, item)
     return named
 
 
-def _nested(part: type[Part] | None, item: object) -> object:
-    return part.from_wire(item) if part is not None and isinstance(item, dict) else item
+def _nested(part: type[Part], item: object) -> object:
+    return part.from_wire(item) if isinstance(item, dict) else item
 
 
 def _part_of(annotation: Any) -> type[Part] | None:

@@ -282,16 +282,21 @@ def _compare(run: _Audit, book: BidBook, evidence: Evidence) -> Ranking:
                                    f"by the rule for {_codes(found, bidder)}")  # fmt: skip
         if said == found:
             run.find("AUC-16", "the exclusions do not ascend by bidder")
+    if book.scores != ranking.scores:
+        _compare_scores(run, book, ranking)
+    if book.ranking != ranking.ranking:
+        run.find("AUC-20", f"the ranking is not that of the rule: {_first(book.ranking)} stands first, "
+                           f"by the rule {_first(ranking.ranking)}")  # fmt: skip
+    return ranking
+
+
+def _compare_scores(run: _Audit, book: BidBook, ranking: Ranking) -> None:
     by_rule = {score.bidder: score for score in ranking.scores}
     for score in book.scores:
         if by_rule.get(score.bidder) != score:
             run.find("AUC-18", f"the score of {_name(score.bidder)} is not that of the rule")
-    if book.ranking != ranking.ranking:
-        run.find("AUC-20", f"the ranking is not that of the rule: {_first(book.ranking)} stands first, "
-                           f"by the rule {_first(ranking.ranking)}")  # fmt: skip
     if tuple(score.bidder for score in book.scores) != ranking.ranking:
         run.find("AUC-18", "not one score for each bidder of the ranking, in its order")
-    return ranking
 
 
 def _name(bidder: bytes) -> str:

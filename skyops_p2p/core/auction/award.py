@@ -138,8 +138,7 @@ def score(tender: Tender, entry: Entry) -> Score:
         + weights.fit * fit
         + weights.latency * latency
     )
-    # Every part comes out of the arithmetic above within its bounds, so that the model need not check it again.
-    return Score.model_construct(
+    return Score(
         bidder=entry.bidder,
         price=price,
         reputation=reputation,
