@@ -11,6 +11,7 @@ from skyops_p2p.core.auction.codes import explain
 from skyops_p2p.core.auction.screening import mismatch_text, round_trip_ms, screen_candidate
 from skyops_p2p.core.jobs.encoding import spec_digest
 from skyops_p2p.core.jobs.needs import cost_of, needs_of
+from skyops_p2p.core.jobs.sizes import millionths_text
 from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.core.node_map import NodeEntry
 from skyops_p2p.limits import PREVIEW_NODES_MAX
@@ -80,18 +81,18 @@ def preview_job(spec: JobSpec, entries: Iterable[NodeEntry], *, own: PeerId) -> 
     """
     needs, placement = needs_of(spec), spec.placement
     allow, deny = (frozenset(PeerId(peer) for peer in peers) for peers in (placement.allow, placement.deny))
-    candidates = []
+    screened = []
     for entry in entries:
         if entry.peer == own or (entry.record is not None and not entry.record.is_worker):
             continue
         codes = screen_candidate(needs, entry, allow=allow, deny=deny, price_max=spec.price.per_hour_max)
-        candidates.append(_candidate(needs, entry, codes))
-    candidates.sort(key=lambda one: (len(one.mismatches), one.price_microcredits_per_hour, one.peer_id))
-    prices = [one.price_microcredits_per_hour for one in candidates if not one.mismatches]
-    counts = Counter(found.code for one in candidates for found in one.mismatches)
+        screened.append((entry, codes))
+    screened.sort(key=lambda pair: (len(pair[1]), pair[0].price, pair[0].peer))
+    prices = [entry.price for entry, codes in screened if not codes]
+    counts = Counter(code for _, codes in screened for code in codes)
     return PreviewView(
         spec_digest=spec_digest(spec).hex(),
-        workers=len(candidates),
+        workers=len(screened),
         qualified=len(prices),
         price_min=min(prices, default=None),
         price_median=statistics.median_low(prices) if prices else None,
@@ -99,23 +100,28 @@ def preview_job(spec: JobSpec, entries: Iterable[NodeEntry], *, own: PeerId) -> 
         cost_min=cost_of(spec, min(prices)) if prices else None,
         cost_max=cost_of(spec, max(prices)) if prices else None,
         reasons=tuple(_reason(code, nodes) for code, nodes in counts.most_common()),
-        candidates=tuple(candidates[:PREVIEW_NODES_MAX]),
+        candidates=tuple(
+            _candidate(needs, entry, codes, price_max=spec.price.per_hour_max)
+            for entry, codes in screened[:PREVIEW_NODES_MAX]
+        ),
     )
 
 
-def _candidate(needs: Needs, entry: NodeEntry, codes: tuple[str, ...]) -> CandidateView:
-    trip, record = round_trip_ms(entry), entry.record
-    details = [
-        mismatch_text(code, needs, record, round_trip_ms=trip, slots_free=entry.slots_free) if record else ""
-        for code in codes
-    ]
+def _candidate(needs: Needs, entry: NodeEntry, codes: tuple[str, ...], *, price_max: int) -> CandidateView:
+    trip = round_trip_ms(entry)
+
+    def detail(code: str) -> str:
+        if code == "price_hint":
+            return f"announces {millionths_text(entry.price)} credits, ceiling {millionths_text(price_max)}"
+        if entry.record is None:
+            return ""
+        return mismatch_text(code, needs, entry.record, round_trip_ms=trip, slots_free=entry.slots_free)
+
     return CandidateView(
         peer_id=entry.peer,
         price_microcredits_per_hour=entry.price,
         round_trip_ms=trip,
-        mismatches=tuple(
-            MismatchView(code=code, detail=detail) for code, detail in zip(codes, details, strict=True)
-        ),
+        mismatches=tuple(MismatchView(code=code, detail=detail(code)) for code in codes),
     )
 
 

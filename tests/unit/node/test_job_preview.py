@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import pytest
+
 from skyops_p2p.core.jobs.encoding import spec_digest
 from skyops_p2p.core.node_map import NodeMap
 from skyops_p2p.core.presence import BeatReceived, PresenceTimes, RecordAccepted
+from skyops_p2p.node import job_preview
 from skyops_p2p.node.job_preview import CandidateView, PreviewView, preview_job
 from tests.unit.core.jobs.examples import spec
 from tests.unit.core.people import ALICE, BOB, CAROL, NOW, START, Person, crowd
@@ -82,6 +85,7 @@ def test_allow_list_and_ceiling_count() -> None:
     around.add(CAROL, price=2_000_000)
     only_bob = around.preview(placement={"allow": [BOB.peer]}, price=2)
     assert [codes(one) for one in only_bob.candidates] == [["not_allowed"], ["price_hint"]]
+    assert only_bob.candidates[1].mismatches[0].detail == "announces 2.000001 credits, ceiling 2"
     assert around.preview(price=2).qualified == 1
 
 
@@ -109,3 +113,12 @@ def test_a_far_node_is_named_with_the_measured_time() -> None:
     assert (one.round_trip_ms, codes(one)) == (251, ["latency"])
     assert one.mismatches[0].detail == "needs 250 ms, measured 251 ms"
     assert around.preview(placement={"latency_ms_max": 251}).qualified == 1
+
+
+def test_the_counts_cover_all_nodes_and_the_list_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_preview, "PREVIEW_NODES_MAX", 2)
+    around = Neighbourhood()
+    for who in crowd(3):
+        around.add(who)
+    view = around.preview(resources={"cpu": 32})
+    assert (view.workers, view.reasons[0].nodes, len(view.candidates)) == (3, 3, 2)
