@@ -1,5 +1,6 @@
 """`audit`: re-run an award from its bid book, on any machine, without a network or a running node."""
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,13 @@ def audit(
     path = find_book(book, invocation.find_data_dir())
     data = read_book(path)
     rules = _rules(data, network, chain_id)
-    report = audit_book(data, rules, acks=[read_book(ack) for ack in acks])
+    # A large book is a million small objects, all of them needed until the end: looking for garbage among them would
+    # cost a third of the time.
+    gc.disable()
+    try:
+        report = audit_book(data, rules, acks=[read_book(ack) for ack in acks])
+    finally:
+        gc.enable()
     if as_json:
         print_json(_as_json(report, rules, path))
     else:

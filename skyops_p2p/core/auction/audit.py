@@ -17,10 +17,10 @@ from skyops_p2p.core.auction.tenders import check_tender
 from skyops_p2p.core.records import check_record
 from skyops_p2p.core.rules import NetworkRules
 from skyops_p2p.crypto.hashing import sha256
-from skyops_p2p.crypto.node_key import peer_id_from_bytes
+from skyops_p2p.crypto.node_key import peer_bytes_of_key, peer_id_from_bytes
 from skyops_p2p.errors import RemoteProtocolError
 from skyops_p2p.types import PeerId, UnixMs
-from skyops_p2p.wire.envelope import Signed, open_envelope, peek
+from skyops_p2p.wire.envelope import Signed, open_by_key, open_envelope, peek
 from skyops_p2p.wire.messages.auction import (
     BidBook,
     Commit,
@@ -62,8 +62,13 @@ class AuditReport:
     tender: Tender | None = None
     bids: int = 0
     """Commitments in the book."""
-    ranking: tuple[PeerId, ...] = ()
-    """As the rule says: the winner, then the reserves; empty if the book could not be re-run."""
+    order: tuple[bytes, ...] = ()
+    """Binary peer ids as the rule ranks them; empty if the book could not be re-run."""
+
+    @property
+    def ranking(self) -> tuple[PeerId, ...]:
+        """The winner by the rule, then the reserves."""
+        return tuple(peer_id_from_bytes(bidder) for bidder in self.order)
 
     @property
     def ok(self) -> bool:
@@ -135,7 +140,7 @@ def audit(
         requester=signed.signer,
         tender=tender.message,
         bids=len(book.commits),
-        ranking=tuple(peer_id_from_bytes(bidder) for bidder in ranking.ranking) if ranking else (),
+        order=ranking.ranking if ranking else (),
     )
 
 
@@ -145,13 +150,13 @@ def _commits(run: _Audit, book: BidBook, tender: Signed[Tender]) -> tuple[Sealed
     found = []
     for index, envelope in enumerate(book.commits):
         try:
-            commit = open_envelope(envelope, Commit, run.rules.network)
+            commit, key = open_by_key(envelope, Commit, run.rules.network)
         except RemoteProtocolError as error:
             run.blame(error, f"commit {index}")
             continue
-        if commit.message.tender != digest:
+        if commit.tender != digest:
             run.find("AUC-13", f"commit {index} is for another tender")
-        found.append(books.sealed(commit))
+        found.append(Sealed(peer_bytes_of_key(key), sha256(envelope), envelope, commit))
     digests = [commit.digest for commit in found]
     if any(first >= second for first, second in itertools.pairwise(digests)):
         run.find("AUC-13", "the commits do not ascend by their digests")

@@ -12,6 +12,7 @@ from skyops_p2p.core.auction import vdf
 from skyops_p2p.core.auction.award import Entry, Ranking, rank
 from skyops_p2p.core.auction.sealing import commit_root, opens
 from skyops_p2p.crypto.hashing import sha256
+from skyops_p2p.crypto.node_key import peer_id_to_bytes
 from skyops_p2p.errors import LocalProtocolError
 from skyops_p2p.wire.envelope import Signed
 from skyops_p2p.wire.messages.auction import BidBook, Commit, CommitSet, Observation, Reveal, Tender
@@ -54,7 +55,7 @@ class Evidence:
 
 def sealed(commit: Signed[Commit]) -> Sealed:
     """Return a checked commitment as a book holds it."""
-    return Sealed(commit.signer_bytes, commit.digest, commit.data, commit.message)
+    return Sealed(peer_id_to_bytes(commit.signer), commit.digest, commit.data, commit.message)
 
 
 def close_commits(tender: bytes, commits: Sequence[Sealed], *, closed_unix_ms: int) -> CommitSet:
