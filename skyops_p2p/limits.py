@@ -296,6 +296,10 @@ BOOK_BIDS_MAX = 16_384
 """Bids of one book that an audit reads."""
 BOOK_BYTES_MAX = 64 << 20
 """One enveloped bid book."""
+TENDER_GOSSIP_BURST = 32.0
+"""Tenders of one author heard at once by gossip. protocol/04."""
+TENDER_GOSSIP_PER_S = 8.0
+"""Tenders of one author heard in the long run; more are ignored."""
 TENDERS_OPEN_MAX = 64
 """Tenders that one worker answers, or one requester runs, at a time."""
 MATCH_TIMEOUT_S = 5.0
