@@ -109,7 +109,7 @@ class Round:
         Raises:
             RemoteProtocolError: `wrong_signer`, `wrong_tender`, or what `open_envelope` raises.
         """
-        if envelope_kind(data) != Decline.name:
+        if len(data) > limits.TENDER_BYTES_MAX or envelope_kind(data) != Decline.name:
             return self.open_commit(peer, data)
         decline = self._open(peer, data, Decline)
         self.declines[peer] = decline

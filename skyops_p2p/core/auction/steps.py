@@ -86,6 +86,7 @@ class AuctionSteps(Machine[AuctionState]):
         """Bids for which the commit window closes once all invited have answered."""
         self._furthest = "no_candidates"
         """The latest step at which a round failed."""
+        self._begun_at: MonotonicS | None = None
         self._phase_at: MonotonicS | None = None
         self._hard_at: MonotonicS | None = None
 
@@ -343,7 +344,7 @@ class AuctionSteps(Machine[AuctionState]):
         return ev.ReportProgress(step, self.round.number if self.round else 0, peer, code, count)
 
     def _elapsed_ms(self, now: MonotonicS) -> int:
-        return round((now - self._begun_at) * 1000)
+        return round((now - self._begun_at) * 1000) if self._begun_at is not None else 0
 
     def _unix(self, now: MonotonicS) -> UnixMs:
         """The wall clock of the beginning plus what has passed: a jump of the clock moves no window."""

@@ -164,9 +164,8 @@ class Bidding(Machine[BiddingState]):
         code = self._objection(record, now)
         if code or record is None:
             return self._decline(code, event.request_id)
-        claim = self._context.capacity.reserve(
-            self.digest, self.tender.message.needs, expires_at=self._expires_at
-        )
+        needs = self.tender.message.needs
+        claim = self._context.capacity.reserve(self.digest, needs, expires_at=self._expires_at)
         if isinstance(claim, str):
             return self._decline(claim, event.request_id)
         price = checked_quote(self._context.pricing, self._ask(claim))
@@ -232,7 +231,7 @@ class Bidding(Machine[BiddingState]):
         return [answer, *([] if self.state is _E else self._end(release.message.code))]
 
     def _on_book_audited(self, event: wev.BookAudited, _now: MonotonicS) -> list[Effect]:
-        return [self._proof("misaward", event.data)] if event.findings else []
+        return misaward(event, self.digest)
 
     def _on_lease_taken(self, _event: wev.LeaseTaken, _now: MonotonicS) -> list[Effect]:
         if self.state is _E:
@@ -289,8 +288,7 @@ class Bidding(Machine[BiddingState]):
 
     def _decline(self, code: str, request_id: int | None) -> list[Effect]:
         """End without a bid; only who was asked directly says why. Gossip is not answered with a no."""
-        answer = [] if request_id is None else [self._say_decline(request_id, code)]
-        return [*answer, *self._end(code)]
+        return [*([] if request_id is None else [self._say_decline(request_id, code)]), *self._end(code)]
 
     def _say_decline(self, request_id: int, code: str) -> Effect:
         decline = Decline(tender=self.digest, code=code)
@@ -380,6 +378,11 @@ class Bidding(Machine[BiddingState]):
 
     def _proof(self, offence: ev.Offence, *evidence: bytes) -> Effect:
         return ev.KeepProof(offence, self.requester, self.digest, (self.tender.data, *evidence))
+
+
+def misaward(event: wev.BookAudited, tender: bytes) -> list[Effect]:
+    """Return the proof that an audited book is against the rule, if it is: the book itself, which is signed."""
+    return [ev.KeepProof("misaward", event.requester, tender, (event.data,))] if event.findings else []
 
 
 def _bid(claim: Claim, price: int, tender: Tender, cached_permille: int) -> Bid:

@@ -68,8 +68,10 @@ class ReleaseReceived(Event):
 
 @dataclass(frozen=True, slots=True)
 class BookAudited(Event):
-    """The bid book that an award names was fetched and audited."""
+    """The bid book that an award names was fetched and audited; good also for a tender that is no longer open."""
 
+    requester: PeerId
+    """Who signed it."""
     data: bytes
     findings: tuple[str, ...]
     """Rules that it breaks; empty: it is in order."""
