@@ -13,9 +13,10 @@ from typing import ClassVar
 from skyops_p2p import limits
 from skyops_p2p.core.auction import events as ev
 from skyops_p2p.core.auction import worker_events as wev
-from skyops_p2p.core.auction.capacity import Capacity, Claim
+from skyops_p2p.core.auction.capacity import Capacity
 from skyops_p2p.core.auction.codes import ACCEPTED, DECLINE_CODES
-from skyops_p2p.core.auction.prices import PriceAsk, PriceStrategy, checked_quote, class_index_milli
+from skyops_p2p.core.auction.offers import ask_of, bid_of
+from skyops_p2p.core.auction.prices import PriceStrategy, checked_quote
 from skyops_p2p.core.auction.screening import screen
 from skyops_p2p.core.auction.sealing import commit_root, seal_bid
 from skyops_p2p.core.machine import DeadlineReached, Effect, Machine, Table, to
@@ -164,14 +165,14 @@ class Bidding(Machine[BiddingState]):
         code = self._objection(record, now)
         if code or record is None:
             return self._decline(code, event.request_id)
-        needs = self.tender.message.needs
-        claim = self._context.capacity.reserve(self.digest, needs, expires_at=self._expires_at)
+        tender = self.tender.message
+        claim = self._context.capacity.reserve(self.digest, tender.needs, expires_at=self._expires_at)
         if isinstance(claim, str):
             return self._decline(claim, event.request_id)
-        price = checked_quote(self._context.pricing, self._ask(claim))
-        if price is None or price > self.tender.message.price_max:
+        price = checked_quote(self._context.pricing, ask_of(tender, claim, self._context.capacity))
+        if price is None or price > tender.price_max:
             return self._decline("price_too_low", event.request_id)
-        self._seal(_bid(claim, price, self.tender.message, event.cached_permille), record)
+        self._seal(bid_of(tender, claim, price, cached_permille=event.cached_permille), record)
         self.state, self._deadline = _C, self._expires_at
         return [*self._say_commit(event.request_id), wev.CapacityChanged()]
 
@@ -261,19 +262,6 @@ class Bidding(Machine[BiddingState]):
         if first or record is None:
             return first
         return next(iter(screen(tender.needs, record, round_trip_ms=None, slots_free=None)), "")
-
-    def _ask(self, claim: Claim) -> PriceAsk:
-        tender, capacity = self.tender.message, self._context.capacity
-        return PriceAsk(
-            needs=tender.needs,
-            mode=tender.mode,
-            duration_s_max=tender.duration_s_max,
-            price_max=tender.price_max,
-            price_floor=tender.price_floor,
-            devices=claim.devices,
-            supply=capacity.supply,
-            utilisation_permille=capacity.utilisation_permille(besides=self.digest),
-        )
 
     def _seal(self, bid: Bid, record: NodeRecord) -> None:
         own = peer_id_to_bytes(self._context.node_key.peer_id)
@@ -383,20 +371,6 @@ class Bidding(Machine[BiddingState]):
 def misaward(event: wev.BookAudited, tender: bytes) -> list[Effect]:
     """Return the proof that an audited book is against the rule, if it is: the book itself, which is signed."""
     return [ev.KeepProof("misaward", event.requester, tender, (event.data,))] if event.findings else []
-
-
-def _bid(claim: Claim, price: int, tender: Tender, cached_permille: int) -> Bid:
-    gpus = [device.gpu for device in claim.devices]
-    return Bid(
-        price=price,
-        devices=tuple(device.name for device in claim.devices),
-        gpu_model=gpus[0].model if gpus else "",
-        vram_mib=gpus[0].vram_mib if gpus else 0,
-        speed_milli=sum(map(class_index_milli, gpus)),
-        cached_permille=cached_permille,
-        starts_in_ms=0,
-        valid_until_unix_ms=tender.expires_unix_ms,
-    )
 
 
 def _refusal(message: str, code: str) -> RemoteProtocolError:

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from skyops_p2p.core.auction import events as ev
@@ -20,7 +20,7 @@ from skyops_p2p.types import MicroCredits, MonotonicS, PeerId, UnixMs
 from skyops_p2p.wire.envelope import open_envelope
 from skyops_p2p.wire.messages.auction import Tender
 from tests.unit.core.auction.market import hardware, tender_of
-from tests.unit.core.people import ALICE, NOW, RULES, START, Person
+from tests.unit.core.people import ALICE, BOB, CAROL, MALLORY, NOW, RULES, START, Person
 
 DEAD = "unreachable"
 """The code of a request that did not arrive."""
@@ -280,3 +280,20 @@ _EVENTS: dict[type, tuple[Any, Any]] = {
 
 def tender_in(effect: ev.AskBid | ev.PublishTender) -> Tender:
     return open_envelope(effect.data, Tender, RULES.network).message
+
+
+def three() -> House:
+    """Bob is the cheapest, then carol, then mallory."""
+    return House(Shop(BOB, 900_000), Shop(CAROL, 1_200_000), Shop(MALLORY, 1_500_000))
+
+
+def answer_with(data: bytes) -> Any:
+    return lambda event: replace(event, data=data)
+
+
+def from_only(person: Person, change: Any) -> Any:
+    return lambda item: change(item) if item.peer == person.peer else item
+
+
+def lose(_item: object) -> None:
+    return None
