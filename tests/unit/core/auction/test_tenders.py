@@ -1,4 +1,4 @@
-"""AUC-1 to AUC-5: what a tender must be, each breach with its code; two under one id are a proof."""
+"""AUC-1, AUC-2, AUC-3, AUC-4, AUC-5: what a tender must be, each breach with its code; two under one id are a proof."""
 
 from typing import Any
 
