@@ -241,8 +241,8 @@ class House:
                 if shop.is_alive:
                     self.hear(shop, item.data)
             return
-        shop = self.shops[item.peer]
-        if not shop.is_alive:
+        shop = self.shops.get(item.peer)
+        if shop is None or not shop.is_alive:
             self._lost(item)
             return
         if isinstance(item, ev.AskBid):
