@@ -284,6 +284,7 @@ HARDWARE_PROBE_INTERVAL_S = 600.0
 TENDER_BYTES_MAX = 2048
 """One enveloped tender; it is gossiped. protocol/04."""
 TENDER_LIFETIME_MS_MAX = 60_000
+"""From a tender's issue to its expiry. protocol/04 AUC-3."""
 TENDER_ROUNDS_MAX = 8
 """How often an announcement may be widened."""
 TENDER_PEERS_MAX = 32
@@ -305,7 +306,9 @@ TENDERS_OPEN_MAX = 64
 MATCH_TIMEOUT_S = 5.0
 """From the tender to the confirmed award, or a stated failure."""
 COMMIT_WINDOW_MS = 1500
+"""How long commitments are taken where the caller says nothing; the window closes early when all have answered."""
 REVEAL_WINDOW_MS = 1000
+"""How long reveals are taken where the caller says nothing."""
 AWARD_TIMEOUT_MS = 1000
 """How long one winner or reserve may take to confirm."""
 RESERVATIONS_MAX = 256

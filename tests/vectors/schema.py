@@ -16,7 +16,7 @@ PROTOCOL = Path(__file__).parents[2] / "protocol"
 TABLE = re.compile(r"<!-- fields: (?P<name>[a-z-]+) -->\n.*?<!-- end -->", re.DOTALL)
 LIST = re.compile(r"<!-- messages -->\n.*?<!-- end -->", re.DOTALL)
 
-_AUCTION_PARTS = ("needs", "weights", "bid", "observation", "exclusion", "score")
+_AUCTION_PARTS = ("needs", "weights", "bid", "observation", "exclusion", "score", "reveal")
 PARTS_IN = {"peer": "03-peering.md", **dict.fromkeys(_AUCTION_PARTS, "04-auction.md")}
 """The chapter with a part's table, where it is not 01-identity.md."""
 

@@ -44,7 +44,7 @@ class MerkleTree:
         return tuple(found)
 
 
-def is_in_tree(root: bytes, count: int, index: int, leaf: bytes, path: Sequence[bytes]) -> bool:
+def is_in_tree(root: bytes, index: int, leaf: bytes, path: Sequence[bytes], *, count: int) -> bool:
     """Tell whether a leaf's hash stands at an index of the tree of `count` leaves. Rules: AUC-24."""
     if not 0 <= index < count:
         return False

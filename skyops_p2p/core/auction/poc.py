@@ -146,21 +146,21 @@ def open_row(transcript: Transcript, index: int) -> Opening:
 
 def check_openings(
     challenge: bytes,
-    parameters: Parameters,
     root: bytes,
-    secret: bytes,
     openings: Sequence[Opening],
     *,
+    parameters: Parameters,
+    secret: bytes,
     count: int,
 ) -> None:
     """Refuse an answer whose drawn rows are not what the challenge gives.
 
     Args:
         challenge: 32 bytes.
-        parameters: Of the challenge.
         root: The answer.
-        secret: What the rows were drawn with; the vector of Freivalds' test comes from it too.
         openings: As many as were drawn, in their order.
+        parameters: Of the challenge.
+        secret: What the rows were drawn with; the vector of Freivalds' test comes from it too.
         count: How many rows were drawn.
 
     Raises:
@@ -221,7 +221,7 @@ def _check_opening(opening: Opening, parameters: Parameters, root: bytes, test: 
         (opening.index + parameters.size, current, opening.end_path),
     )
     for index, row, path in ends:
-        if not is_in_tree(root, parameters.leaves, index, leaf_hash(row), path):
+        if not is_in_tree(root, index, leaf_hash(row), path, count=parameters.leaves):
             raise _refusal("a row is not in the tree")
 
 

@@ -101,16 +101,16 @@ def show(filled: Filled, index: int) -> Place:
 
 
 def check_places(
-    challenge: bytes, layout: Layout, root: bytes, secret: bytes, places: Sequence[Place]
+    challenge: bytes, root: bytes, places: Sequence[Place], *, layout: Layout, secret: bytes
 ) -> None:
     """Refuse an answer in which a drawn block is not what the challenge gives.
 
     Args:
         challenge: 32 bytes.
-        layout: Of the challenge.
         root: The answer.
-        secret: What the places were drawn with.
         places: As many as were drawn, in their order.
+        layout: Of the challenge.
+        secret: What the places were drawn with.
 
     Raises:
         RemoteProtocolError: Code `proof_fails`.
@@ -128,7 +128,7 @@ def check_places(
         if (place.before.index, place.pointed.index) != (before, pointed):
             raise _refusal("not the blocks behind the drawn one")
         for shown in (place.block, place.before, place.pointed):
-            if not is_in_tree(root, layout.blocks, shown.index, leaf_hash(shown.block), shown.path):
+            if not is_in_tree(root, shown.index, leaf_hash(shown.block), shown.path, count=layout.blocks):
                 raise _refusal("a block is not in the tree")
         if place.block.block != _block(challenge, index, place.before.block, place.pointed.block):
             raise _refusal("a block is wrong")

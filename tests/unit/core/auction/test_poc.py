@@ -42,7 +42,9 @@ def answer(transcript: Transcript, secret: bytes = SECRET) -> list[Opening]:
 
 def verify(transcript: Transcript, openings: list[Opening], challenge: bytes = CHALLENGE) -> None:
     root = transcript.tree.root
-    poc.check_openings(challenge, transcript.parameters, root, SECRET, openings, count=COUNT)
+    poc.check_openings(
+        challenge, root, openings, parameters=transcript.parameters, secret=SECRET, count=COUNT
+    )
 
 
 def refused(transcript: Transcript, openings: list[Opening], challenge: bytes = CHALLENGE) -> str:
@@ -170,7 +172,7 @@ def places_of(filled: poc_memory.Filled, count: int = 12) -> list[Place]:
 
 
 def check(filled: poc_memory.Filled, places: list[Place], challenge: bytes = CHALLENGE) -> None:
-    poc_memory.check_places(challenge, filled.layout, filled.tree.root, SECRET, places)
+    poc_memory.check_places(challenge, filled.tree.root, places, layout=filled.layout, secret=SECRET)
 
 
 def test_filled_memory_passes() -> None:
@@ -212,9 +214,9 @@ def test_every_leaf_of_every_size_is_shown(count: int) -> None:
     tree = MerkleTree(leaves)
     for index in range(count):
         path = tree.path(index)
-        assert is_in_tree(tree.root, count, index, leaves[index], path)
-        assert not is_in_tree(tree.root, count, index, leaf_hash(b"x"), path)
-        assert not is_in_tree(tree.root, count, index, leaves[index], (*path, bytes(32)))
-        assert not is_in_tree(tree.root, count, count, leaves[index], path)
-        assert count == 1 or not is_in_tree(tree.root, count, index, leaves[index], path[:-1])
-        assert count == 1 or not is_in_tree(tree.root, count, (index + 1) % count, leaves[index], path)
+        assert is_in_tree(tree.root, index, leaves[index], path, count=count)
+        assert not is_in_tree(tree.root, index, leaf_hash(b"x"), path, count=count)
+        assert not is_in_tree(tree.root, index, leaves[index], (*path, bytes(32)), count=count)
+        assert not is_in_tree(tree.root, count, leaves[index], path, count=count)
+        assert count == 1 or not is_in_tree(tree.root, index, leaves[index], path[:-1], count=count)
+        assert count == 1 or not is_in_tree(tree.root, (index + 1) % count, leaves[index], path, count=count)
