@@ -32,6 +32,7 @@ Exit codes:
   7   the chain could not be used
   8   the local test network failed
   9   a bid book cannot be read, or breaks the rules
+  10  no worker took the job
   70  a bug in skyops
   130 interrupted with Ctrl-C"""
 
@@ -49,6 +50,7 @@ ENTRIES = {
     "node": Entry("skyops_p2p.cli.node:node", "Show one node in full.", _NETWORK),
     "ping": Entry("skyops_p2p.cli.network:ping", "Measure the round trip to a peer.", _NETWORK),
     "handshake": Entry("skyops_p2p.cli.node:handshake", "Open a session with a peer.", _NETWORK),
+    "match": Entry("skyops_p2p.cli.match:match", "Look for a worker for a job.", _NETWORK),
     "events": Entry("skyops_p2p.cli.events:events", "Follow what happens.", _NETWORK),
     "job": Entry("skyops_p2p.cli.job:job", "Write and check job files.", _JOBS),
     "audit": Entry("skyops_p2p.cli.audit:audit", "Re-run the award of a bid book.", _JOBS),

@@ -8,6 +8,7 @@ import trio
 
 from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.node.job_preview import PreviewView
+from skyops_p2p.node.match_view import MatchStepView, MatchView
 from skyops_p2p.node.views import MapQuery, NodeEventView, NodeView, PeerView, SessionView, StatusView
 from skyops_p2p.types import Multiaddr, PeerId
 
@@ -42,6 +43,9 @@ class Subject(Protocol):
 
     async def join(self, addr: Multiaddr) -> PeerId:
         """Dial a multiaddr with /p2p."""
+
+    async def match(self, spec: JobSpec, *, progress: Callable[[MatchStepView], None] = ...) -> MatchView:
+        """Look for a worker for a job, telling each step."""
 
     def events(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[NodeEventView]]:
         """Follow what happens, boundedly."""

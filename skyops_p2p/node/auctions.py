@@ -6,7 +6,6 @@ The bid book is on the disk before an award is sent. Spec: protocol/04-auction.m
 import itertools
 import logging
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import trio
 
@@ -22,7 +21,7 @@ from skyops_p2p.crypto.node_key import NodeKey
 from skyops_p2p.errors import RemoteProtocolError, SkyopsError
 from skyops_p2p.node.auction_records import proof_entry
 from skyops_p2p.node.bidding import JOURNAL_STEM, Tell
-from skyops_p2p.node.book_files import save_book
+from skyops_p2p.node.book_shelf import BookShelf
 from skyops_p2p.node.candidates import bidder_of
 from skyops_p2p.node.standing import StandingSource
 from skyops_p2p.ports import Network, Store
@@ -47,7 +46,7 @@ class AuctionHouse:
         store: Where proofs are kept.
         node_key: Signs tenders, books and awards.
         standing: How bidders stand.
-        data_dir: Where the bid books go.
+        books: Where the bid books go.
         tell: Reports to the node's feed.
     """
 
@@ -59,14 +58,14 @@ class AuctionHouse:
         *,
         node_key: NodeKey,
         standing: StandingSource,
-        data_dir: Path,
+        books: BookShelf,
         tell: Tell,
     ) -> None:
         self._core = core
         self._network = network
         self._store = store
         self._standing = standing
-        self._data_dir = data_dir
+        self._books = books
         self._tell = tell
         self._protocol = core.rules.protocol_id(AUCTION_PROTOCOL)
         self._context = AuctionContext(core.rules, node_key, build_book)
@@ -288,11 +287,8 @@ class _Performer:
         assert current is not None, "a book without a round"
         job_id, number = current.tender.message.job_id, current.tender.message.round
 
-        def save() -> None:
-            save_book(self._house._data_dir, effect.data, job_id=job_id, round_number=number)
-
         try:
-            await trio.to_thread.run_sync(save)
+            await self._house._books.save(effect.data, job_id=job_id, round_number=number)
         except SkyopsError as error:
             return ev.BookLost(effect.tender, error.code)
         return None

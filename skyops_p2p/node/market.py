@@ -5,7 +5,6 @@ One request protocol (`auction`) serves both; tenders are heard on the topics of
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
 
 import trio
 
@@ -20,10 +19,9 @@ from skyops_p2p.core.node_core import NodeCore
 from skyops_p2p.core.rate import PeerRates
 from skyops_p2p.core.rules import AUCTION_PROTOCOL
 from skyops_p2p.crypto.node_key import NodeKey
-from skyops_p2p.errors import RemoteProtocolError, SkyopsError
+from skyops_p2p.errors import RemoteProtocolError
 from skyops_p2p.node.auctions import AuctionHouse
 from skyops_p2p.node.bidding import BiddingShell
-from skyops_p2p.node.book_files import find_book, read_book
 from skyops_p2p.node.candidates import screen_map
 from skyops_p2p.node.dispatcher import Dispatcher
 from skyops_p2p.node.match_view import MatchStepView, MatchView, match_view, step_view
@@ -69,7 +67,6 @@ class Market:
         self._core = core
         self._network = network
         self._ports = ports
-        self._data_dir: Path = config.data_dir
         self._rates = PeerRates(
             burst=limits.TENDER_GOSSIP_BURST,
             per_s=limits.TENDER_GOSSIP_PER_S,
@@ -81,7 +78,7 @@ class Market:
             store,
             node_key=node_key,
             standing=ports.standing,
-            data_dir=self._data_dir,
+            books=ports.books,
             tell=dispatcher.tell,
         )
         self._bidding = BiddingShell(
@@ -157,13 +154,9 @@ class Market:
         return await self._bidding.answer_request(data)
 
     async def _book(self, request: BookRequest) -> bytes:
-        def read() -> bytes:
-            return read_book(find_book(request.book.hex()[:16], self._data_dir))
-
-        try:
-            data = await trio.to_thread.run_sync(read)
-        except SkyopsError as error:
-            raise RemoteProtocolError("no such bid book", code="unknown_book", rule="AUC-3") from error
+        data = await self._ports.books.find(request.book)
+        if data is None:
+            raise RemoteProtocolError("no such bid book", code="unknown_book", rule="AUC-3")
         if len(data) > limits.FRAME_BYTES_MAX - 1:
             raise RemoteProtocolError("the book does not fit a frame", code="oversized", rule="AUC-3")
         return data

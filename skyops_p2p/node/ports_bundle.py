@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
+from skyops_p2p.node.book_shelf import BookShelf, MemoryShelf
 from skyops_p2p.node.standing import NeutralStanding, StandingSource
 from skyops_p2p.ports import DhtRules, Entropy, HardwareProbe, Network, OpenStore, StakeCheck, WallClock
 
@@ -23,5 +24,7 @@ class NodePorts:
     stake: StakeCheck
     standing: StandingSource = field(default_factory=NeutralStanding)
     """Reputation and weights of workers; neutral until there are receipts."""
+    books: BookShelf = field(default_factory=MemoryShelf)
+    """Where bid books are kept."""
     needs_stake: bool = False
     """Whether the stake port is asked at all; without a chain it is neutral."""

@@ -3,7 +3,7 @@
 Every invited node's answer, and every silence, ends as a coded outcome. A window closes as soon as all whom it waits
 for have answered. When nobody qualifies, a wider tender follows while there is time; the hard limit ends all. At most
 one award is outstanding, and whoever did not confirm in time is told that the award is void before the next is asked.
-Diagram: machines/requester. Here are the table and the events; what is done at each is in steps.py.
+Diagram: machines/auction-requester. Here are the table and the events; what is done at each is in steps.py.
 """
 
 from typing import ClassVar
@@ -18,8 +18,8 @@ from skyops_p2p.types import MonotonicS
 
 __all__ = ["Auction", "AuctionContext", "AuctionState"]
 
-_P, _C, _R, _V, _A, _M, _F = AuctionState
-_LIVE = (_C, _R, _V, _A)
+_P, _C, _R, _V, _A, _W, _M, _F = AuctionState
+_LIVE = (_C, _R, _V, _A, _W)
 
 
 class Auction(AuctionSteps):
@@ -32,20 +32,21 @@ class Auction(AuctionSteps):
     TRANSITIONS: ClassVar[Table] = {
         (_P, ev.AuctionBegun): to(_C, _F),
         (_P, ev.CancelRequested): to(_F),
-        (_C, ev.AnswerArrived): to(_C, _R, _F),
-        (_C, ev.AnswerMissing): to(_C, _R, _F),
-        (_C, ev.CommitArrived): to(_C, _R, _F),
-        (_C, DeadlineReached): to(_C, _R, _F),
-        (_R, ev.RevealArrived): to(_R, _V, _A, _C, _F),
-        (_R, ev.RevealMissing): to(_R, _V, _A, _C, _F),
-        (_R, DeadlineReached): to(_R, _V, _A, _C, _F),
-        (_V, ev.DelayProven): to(_V, _A, _C, _F),
+        (_C, ev.AnswerArrived): to(_C, _R, _W, _F),
+        (_C, ev.AnswerMissing): to(_C, _R, _W, _F),
+        (_C, ev.CommitArrived): to(_C, _R, _W, _F),
+        (_C, DeadlineReached): to(_C, _R, _W, _F),
+        (_R, ev.RevealArrived): to(_R, _V, _A, _C, _W, _F),
+        (_R, ev.RevealMissing): to(_R, _V, _A, _C, _W, _F),
+        (_R, DeadlineReached): to(_R, _V, _A, _C, _W, _F),
+        (_V, ev.DelayProven): to(_V, _A, _C, _W, _F),
         (_V, ev.DelayFailed): to(_V, _F),
         (_V, DeadlineReached): to(_V, _F),
-        (_A, ev.ConfirmArrived): to(_A, _M, _C, _F),
-        (_A, ev.ConfirmMissing): to(_A, _C, _F),
+        (_A, ev.ConfirmArrived): to(_A, _M, _C, _W, _F),
+        (_A, ev.ConfirmMissing): to(_A, _C, _W, _F),
         (_A, ev.BookLost): to(_A, _F),
-        (_A, DeadlineReached): to(_A, _C, _F),
+        (_A, DeadlineReached): to(_A, _C, _W, _F),
+        (_W, DeadlineReached): to(_W, _C, _F),
         **{(state, ev.CancelRequested): to(_F) for state in _LIVE},
         # What comes after its time is still told apart, and whoever holds capacity for it is released.
         **{
@@ -141,7 +142,8 @@ class Auction(AuctionSteps):
         if code != ACCEPTED:
             self.outcomes.note_unless_known(event.peer, code)
             return [*effects, ev.RefuseRequest(event.request_id, code)]
-        self.round.awaited.pop(event.peer, None)
+        if self.state is _C:  # later `awaited` is about reveals, and this is the same commitment again
+            self.round.awaited.pop(event.peer, None)
         answer = ev.AnswerRequest(event.request_id, self.round.acknowledge(commit))
         told = self._progress("answered", peer=event.peer, code=code)
         return [answer, *effects, told, *(self._close_if_all(now) if self.state is _C else [])]
@@ -212,11 +214,14 @@ class Auction(AuctionSteps):
         if deadline is None or now < deadline or round_ is None:
             return []
         if self._hard_at is not None and now >= self._hard_at:
-            return self._fail("match_timeout", now, f"while {self.state.value}")
+            code = self._furthest if self.state is _W else "match_timeout"
+            return self._fail(code, now, f"while {self.state.value}")
         match self.state:
             case AuctionState.COMMITTING:
                 return self._close_commits(round_, now)
             case AuctionState.REVEALING:
                 return self._close_reveals(round_, now)
+            case AuctionState.WAITING:
+                return self._ask_again(round_, now)
             case _:
                 return self._withdraw(round_, "confirm_missing", "timeout", now)

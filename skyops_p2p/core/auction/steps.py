@@ -19,6 +19,7 @@ from skyops_p2p.core.auction.outcomes import Outcomes
 from skyops_p2p.core.auction.round import Round, Taken, Window, open_round, resource_class
 from skyops_p2p.core.machine import Effect, Machine
 from skyops_p2p.core.rules import NetworkRules
+from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.crypto.node_key import NodeKey, peer_id_from_bytes, peer_id_to_bytes
 from skyops_p2p.errors import RemoteProtocolError
 from skyops_p2p.types import MonotonicS, PeerId, UnixMs
@@ -27,6 +28,11 @@ from skyops_p2p.wire.messages.auction import Award, BidBook, Commit, Release
 
 BIDS_ENOUGH = 3
 """Bids for which the first round's window closes although gossip may bring more; a wider round closes at one."""
+PAUSE_MS = 100
+"""Least pause before those are asked again whose capacity was reserved; up to four times as much, by lot, so that
+requesters in each other's way part."""
+_TRANSIENT = frozenset({"busy", "flood", "capacity_reserved"})
+"""Declines, and refusals instead of an answer, that are gone in a moment."""
 _FAILURES = ("no_candidates", "no_answers", "all_declined", "no_reveals", "all_excluded", "no_confirm")
 """From the earliest step of a round to the latest: a match is said to fail at the latest that it reached."""
 
@@ -43,6 +49,8 @@ class AuctionState(Enum):
     PROVING = "proving"
     """Only under the policy `vdf`: the delay function is evaluated."""
     AWARDING = "awarding"
+    WAITING = "waiting"
+    """Those who fit bid elsewhere at this moment; they are asked again shortly."""
     MATCHED = "matched"
     FAILED = "failed"
 
@@ -296,12 +304,28 @@ class AuctionSteps(Machine[AuctionState]):
         self._furthest = max(self._furthest, failure, key=_FAILURES.index)
         freed = self._let_go(round_, "no_match")
         number, share = round_.number + 1, round_.tender.message.invite_share
-        wider = min(EVERYBODY, share * 4)
-        is_new = wider > share or bool(self._candidates(number))
-        has_time = self._left_ms(now) >= limits.MATCH_WIDEN_MS_MIN and number <= limits.TENDER_ROUNDS_MAX
-        if is_new and has_time:
+        left_ms, wider = self._left_ms(now), min(EVERYBODY, share * 4)
+        if number > limits.TENDER_ROUNDS_MAX or left_ms < limits.MATCH_WIDEN_MS_MIN:
+            return [*freed, *self._fail(self._furthest, now)]
+        if wider > share or self._candidates(number):
             return [*freed, self._progress("widened", code=failure), *self._tender(number, wider, now)]
-        return [*freed, *self._fail(self._furthest, now)]
+        pause_ms = PAUSE_MS + 3 * PAUSE_MS * sha256(round_.seed)[0] // 255
+        if not self._reserved_elsewhere() or left_ms - pause_ms < limits.MATCH_WIDEN_MS_MIN:
+            return [*freed, *self._fail(self._furthest, now)]
+        self.state, self._phase_at = AuctionState.WAITING, MonotonicS(now + pause_ms / 1000)
+        return [*freed, self._progress("waiting", code=failure, count=len(self._reserved_elsewhere()))]
+
+    def _ask_again(self, round_: Round, now: MonotonicS) -> list[Effect]:
+        """Tender once more to those whose capacity was reserved for others."""
+        self._asked -= self._reserved_elsewhere()
+        return self._tender(round_.number + 1, round_.tender.message.invite_share, now)
+
+    def _reserved_elsewhere(self) -> set[PeerId]:
+        return {
+            outcome.peer
+            for outcome in self.outcomes.all()
+            if outcome.peer in self._asked and _TRANSIENT & {outcome.code, outcome.detail}
+        }
 
     def _fail(self, code: str, now: MonotonicS, detail: str = "") -> list[Effect]:
         round_, self._offer, self.state = self.round, None, AuctionState.FAILED

@@ -2,7 +2,7 @@
 
 A bid reserves its capacity in the same step in which it is made, until award, release or expiry. The bid is opened
 only under a signed commit set that our commitment is in; a requester that leaves out what it acknowledged, or signs two
-sets, proves its own fault. Spec: protocol/04-auction.md. Diagram: machines/worker.
+sets, proves its own fault. Spec: protocol/04-auction.md. Diagram: machines/auction-worker.
 """
 
 from collections.abc import Callable
