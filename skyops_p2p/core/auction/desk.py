@@ -103,7 +103,7 @@ class BiddingDesk:
         if conflict is not None:
             proof = ev.KeepProof("two_tenders", tender.signer, digest, (conflict.data, data))
             return [proof, *self._decline(digest, "tender_conflict", request_id)]
-        if request_id is None and not is_invited(tender.message, digest, self._own):
+        if request_id is None and not is_invited(tender.message, digest, self._own):  # AUC-6
             return []
         if self.is_leaving or len(self._open) >= limits.TENDERS_OPEN_MAX:
             return self._decline(digest, "leaving" if self.is_leaving else "busy", request_id)
@@ -187,7 +187,7 @@ class BiddingDesk:
                 raise RemoteProtocolError("no request that a worker answers", code="wrong_type")
 
     def _remember_id(self, tender: Signed[Tender]) -> Signed[Tender] | None:
-        """Remember who signed which id; return the tender that proves a contradiction, if there is one."""
+        """Remember who signed which id; return the tender that contradicts this one, if any. Rules: AUC-5."""
         message = tender.message
         key = (message.requester, message.job_id, message.round)
         first = self._ids.setdefault(key, tender)

@@ -125,9 +125,9 @@ class Auction(AuctionSteps):
         if round_ is None or self.state is not _C or event.peer not in round_.awaited:
             return []
         del round_.awaited[event.peer]
-        self.outcomes.note(event.peer, "no_answer", event.code)
-        told = self._progress("answered", peer=event.peer, code="no_answer")
-        return [told, *self._close_if_all(now)]
+        code = "no_answer"
+        self.outcomes.note(event.peer, code, event.code)
+        return [self._progress("answered", peer=event.peer, code=code), *self._close_if_all(now)]
 
     def _on_commit_arrived(self, event: ev.CommitArrived, now: MonotonicS) -> list[Effect]:
         assert self.round is not None

@@ -124,7 +124,7 @@ class Round:
         return self._open(peer, data, Commit)
 
     def take_commit(self, commit: Signed[Commit]) -> Taken:
-        """Count a commitment."""
+        """Count a commitment. Rules: AUC-9."""
         peer = commit.signer
         first, second = self.commits.get(peer), self.seconds.get(peer)
         if commit.digest in {known.digest for known in (first, second) if known is not None}:
@@ -153,7 +153,7 @@ class Round:
         return tuple(sorted(every, key=lambda commit: commit.digest))
 
     def acknowledge(self, commit: Signed[Commit]) -> bytes:
-        """Return the enveloped CommitAck: from now on the commitment cannot be left out without proof."""
+        """Return the enveloped CommitAck: from now on it cannot be left out without proof. Rules: AUC-10."""
         return self._seal(CommitAck(commit=commit.digest))
 
     def close(self, unix_ms: UnixMs) -> bytes:
@@ -230,9 +230,9 @@ class Round:
         """
         confirm = open_envelope(data, Confirm, self._network, bytes_max=limits.TENDER_BYTES_MAX)
         if confirm.signer != peer:
-            raise RemoteProtocolError("another peer's confirmation", code="wrong_signer", rule="", peer=peer)
+            raise RemoteProtocolError("another peer's confirmation", code="wrong_signer", peer=peer)
         if confirm.message.award != award.digest:
-            raise RemoteProtocolError("of another award", code="wrong_award", rule="", peer=peer)
+            raise RemoteProtocolError("of another award", code="wrong_award", peer=peer)
         return confirm
 
     def release(self, peers: Iterable[PeerId], code: str) -> list[SendRelease]:

@@ -180,7 +180,7 @@ class Bidding(Machine[BiddingState]):
         try:
             ack = self._open(event.data, CommitAck)
             if ack.message.commit != self.commit_digest:
-                raise _refusal("of another commitment", "wrong_commit")
+                raise _refusal("of another commitment", "wrong_commit", "AUC-10")
         except RemoteProtocolError as error:
             return [] if event.request_id is None else [ev.RefuseRequest(event.request_id, error.code)]
         self._ack = ack.data
@@ -196,12 +196,12 @@ class Bidding(Machine[BiddingState]):
             commit_set, digests = self._open_commit_set(event.data)
         except RemoteProtocolError as error:
             return [ev.RefuseRequest(event.request_id, error.code)]
-        if self._commit_set and commit_set != self._commit_set:
+        if self._commit_set and commit_set != self._commit_set:  # AUC-11
             proof = self._proof("two_commit_sets", self._commit_set, commit_set)
             return [ev.RefuseRequest(event.request_id, "commit_set_conflict"), proof]
         if self.state is _E or self._reveal is None:
             return [ev.RefuseRequest(event.request_id, "past_deadline")]
-        if self.commit_digest not in digests:
+        if self.commit_digest not in digests:  # AUC-11
             return self._censored(event)
         if self.state is _C:
             self.state, self._commit_set = _R, commit_set
@@ -211,7 +211,7 @@ class Bidding(Machine[BiddingState]):
         try:
             award = self._open(event.data, Award)
             if award.message.tender != self.digest:
-                raise _refusal("of another tender", "wrong_tender")
+                raise _refusal("of another tender", "wrong_tender", "AUC-7")
         except RemoteProtocolError as error:
             return [ev.RefuseRequest(event.request_id, error.code)]
         code = self._award_objection(award, now)
@@ -225,7 +225,7 @@ class Bidding(Machine[BiddingState]):
         try:
             release = self._open(event.data, Release)
             if release.message.tender != self.digest:
-                raise _refusal("of another tender", "wrong_tender")
+                raise _refusal("of another tender", "wrong_tender", "AUC-7")
         except RemoteProtocolError as error:
             return [ev.RefuseRequest(event.request_id, error.code)]
         answer = ev.AnswerRequest(event.request_id, RECEIVED)
@@ -299,15 +299,15 @@ class Bidding(Machine[BiddingState]):
         request = decode_message(RevealRequest, data)
         signed = self._open(request.commit_set, CommitSet)
         if signed.message.tender != self.digest:
-            raise _refusal("of another tender", "wrong_tender")
+            raise _refusal("of another tender", "wrong_tender", "AUC-7")
         is_sorted = list(request.digests) == sorted(set(request.digests))
         is_whole = len(request.digests) == signed.message.count
         if not is_sorted or not is_whole or commit_root(request.digests) != signed.message.root:
-            raise _refusal("not over these commitments", "commit_set_invalid")
+            raise _refusal("not over these commitments", "commit_set_invalid", "AUC-11")
         return signed.data, request.digests
 
     def _censored(self, event: wev.RevealRequested) -> list[Effect]:
-        """Keep a sealed bid sealed that is not in the set; with an acknowledgement that is a proof."""
+        """Keep a sealed bid sealed that is not in the set; with an acknowledgement that is a proof. Rules: AUC-10."""
         refusal = ev.RefuseRequest(event.request_id, "commit_missing")
         if self.state is not _C:
             return [refusal]
@@ -361,7 +361,7 @@ class Bidding(Machine[BiddingState]):
         """
         signed = open_envelope(data, kind, self._network)
         if signed.signer != self.requester:
-            raise _refusal("not the requester's", "wrong_signer")
+            raise _refusal("not the requester's", "wrong_signer", "AUC-2")
         return signed
 
     def _proof(self, offence: ev.Offence, *evidence: bytes) -> Effect:
@@ -373,5 +373,5 @@ def misaward(event: wev.BookAudited, tender: bytes) -> list[Effect]:
     return [ev.KeepProof("misaward", event.requester, tender, (event.data,))] if event.findings else []
 
 
-def _refusal(message: str, code: str) -> RemoteProtocolError:
-    return RemoteProtocolError(message, code=code)
+def _refusal(message: str, code: str, rule: str) -> RemoteProtocolError:
+    return RemoteProtocolError(message, code=code, rule=rule)

@@ -127,6 +127,34 @@ def test_a_wider_round_asks_those_who_were_not_asked() -> None:
     assert [codes[shop.peer] for shop in shops[:16]] == ["price_too_low"] * 16
 
 
+def test_those_who_bid_elsewhere_are_asked_again() -> None:
+    bob = Shop(BOB)
+    other = House(bob).begin(job_id=bytes([9] * 16)).until(ev.AskReveal)
+    house = House(bob).begin().run()
+    assert house.auction.state is S.WAITING
+    assert house.outcomes() == {BOB.peer: "capacity_reserved"}
+    assert other.auction.round is not None
+    other.feed(ev.CancelRequested()).run()
+    house.wait(0.4).run()
+    assert house.match.winner == BOB.peer
+    assert house.match.rounds == 2
+
+
+def test_those_who_bid_elsewhere_for_long_fail_the_match_with_that_reason() -> None:
+    bob = Shop(BOB)
+    House(bob).begin(job_id=bytes([9] * 16)).until(ev.SendAward).run()
+    assert bob.capacity.claims()[0].state.value == "leased"
+    assert House(bob).begin().run().failure.code == "all_declined", "a lease is not waited for"
+    carol = Shop(CAROL)
+    House(carol).begin(job_id=bytes([9] * 16), timeout_s=60.0).until(ev.AskReveal)
+    house = House(carol).begin().run()
+    for _ in range(20):
+        house.wait(0.4).run()
+    assert house.failure.code == "all_declined"
+    assert dict(house.failure.counts) == {"capacity_reserved": 1}
+    assert 2 < house.failure.rounds <= limits.TENDER_ROUNDS_MAX + 1
+
+
 def test_rounds_end_with_the_share_the_time_or_the_count(monkeypatch: pytest.MonkeyPatch) -> None:
     def rounds(**changes: Any) -> int:
         return House().begin(**changes).wait(60).failure.rounds

@@ -28,7 +28,7 @@ def test_a_bid_reserves_its_capacity_and_offers_what_is_there() -> None:
     assert alice.shop.told(wev.CapacityChanged)
 
 
-def test_the_same_tender_again_gets_the_same_commitment() -> None:
+def test_the_same_tender_again_gets_the_same_commitment() -> None:  # AUC-7
     alice = Counter()
     assert alice.commit() == alice.commit()
     assert len(alice.shop.capacity) == 1
@@ -122,7 +122,7 @@ def test_a_leaving_worker_makes_no_new_bid() -> None:
     assert code_of(alice.offer()) == "leaving"
 
 
-def test_two_tenders_with_one_id_are_kept_as_a_proof() -> None:
+def test_two_tenders_with_one_id_are_kept_as_a_proof() -> None:  # AUC-5
     shop = Shop(BOB, slots=4, gpus=4)
     first, second = Counter(shop), Counter(shop, price_max=3_000_000)
     first.commit()
@@ -143,7 +143,7 @@ def test_a_tender_heard_by_gossip_is_answered_with_a_request() -> None:
     assert alice.commit() == sent.data, "asked directly too: the same bid"
 
 
-def test_gossip_is_not_answered_with_a_no() -> None:
+def test_gossip_is_not_answered_with_a_no() -> None:  # AUC-6
     for changes in ({"invite_share": 0}, {"price_max": 600_000}, {"deny": (OWN,)}):
         alice = Counter(**changes)
         alice.hear()

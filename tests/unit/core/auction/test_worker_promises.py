@@ -28,7 +28,7 @@ from tests.unit.core.people import ALICE, BOB, CAROL, MALLORY, NOW, RULES, START
 
 
 # --- reveals --------------------------------------------------------------------------------------------------------
-def test_a_bid_is_opened_under_a_set_that_it_is_in() -> None:
+def test_a_bid_is_opened_under_a_set_that_it_is_in() -> None:  # AUC-11
     alice = Counter()
     commit = alice.commit()
     request = alice.request(commit, b"another")
@@ -39,7 +39,7 @@ def test_a_bid_is_opened_under_a_set_that_it_is_in() -> None:
     assert decode_message(Reveal, first.data).tender == alice.tender.digest
 
 
-def test_a_requester_that_drops_an_acknowledged_commitment_is_proven() -> None:
+def test_a_requester_that_drops_an_acknowledged_commitment_is_proven() -> None:  # AUC-10
     alice = Counter()
     commit = alice.commit()
     assert alice.send(alice.ack(commit)) == ev.AnswerRequest(1, RECEIVED)
