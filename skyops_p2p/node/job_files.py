@@ -5,6 +5,7 @@ loader, without aliases (a few lines of them grow to gigabytes) and without doub
 """
 
 import json
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from skyops_p2p.errors import ConfigError
 from skyops_p2p.node import job_lines
 
 Format = Literal["toml", "yaml", "json"]
+_BRACKETS_AND_STRINGS = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*"')
 FORMATS: Mapping[str, Format] = {".toml": "toml", ".yaml": "yaml", ".yml": "yaml", ".json": "json"}
 """Ending of a file's name -> how it is read."""
 _HINT = "`skyops job schema` lists all fields; `skyops job new --template train` writes a job that passes."
@@ -109,6 +111,7 @@ def _read_json(text: str, name: str) -> _Document:
     def refuse(constant: str) -> NoReturn:
         raise ValueError(f"{constant} is no JSON number")
 
+    _bound_brackets(text, name)
     try:
         tree = json.loads(text, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
@@ -178,6 +181,19 @@ def _check_depth(tree: Any, name: str) -> None:
             raise _too_deep(name)
         inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
         waiting.extend((item, depth + 1) for item in inner)
+
+
+def _bound_brackets(text: str, name: str) -> None:
+    """Refuse text nested too deeply before a parser recurses into it: C code may run out of stack on it.
+
+    Brackets inside strings do not count; a string that never ends is the parser's affair.
+    """
+    depth = 0
+    for found in _BRACKETS_AND_STRINGS.finditer(text):
+        mark = found.group()
+        depth += (mark in "[{") - (mark in "]}")
+        if depth > limits.JOB_FILE_DEPTH_MAX + 1:
+            raise _too_deep(name)
 
 
 def _too_deep(name: str) -> ConfigError:

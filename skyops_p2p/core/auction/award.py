@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from skyops_p2p.core.auction.devices import device_names
 from skyops_p2p.core.auction.policies import POLICIES, Candidate
-from skyops_p2p.core.auction.screening import fitting_gpus, screen, wanted_gpus
+from skyops_p2p.core.auction.screening import has_memory, is_capable, is_model, screen, wanted_gpus
 from skyops_p2p.wire.messages.auction import Bid, Exclusion, Observation, Score, Tender
 from skyops_p2p.wire.messages.peering import NodeRecord
 
@@ -188,11 +188,16 @@ def _is_own_hardware(tender: Tender, entry: Entry) -> bool:
         return False
     if not bid.devices:
         return bid.vram_mib == 0 and not bid.gpu_model
-    names = device_names(entry.record)
-    gpus = tuple(names[device] for device in bid.devices if device in names)
-    if any((gpu.model, gpu.vram_mib) != (bid.gpu_model, bid.vram_mib) for gpu in gpus):
-        return False
-    return len(gpus) == len(bid.devices) and len(fitting_gpus(tender.needs, gpus)) == len(gpus)
+    names, needs = device_names(entry.record), tender.needs
+    gpus = [names[device] for device in bid.devices if device in names]
+    return len(gpus) == len(bid.devices) and all(
+        gpu.model == bid.gpu_model
+        and gpu.vram_mib == bid.vram_mib
+        and is_model(needs, gpu)
+        and has_memory(needs, gpu)
+        and is_capable(needs, gpu)
+        for gpu in gpus
+    )
 
 
 def _each_device_once(candidates: Sequence[Candidate], out: dict[bytes, tuple[str, ...]]) -> list[Candidate]:

@@ -170,6 +170,7 @@ def _normalised(model: str) -> str:
     return normalise_model(model)
 
 
+@functools.lru_cache(maxsize=_NORMALISED_MAX)
 def _version(text: str) -> tuple[int, int]:
     """Return "8.0" as (8, 0) and "8" too; what is no version is (-1, 0)."""
     major, _, minor = text.partition(".")

@@ -138,7 +138,8 @@ def test_mistakes_come_all_at_once_in_the_order_of_the_file() -> None:
         ("yaml", "a: &a x\nb: *a", "job.yaml:2: aliases"),
         ("yaml", "[" * 5000, "nested deeper than"),
         ("json", '{"env":' + "[" * 100 + "]" * 100 + "}", "nested deeper than"),
-        ("json", "[" * 100_000, "not valid JSON"),
+        ("json", "[" * 100_000, "nested deeper than"),
+        ("json", '{"name": "' + "[" * 100 + '", "image": ', "not valid JSON"),
         ("toml", "a = " + "[" * 100 + "]" * 100, "nested deeper than"),
     ],
 )
