@@ -4,6 +4,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 PYTEST := $(PYTHON) -m pytest
 SOURCES := skyops_p2p tests bench examples docs protocol
+QUICK := repo vectors property unit gateway simulation
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -22,7 +23,7 @@ test: setup ## run all tests (ARGS="-k handshake" selects)
 	@$(PYTEST) $(ARGS)
 
 check: static ## what to run before a commit, under two minutes: static checks and the quick tests
-	@$(PYTEST) -q -m "not process and not interop and not slow" $(ARGS)
+	@$(PYTEST) -q -m "not process and not interop and not slow" $(addprefix tests/,$(QUICK)) $(ARGS)
 
 static: setup ## format, lint, types and imports, without changing anything
 	@$(PYTHON) -m ruff format --check $(SOURCES)

@@ -227,7 +227,7 @@ TESTNET_NODES_MAX = 64
 """Processes of one local test network; each takes about 100 MiB and some CPU."""
 
 # --- node core ----------------------------------------------------------------------------------------------
-MAP_SYNC_BYTES_MAX = 48 * 1024
+MAP_SYNC_BYTES_MAX = 40 * 1024
 """Records in one sync answer, together: the answer stays under MESSAGE_BYTES_MAX."""
 MAP_RESTORE_MAX = 2000
 """Nodes read back from the local store at a start, the most recently seen: checked in well under a second."""
@@ -249,6 +249,8 @@ RECORD_FETCHES_PER_S = 0.5
 """Such questions in the long run: heartbeats that name a record that never comes cost little."""
 SYNC_INTERVAL_S = 30.0
 """Anti-entropy with one random neighbour."""
+RECORD_CHECK_S = 60.0
+"""How often records are looked through for those that ran out, our own included."""
 SYNC_ROUNDS_MAX = 512
 """Answers in a row in one synchronisation; MAP_ENTRIES_MAX / MAP_SYNC_ENTRIES_MAX and some."""
 DISCOVERY_INTERVAL_S = 10.0

@@ -62,10 +62,12 @@ def no_unannounced_errors(expected_errors: list[str]) -> Iterator[None]:
     """Fail the test if our code logged an ERROR: such a line calls for a person, so a test must expect it."""
     collector = _ErrorCollector()
     logger = logging.getLogger("skyops_p2p")
+    level = logger.level
     logger.addHandler(collector)
     try:
         yield
     finally:
         logger.removeHandler(collector)
+        logger.setLevel(level)
     surprises = [line for line in collector.lines if not any(text in line for text in expected_errors)]
     assert not surprises, "unannounced ERROR lines:\n" + "\n".join(surprises)

@@ -179,9 +179,7 @@ class GoPeer:
     async def start(self) -> None:
         """Wait for the daemon, join the topic and serve the echo."""
         with trio.fail_after(START_TIMEOUT_S):
-            while not (self._directory / "control").exists():  # noqa: ASYNC110 - the daemon says nothing else
-                await trio.sleep(0.02)
-            known = fields_of((await self._ask(message((1, 0))))[4][0])
+            known = fields_of((await self._ask_until_up(message((1, 0))))[4][0])
         self.peer_id = base58.b58encode(known[1][0]).decode()
         addrs = [str(Multiaddr(raw)) for raw in known[2]]
         usable = [addr for addr in addrs if addr.startswith("/ip4/127.") and "/tcp/" in addr]
@@ -193,6 +191,13 @@ class GoPeer:
 
     async def _open(self) -> Pipe:
         return Pipe(await trio.open_unix_socket(str(self._directory / "control")))
+
+    async def _ask_until_up(self, request: bytes) -> dict[int, list[Any]]:
+        while True:
+            try:
+                return await self._ask(request)
+            except OSError:  # there is no socket yet, or nobody listens on it: the daemon says nothing else
+                await trio.sleep(0.05)
 
     async def _ask(self, request: bytes) -> dict[int, list[Any]]:
         pipe = await self._open()

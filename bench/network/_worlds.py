@@ -23,7 +23,12 @@ DIALS_EACH = 4
 """Each peer dials up to so many earlier ones, so that each has about twice as many connections."""
 STARTS_AT_ONCE = 4
 MESH_MIN = 3
-MESH_TIMEOUT_S = 60.0
+MESH_TIMEOUT_S = 120.0
+SETTLE_TIMEOUT_S = 60.0
+SETTLE_WINDOW_S = 2.0
+"""At least two heartbeats."""
+CALM_CORES = 0.25
+"""CPU of all peers together, below which the network counts as settled."""
 
 
 class Peer(Protocol):
@@ -98,7 +103,19 @@ async def connect(peers: Sequence[Peer], draw: random.Random) -> None:
         for peer in peers:
             while (await peer.call("mesh"))["mesh"] < enough:  # noqa: ASYNC110 - no event says it
                 await trio.sleep(0.1)
-    await trio.sleep(2.0)  # two heartbeats, so that the meshes have settled
+    await settle(peers)
+
+
+async def settle(peers: Sequence[Peer]) -> None:
+    """Wait until the peers have found each other: they hardly use the CPU any more. Gives up after a while."""
+    with trio.move_on_after(SETTLE_TIMEOUT_S) as scope:
+        used_s = float("inf")
+        while used_s > SETTLE_WINDOW_S * CALM_CORES:
+            before_s = cpu_s(peers)
+            await trio.sleep(SETTLE_WINDOW_S)
+            used_s = cpu_s(peers) - before_s
+    if scope.cancelled_caught:
+        say(f"{len(peers)} peers are still busy after {SETTLE_TIMEOUT_S:g} s; measured all the same")
 
 
 def cpu_s(peers: Sequence[Peer]) -> float:

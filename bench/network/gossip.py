@@ -98,7 +98,7 @@ async def run_all(options: argparse.Namespace) -> list[list[object]]:
             say(f"{name}: starting {nodes} nodes")
             try:
                 rows += await measure_world(name, starter, nodes, options)
-            except* (trio.TooSlowError, ForeignPeerError) as group:
+            except* (trio.TooSlowError, ForeignPeerError, OSError) as group:
                 say(f"{name} with {nodes} nodes failed: {group.exceptions}")
                 rows.append([NAMES[name], nodes, "-", "no network stood", *["-"] * (len(COLUMNS) - 4)])
     return rows
@@ -124,9 +124,10 @@ def main(argv: Sequence[str]) -> None:
     rows = trio.run(run_all, options)
     print_table(COLUMNS, sorted(rows, key=_order))
     print(
-        f"{PAYLOAD_BYTES}-byte signed messages for {options.seconds:g} s, published in turn by all nodes, each on "
-        f"about eight connections; latency from the planned instant to the application of the receiver; what had not "
-        f"arrived {DRAIN_S:g} s after the last one counts as lost. All nodes share this machine's cores: where "
+        f"{PAYLOAD_BYTES}-byte signed messages for {options.seconds:g} s, published in turn by all nodes; each dialled "
+        "about four others, and the DHTs of ours and of js-libp2p connect further. Latency is from the planned "
+        "instant to the application of the receiver; what had not arrived "
+        f"{DRAIN_S:g} s after the last one counts as lost. All nodes share this machine's cores: where "
         "nodes x messages/s x CPU ms nears the cores' time, the figures show the CPU and not the protocol. "
         "The go nodes are reached through a daemon's socket, whose other end is not in their CPU.\n"
     )

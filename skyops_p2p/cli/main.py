@@ -49,6 +49,7 @@ ENTRIES = {
     "map": Entry("skyops_p2p.cli.network:node_map", "List the nodes of the network.", _NETWORK),
     "node": Entry("skyops_p2p.cli.node:node", "Show one node in full.", _NETWORK),
     "ping": Entry("skyops_p2p.cli.network:ping", "Measure the round trip to a peer.", _NETWORK),
+    "join": Entry("skyops_p2p.cli.network:join", "Connect to a peer by its address.", _NETWORK),
     "handshake": Entry("skyops_p2p.cli.node:handshake", "Open a session with a peer.", _NETWORK),
     "match": Entry("skyops_p2p.cli.match:match", "Look for a worker for a job.", _NETWORK),
     "events": Entry("skyops_p2p.cli.events:events", "Follow what happens.", _NETWORK),

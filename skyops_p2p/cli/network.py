@@ -1,4 +1,4 @@
-"""`status`, `peers`, `map` and `ping`: questions to the running node."""
+"""`status`, `peers`, `map`, `ping` and `join`: questions and requests to the running node."""
 
 import time
 from typing import TYPE_CHECKING
@@ -64,7 +64,7 @@ def peers(invocation: Invocation, *, as_json: bool) -> None:
     """List the links to peers: state, direction, address, and why."""
     views = invocation.client().peers()
     if as_json:
-        print_json(views)
+        print_json({"peers": views})
         return
     if not views:
         click.echo("No peers yet. Join some with `skyops run --join ADDRESS`.")
@@ -112,6 +112,7 @@ def peers(invocation: Invocation, *, as_json: bool) -> None:
     type=click.Choice(["price", "vram", "seen", "rtt", "peer", "state"]),
     help="Order of the list.",
 )
+@click.option("--search", is_flag=True, help="Ask the DHT too, for nodes that this node has not heard of.")
 @click.option("--limit", default=200, type=click.IntRange(1, 20_000), help="At most this many nodes.")
 @data_dir_option
 @json_option
@@ -123,6 +124,7 @@ def node_map(
     vram: float,
     price_max: float | None,
     workers: bool,
+    search: bool,
     as_json: bool,
     **fields: object,
 ) -> None:
@@ -137,9 +139,11 @@ def node_map(
             "workers_only": workers,
         }
     )
-    views = invocation.client().map(query)
+    client = invocation.client()
+    found = client.search(query) if search else 0
+    views = client.map(query)
     if as_json:
-        print_json(views)
+        print_json({"nodes": views, "found_in_dht": found})
         return
     if not views:
         click.echo("No node matches. `skyops map` without options shows all.")
@@ -189,12 +193,13 @@ def map_rows(views: "tuple[NodeView, ...]") -> list[tuple[str, ...]]:
 def ping(invocation: Invocation, peer: str, *, count: int, as_json: bool) -> None:
     """Measure the round trip to PEER, a peer id or a unique beginning or end of one."""
     client = invocation.client()
-    target = client.node(peer).peer_id
+    target = peer
     trips_ms: list[float] = []
     for number in range(count):
         if number:
             time.sleep(0.2)
-        trips_ms.append(client.ping(target) * 1000.0)
+        target, round_trip_s = client.ping(target)
+        trips_ms.append(round_trip_s * 1000.0)
         if not as_json:
             click.echo(f"answer from {short_peer(target)}: {trips_ms[-1]:.2f} ms")
     if as_json:
@@ -202,3 +207,17 @@ def ping(invocation: Invocation, peer: str, *, count: int, as_json: bool) -> Non
     elif count > 1:
         mean = sum(trips_ms) / count
         click.echo(f"{count} pings: least {min(trips_ms):.2f}, mean {mean:.2f}, most {max(trips_ms):.2f} ms")
+
+
+@click.command()
+@click.argument("address")
+@data_dir_option
+@json_option
+@click.pass_obj
+def join(invocation: Invocation, address: str, *, as_json: bool) -> None:
+    """Connect the running node to ADDRESS, a multiaddr that ends in /p2p/ID."""
+    peer = invocation.client().join(address)
+    if as_json:
+        print_json({"peer_id": peer})
+    else:
+        click.echo(f"connected to {peer}")

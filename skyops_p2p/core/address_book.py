@@ -5,6 +5,7 @@ every node has its own stable order and the network's graph comes out random wit
 """
 
 from collections.abc import Iterable, Sequence
+from heapq import nlargest
 
 from skyops_p2p import limits
 from skyops_p2p.core.machine import DeadlineReached, Effect, Event
@@ -153,7 +154,7 @@ class AddressBook:
         return (link.peer not in self._bootstrap, link.failures, self._ranks[link.peer])
 
     def _forget_worst(self) -> bool:
-        """Make room; False if there is none to be made.
+        """Make room for several, since looking through a full book takes time; False if there is none to be made.
 
         Never a bootstrap peer, a dial or a connection; first whom we never reached, then who failed most. Bans go
         last, the one that ends soonest first: somebody with many peer ids could fill the book with them.
@@ -162,13 +163,14 @@ class AddressBook:
         idle = [link for link in loose if link.state in (LinkState.KNOWN, LinkState.BACKOFF)]
         banned = [link for link in loose if link.state is LinkState.BANNED]
         if idle:
-            worst = max(
-                idle, key=lambda link: (not link.was_connected, link.failures, self._ranks[link.peer])
+            worst = nlargest(
+                max(1, limits.ADDRESS_BOOK_PEERS_MAX // 64),
+                idle,
+                key=lambda link: (not link.was_connected, link.failures, self._ranks[link.peer]),
             )
-        elif banned:
-            worst = min(banned, key=lambda link: (link.next_deadline() or 0.0, link.peer))
         else:
-            return False
-        del self._links[worst.peer], self._ranks[worst.peer]
-        self._waiting.discard(worst.peer)
-        return True
+            worst = sorted(banned, key=lambda link: (link.next_deadline() or 0.0, link.peer))[:1]
+        for link in worst:
+            del self._links[link.peer], self._ranks[link.peer]
+            self._waiting.discard(link.peer)
+        return bool(worst)

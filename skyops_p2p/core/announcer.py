@@ -92,6 +92,10 @@ class Announcer:
         """Whether a new record should be made: something changed, and all that it needs is known."""
         return self._is_record_due and self._hardware is not None
 
+    def next_sequence(self, unix: UnixMs) -> int:
+        """Return the number that the next record or heartbeat will have. Rules: PER-6, PER-9."""
+        return max(self._sequence + 1, unix)
+
     def resume(self, last_sequence: int, addrs: tuple[Multiaddr, ...]) -> None:
         """Go on after a restart: numbers up to `last_sequence` are used."""
         self._sequence = max(self._sequence, last_sequence)
@@ -153,7 +157,7 @@ class Announcer:
         Rules: PER-3, PER-6.
         """
         assert self._hardware is not None
-        self._sequence = max(self._sequence + 1, unix)  # PER-6
+        self._sequence = self.next_sequence(unix)  # PER-6
         self._record_sequence = self._sequence
         self._record_expires = UnixMs(unix + limits.RECORD_LIFETIME_MS_MAX)
         self._is_record_due = False
@@ -182,7 +186,7 @@ class Announcer:
     def make_beat(self, now: MonotonicS, unix: UnixMs, *, nodes: int, is_leaving: bool = False) -> bytes:
         """Make and sign a heartbeat, and set when the next one is due. Rules: PER-9, PER-10."""
         interval = self.interval_s(nodes)
-        self._sequence = max(self._sequence + 1, unix)  # PER-9
+        self._sequence = self.next_sequence(unix)  # PER-9
         draw = sha256(f"{self._node_key.peer_id}/{self._sequence}".encode())[0] / 256
         self._next_beat_at = None if is_leaving else MonotonicS(now + interval * (1.0 - JITTER * draw))
         self._last_beat_at, self._beaten_load = now, self._load

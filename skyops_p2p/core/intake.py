@@ -77,6 +77,8 @@ class Intake:
             return self._count("oversized", Judgement.REJECT)
         if not self._rates.take(author, now):  # PER-11
             return self._count("flood", Judgement.IGNORE)
+        if self._nodes.holds(payload):
+            return Judgement.IGNORE
         try:
             verified = self._verify(author, payload, unix)
         except RemoteProtocolError as error:
@@ -114,6 +116,8 @@ class Intake:
         """
         passed: list[Verified] = []
         for data in envelopes:
+            if self._nodes.holds(data):
+                continue
             try:
                 verified = self._verify(None, data, unix)
             except RemoteProtocolError as error:

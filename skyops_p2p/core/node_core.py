@@ -16,9 +16,9 @@ from skyops_p2p.core.announcer import Announcer, Load
 from skyops_p2p.core.binding import BindingSource
 from skyops_p2p.core.changed_nodes import ChangedNodes
 from skyops_p2p.core.core_settings import CoreSettings
+from skyops_p2p.core.discovery import Discovery, announce_in_dht
 from skyops_p2p.core.intake import Intake, Judgement, ProvenEquivocator, Verified
 from skyops_p2p.core.machine import Effect, Event, snake
-from skyops_p2p.core.node_filter import capability_keys
 from skyops_p2p.core.node_map import Admission, NodeMap
 from skyops_p2p.core.rate import PeerRates
 from skyops_p2p.core.records import VerifiedRecord, check_presence, check_record
@@ -34,7 +34,8 @@ from skyops_p2p.wire.model import encode_message
 
 ANNOUNCE_AGAIN_S = (1.0, 3.0, 8.0)
 """A new record is gossiped again after these seconds: right after a start the gossip mesh is not formed yet."""
-RECORD_CHECK_S = 60.0
+SYNC_SOON_S = 2.0
+"""After news from a neighbour, and after our own new record, another one is asked so soon for what it learned."""
 RANKING_INFO = b"skyops/ranking/1"
 """Our own secret order of peers: nobody can make peer ids that we dial first, or foresee our witnesses."""
 
@@ -63,12 +64,13 @@ class NodeCore:
         self._announcer = Announcer(
             node_key, binding, settings.rules, offer=settings.offer, beat_s=settings.times.beat_s
         )
+        self._discovery = Discovery(self.book, peers_target=settings.peers_target)
         self._schedule = Schedule(
             plan=limits.DISCOVERY_INTERVAL_S,
             sync=limits.SYNC_INTERVAL_S,
             discover=limits.DISCOVERY_INTERVAL_S,
             flush=math.inf,
-            records=RECORD_CHECK_S,
+            records=limits.RECORD_CHECK_S,
             dht=limits.DHT_REFRESH_S,
         )
         self._again: list[MonotonicS] = []
@@ -104,7 +106,7 @@ class NodeCore:
         candidates = (
             self.nodes.next_deadline(),
             self.book.next_deadline(),
-            self._announcer.next_deadline(),
+            self._beat_at(),
             self._schedule.next_deadline(),
             min(self._again, default=None),
         )
@@ -114,7 +116,9 @@ class NodeCore:
         """Check every machine and index; costs time linear in the map."""
         self.nodes.check_invariants()
         self.book.check_invariants()
-        assert self._reserve.covers(self._announcer.sequence), "a sequence number was used unreserved"
+        own = self.nodes.get(self.peer_id)
+        for said in (own.record, own.beat.message if own.beat else None) if own else ():
+            assert said is None or self._reserve.covers(said.sequence), "a number was signed unreserved"
 
     @property
     def own_record(self) -> bytes | None:
@@ -149,8 +153,14 @@ class NodeCore:
         self._schedule.hasten("records", now)
         return []
 
-    def _sequence_not_remembered(self, _event: ev.SequenceNotRemembered, _now: MonotonicS) -> list[Effect]:
-        self._reserve.lose()  # the next beat tries again, and is not sent unless it succeeds
+    def _sequence_remembered(self, event: ev.SequenceRemembered, now: MonotonicS) -> list[Effect]:
+        self._reserve.confirm(event.number)
+        self._schedule.hasten("records", now)
+        return []
+
+    def _sequence_not_remembered(self, _event: ev.SequenceNotRemembered, now: MonotonicS) -> list[Effect]:
+        self._reserve.fail(now)
+        self._schedule.hasten("records", self._reserve.rests_until)
         return []
 
     def _load_changed(self, event: ev.LoadChanged, now: MonotonicS) -> list[Effect]:
@@ -164,31 +174,32 @@ class NodeCore:
             return []
         self._is_stopping = True
         effects: list[Effect] = self._flush()
-        if self.own_record is None:
+        if self.own_record is None or not self._reserve.covers(self._announcer.next_sequence(event.unix_ms)):
             return effects
         beat = self._announcer.make_beat(now, event.unix_ms, nodes=len(self.nodes), is_leaving=True)
-        return [*effects, *self._reserve.cover(self._announcer.sequence), ev.Publish(beat)]
+        return [*effects, ev.Publish(beat)]
 
     def _time_came(self, event: ev.TimeCame, now: MonotonicS) -> list[Effect]:
         if self._is_stopping:
             return []
         due = self._schedule.due(now)
         effects = self._renew_records(now, event.unix_ms) if "records" in due else []
-        beat_at = self._announcer.next_deadline()
+        beat_at = self._beat_at()
         if beat_at is not None and beat_at <= now:
             effects += self._beat(now, event.unix_ms)
         if any(at <= now for at in self._again):
             effects += self._announce_again(now)
-        # Behind our own heartbeat: a node that slept must not take itself for silent.
+        # First: a node that slept, or may sign nothing at present, must not take itself for silent.
+        effects += self.nodes.handle(self.peer_id, presence.LifeSeen(), now)
         effects += [*self.book.wake(now), *self.nodes.wake(now)]
         if "plan" in due:
             effects += self.book.plan(now)
         if "sync" in due:
             effects += [do(link.peer) for link in self.book.pick(1) for do in (ev.SyncMap, ev.PingPeer)]
         if "discover" in due:
-            effects += self._discover()
+            effects += self._discovery.ask()
         if "dht" in due:
-            effects += self._put_in_dht()
+            effects += announce_in_dht(self.nodes.get(self.peer_id), self.rules)
         if "flush" in due:
             effects += self._flush()
         return effects
@@ -245,11 +256,13 @@ class NodeCore:
 
     def _records_arrived(self, event: ev.RecordsArrived, now: MonotonicS) -> list[Effect]:
         effects: list[Effect] = []
-        is_foreign = event.source is not None
+        is_foreign, before = event.source is not None, self.nodes.digests()
         for verified in self.intake.check_all(
             event.records + event.beats, unix=event.unix_ms, is_foreign=is_foreign
         ):
             effects += self._take(verified, now, event.unix_ms)
+        if is_foreign and self.nodes.digests() != before:  # others may have learned as much meanwhile
+            self._schedule.hasten("sync", MonotonicS(now + SYNC_SOON_S))
         return effects
 
     # --- steps ------------------------------------------------------------------------------------------------
@@ -301,21 +314,16 @@ class NodeCore:
         held = entry.record.sequence if entry.record else -1
         is_missing = held < message.record_sequence and entry.peer != self.peer_id
         if is_missing and not message.is_leaving and self._fetches.take(entry.peer, now):  # PER-31
-            effects += [ev.FetchRecord(source, entry.peer) for source in self._source_for(entry.peer)]
+            if entry.peer in self.book.connected():
+                return [*effects, ev.FetchRecord(entry.peer, entry.peer)]
+            self._schedule.hasten("sync", MonotonicS(now + SYNC_SOON_S))
         return effects
 
     def _heard_of_ourselves(self, sequence: int) -> list[Effect]:
         """Go above what our key signed elsewhere or in an earlier run; never take it for our state. Rules: PER-26."""
         if not self._announcer.outbid(sequence):
             return []
-        note = ev.Notify("note", self.peer_id, "our key signed a higher number: is it in use elsewhere?")
-        return [*self._reserve.cover(sequence), note]
-
-    def _source_for(self, peer: PeerId) -> list[PeerId]:
-        """Whom to ask for a record: the node itself if it is connected, else a neighbour."""
-        if peer in self.book.connected():
-            return [peer]
-        return [link.peer for link in self.book.pick(1)]
+        return [ev.Notify("note", self.peer_id, "our key signed a higher number: is it in use elsewhere?")]
 
     def _renew_records(self, now: MonotonicS, unix: UnixMs) -> list[Effect]:
         """Make our record if it is due, and let expired ones of others fall."""
@@ -324,42 +332,36 @@ class NodeCore:
         return effects + self.nodes.expire_records(now, unix)
 
     def _renew_own(self, now: MonotonicS, unix: UnixMs) -> list[Effect]:
+        if not self._reserve.covers(number := self._announcer.next_sequence(unix)):  # PER-6
+            return self._reserve.ask(number)
         data = self._announcer.make_record(now, unix)
-        effects: list[Effect] = self._reserve.cover(self._announcer.sequence)
         try:
             verified = check_record(data, self.rules, now=unix)
         except RemoteProtocolError as error:  # our clock went back, our binding ran out, or we say too much
             self._announcer.mark_record_due()
             text = f"our own record would be refused, so it is not sent: {error.code}"
-            return [*effects, ev.Notify("note", self.peer_id, text)]
-        effects += [ev.Publish(data), *self._admit_record(verified, now, unix)]
+            return [ev.Notify("note", self.peer_id, text)]
+        effects: list[Effect] = [ev.Publish(data), *self._admit_record(verified, now, unix)]
         self._again = [MonotonicS(now + after) for after in ANNOUNCE_AGAIN_S]
         self._schedule.hasten("dht", MonotonicS(now + ANNOUNCE_AGAIN_S[0]))
+        self._schedule.hasten("sync", MonotonicS(now + SYNC_SOON_S))
         return effects
 
     def _beat(self, now: MonotonicS, unix: UnixMs) -> list[Effect]:
+        if not self._reserve.covers(number := self._announcer.next_sequence(unix)):  # PER-6
+            return self._reserve.ask(number)
         data = self._announcer.make_beat(now, unix, nodes=len(self.nodes))
-        effects = [*self._reserve.cover(self._announcer.sequence), ev.Publish(data)]
-        return effects + self._admit_beat(check_presence(data, self.rules, now=unix), now)
+        return [ev.Publish(data), *self._admit_beat(check_presence(data, self.rules, now=unix), now)]
+
+    def _beat_at(self) -> MonotonicS | None:
+        """When the next heartbeat is due; None while no number may be signed."""
+        at = self._announcer.next_deadline()
+        at = None if at is None else max(at, self._reserve.rests_until)
+        return None if at == math.inf else at
 
     def _announce_again(self, now: MonotonicS) -> list[Effect]:
         self._again = [at for at in self._again if at > now]
-        said = [ev.Publish(data) for data in (self.own_record, self.own_beat) if data]
-        return [*self._reserve.cover(self._announcer.sequence), *said]
-
-    def _put_in_dht(self) -> list[Effect]:
-        entry = self.nodes.get(self.peer_id)
-        if entry is None or entry.verified is None:
-            return []
-        put = ev.PutOwnRecord(self.rules.record_key(self.peer_id), entry.verified.signed.data)
-        return [put, ev.ProvideKeys(capability_keys(entry.verified.record))]
-
-    def _discover(self) -> list[Effect]:
-        """Ask for more peers while there are fewer than we seek."""
-        if len(self.book.connected()) >= self.settings.peers_target:
-            return []
-        neighbours = self.book.pick(1)
-        return [*(ev.AskPeers(link.peer) for link in neighbours), ev.FindPeers("node")] if neighbours else []
+        return [ev.Publish(data) for data in (self.own_record, self.own_beat) if data]
 
     def _flush(self) -> list[Effect]:
         self._changed.remove(self.nodes.take_evicted())

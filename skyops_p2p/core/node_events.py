@@ -146,8 +146,15 @@ class TimeCame(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class SequenceRemembered(Event):
+    """The store holds this sequence number: all up to it may be signed."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class SequenceNotRemembered(Event):
-    """The store failed: the reserve of sequence numbers was not persisted, and nothing that needs it was sent."""
+    """The store failed: no further sequence number may be signed for now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +174,7 @@ class Publish(Effect):
 
 @dataclass(frozen=True, slots=True)
 class RememberSequence(Effect):
-    """Persist before what follows: sequence numbers up to this are used."""
+    """Persist that sequence numbers up to this are used; report SequenceRemembered or SequenceNotRemembered."""
 
     number: int
 

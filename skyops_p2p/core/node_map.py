@@ -5,8 +5,8 @@ The DHT finds nodes; freshness comes from heartbeats and from the nodes themselv
 copies. The map holds at most MAP_ENTRIES_MAX nodes and probes at most PROBES_IN_FLIGHT_MAX of them at once.
 """
 
-import heapq
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -25,6 +25,7 @@ from skyops_p2p.core.presence import (
 )
 from skyops_p2p.core.records import VerifiedRecord
 from skyops_p2p.core.sync_index import SyncIndex
+from skyops_p2p.core.timers import Timers
 from skyops_p2p.types import MonotonicS, PeerId, UnixMs, WalletAddress
 from skyops_p2p.wire.envelope import Signed
 from skyops_p2p.wire.messages.peering import EquivocationProof, NodeRecord
@@ -67,6 +68,8 @@ class NodeEntry:
     """There is a record, and it has not run out."""
     round_trip_s: float | None = None
     """Our own measure, smoothed."""
+    counted: NodeState = NodeState.PENDING
+    """The state under which the map counts it."""
     proof: EquivocationProof | None = None
     """Why the node is SLASHED; what a store must keep to know it again."""
 
@@ -116,7 +119,8 @@ class NodeMap:
         self._needs_stake = needs_stake
         self._keep = keep
         self._entries: dict[PeerId, NodeEntry] = {}
-        self._timers: list[tuple[MonotonicS, PeerId]] = []
+        self._timers = Timers(self._deadline_of)
+        self._counts: Counter[NodeState] = Counter()
         self._index = SyncIndex()
         self._probing: dict[PeerId, MonotonicS] = {}
         """Peer -> when its probe's place is free again at the latest."""
@@ -126,6 +130,7 @@ class NodeMap:
         """INACTIVE or never seen, oldest first: these make room."""
         self._slashed: dict[PeerId, None] = {}
         self._evicted: list[PeerId] = []
+        self._owners: dict[bytes, PeerId] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -139,10 +144,7 @@ class NodeMap:
 
     def counts(self) -> dict[str, int]:
         """Return how many nodes are in each state."""
-        counts = {state.value: 0 for state in NodeState}
-        for entry in self._entries.values():
-            counts[entry.presence.state.value] += 1
-        return counts
+        return {state.value: self._counts[state] for state in NodeState}
 
     def touch(self, peer: PeerId, now: MonotonicS) -> NodeEntry | None:
         """Return the entry of a peer, made if need be; None if the map is full."""
@@ -154,6 +156,7 @@ class NodeMap:
             interval_s = max(self._times.beat_s, len(self._entries) / limits.PRESENCE_BUDGET_PER_S)
             presence = Presence(peer, self._times, now, needs_stake=self._needs_stake, interval_s=interval_s)
             entry = self._entries[peer] = NodeEntry(peer, presence)
+            self._counts[entry.counted] += 1
             self._sort(entry)
             self._arm(entry)
         return entry
@@ -187,6 +190,7 @@ class NodeMap:
         entry = self.touch(verified.peer, now)
         if entry is None:
             return Admission.MAP_FULL, None
+        self._hold(verified.signed.data, entry.verified.signed.data if entry.verified else None, entry.peer)
         entry.verified, entry.is_record_live = verified, True
         self._index.put(verified.peer, verified.record.sequence, verified.signed.data)
         return Admission.NEWER, entry
@@ -219,6 +223,7 @@ class NodeMap:
         entry = self.touch(beat.signer, now)
         if entry is None:
             return Admission.MAP_FULL, None
+        self._hold(beat.data, entry.beat.data if entry.beat else None, entry.peer)
         entry.beat = beat
         return Admission.NEWER, entry
 
@@ -249,7 +254,7 @@ class NodeMap:
 
     def next_deadline(self) -> MonotonicS | None:
         """Return the earliest instant at which `wake` has something to do, or None; it may be in the past."""
-        timer = self._next_timer()
+        timer = self._timers.next_deadline()
         if not self._overdue:
             return timer
         if self._is_probe_free():
@@ -269,8 +274,8 @@ class NodeMap:
             deadline = self._entries[peer].presence.next_deadline()
             if deadline is not None and deadline <= now:  # else it gave a sign of life meanwhile
                 effects += self.handle(peer, DeadlineReached(), now)
-        while (at := self._next_timer()) is not None and at <= now:
-            peer = heapq.heappop(self._timers)[1]
+        while (at := self._timers.next_deadline()) is not None and at <= now:
+            peer = self._timers.pop()
             if self._is_probe_free() or self._entries[peer].presence.state not in _PROBED_BY_DEADLINE:
                 effects += self.handle(peer, DeadlineReached(), now)
             else:
@@ -288,11 +293,28 @@ class NodeMap:
         """Take a node off the map."""
         entry = self._entries.pop(peer, None)
         if entry is not None:
+            for held in (entry.verified.signed if entry.verified else None, entry.beat):
+                if held is not None:
+                    self._owners.pop(held.data, None)
             if entry.is_record_live:
                 self._index.drop(peer)
-            self._bound_timers()
-            for held in (self._probing, self._overdue, self._stale, self._slashed):
-                held.pop(peer, None)
+            self._counts[entry.counted] -= 1
+            for indexed in (self._probing, self._overdue, self._stale, self._slashed):
+                indexed.pop(peer, None)
+
+    def holds(self, envelope: bytes) -> bool:
+        """Return whether this very record or heartbeat stands on the map: it was checked, and is no news."""
+        return envelope in self._owners
+
+    def beats_of(self, records: Iterable[bytes]) -> tuple[bytes, ...]:
+        """Return the newest heartbeats, enveloped, of the nodes whose records these are. Rules: PER-16."""
+        entries = (self._entries.get(self._owners.get(data, PeerId(""))) for data in records)
+        return tuple(entry.beat.data for entry in entries if entry is not None and entry.beat is not None)
+
+    def _hold(self, envelope: bytes, before: bytes | None, peer: PeerId) -> None:
+        if before is not None:
+            self._owners.pop(before, None)
+        self._owners[envelope] = peer
 
     def take_evicted(self) -> list[PeerId]:
         """Return the nodes that made room for others since the last call."""
@@ -320,36 +342,22 @@ class NodeMap:
             assert (entry.peer in self._stale) == self._is_stale(entry), "stale index"
         for held in (self._probing, self._overdue, self._stale, self._slashed):
             assert held.keys() <= self._entries.keys(), "an index knows a node that is not on the map"
-        assert len(self._timers) <= 4 * len(self._entries) + 65, "the timers grow"
+        assert len(self._timers) <= 4 * limits.MAP_ENTRIES_MAX, "the timers grow"
+        assert sum(self._counts.values()) == len(self._entries), "the counts have drifted"
         self._index.check_invariants()
 
     # --- indexes ----------------------------------------------------------------------------------------------
     def _is_probe_free(self) -> bool:
         return len(self._probing) < limits.PROBES_IN_FLIGHT_MAX
 
-    def _next_timer(self) -> MonotonicS | None:
-        while self._timers:
-            at, peer = self._timers[0]
-            entry = self._entries.get(peer)
-            if entry is not None and peer not in self._overdue and entry.presence.next_deadline() == at:
-                return at
-            heapq.heappop(self._timers)  # superseded
-        return None
+    def _deadline_of(self, peer: PeerId) -> MonotonicS | None:
+        """Return when a machine's timer is due; an overdue one waits for a place instead."""
+        entry = self._entries.get(peer)
+        return None if entry is None or peer in self._overdue else entry.presence.next_deadline()
 
     def _arm(self, entry: NodeEntry) -> None:
         self._overdue.pop(entry.peer, None)
-        deadline = entry.presence.next_deadline()
-        if deadline is not None:
-            heapq.heappush(self._timers, (deadline, entry.peer))
-        self._bound_timers()
-
-    def _bound_timers(self) -> None:
-        """Drop superseded timers now and then, so that the heap stays bounded by the entries."""
-        if len(self._timers) <= 4 * len(self._entries) + 64:
-            return
-        live = ((entry.presence.next_deadline(), entry.peer) for entry in self._entries.values())
-        self._timers = [(at, peer) for at, peer in live if at is not None and peer not in self._overdue]
-        heapq.heapify(self._timers)
+        self._timers.arm(entry.peer)
 
     def _is_stale(self, entry: NodeEntry) -> bool:
         presence = entry.presence
@@ -358,6 +366,10 @@ class NodeMap:
 
     def _sort(self, entry: NodeEntry) -> None:
         """Keep the indexes in step with a machine that may have moved."""
+        if entry.counted is not entry.presence.state:
+            self._counts[entry.counted] -= 1
+            self._counts[entry.presence.state] += 1
+            entry.counted = entry.presence.state
         if not self._is_stale(entry):
             self._stale.pop(entry.peer, None)
         else:

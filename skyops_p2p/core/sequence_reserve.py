@@ -1,35 +1,49 @@
-"""Sequence numbers are persisted ahead, so that a restart never uses one twice. Spec: protocol/03-peering.md, PER-6."""
+"""Sequence numbers are persisted ahead, so that a restart never uses one twice. Spec: protocol/03-peering.md, PER-6.
+
+Nothing is signed under a number before the store has confirmed a bound above it: a statement that exists can leave
+the node in more than one way, so keeping it from one of them would not be enough.
+"""
+
+import math
 
 from skyops_p2p.core.machine import Effect
 from skyops_p2p.core.node_events import RememberSequence
+from skyops_p2p.types import MonotonicS
 
 RESERVE = 600_000
 """Numbers persisted ahead (ten minutes of a clock in ms): one write covers many heartbeats."""
+RETRY_S = 5.0
+"""A store that failed is asked again after this."""
 
 
 class SequenceReserve:
-    """Which numbers may be sent: those up to the last one that the store was told of."""
+    """Which numbers may be signed: those up to the last one that the store confirmed."""
 
     def __init__(self) -> None:
-        self._reserved = 0
-        self._is_lost = False
+        self._durable = 0
+        self.rests_until = MonotonicS(0.0)
+        """Nothing is signed before: infinity while the store works on it, an instant after it failed."""
 
     def resume(self, last_sequence: int) -> None:
         """Go on after a restart with what the store holds."""
-        self._reserved = last_sequence
-
-    def lose(self) -> None:
-        """Note that the store failed: the next number has to be persisted again before it is sent."""
-        self._is_lost = True
+        self._durable = last_sequence
 
     def covers(self, sequence: int) -> bool:
-        """Return whether the store was told of a number."""
-        return sequence <= self._reserved
+        """Return whether a number may be signed. Rules: PER-6."""
+        return sequence <= self._durable
 
-    def cover(self, sequence: int) -> list[Effect]:
-        """Return what must be performed before `sequence` is sent. Rules: PER-6."""
-        if self.covers(sequence) and not self._is_lost:
+    def ask(self, sequence: int) -> list[Effect]:
+        """Return what must be performed, and confirmed, before `sequence` is signed; one request at a time."""
+        if self.covers(sequence) or self.rests_until == math.inf:
             return []
-        self._is_lost = False
-        self._reserved = max(self._reserved, sequence + RESERVE)
-        return [RememberSequence(self._reserved)]
+        self.rests_until = MonotonicS(math.inf)
+        return [RememberSequence(sequence + RESERVE)]
+
+    def confirm(self, number: int) -> None:
+        """Note that the store holds a number."""
+        self._durable = max(self._durable, number)
+        self.rests_until = MonotonicS(0.0)
+
+    def fail(self, now: MonotonicS) -> None:
+        """Note that the store could not hold it: rest, then ask again."""
+        self.rests_until = MonotonicS(now + RETRY_S)

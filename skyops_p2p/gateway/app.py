@@ -22,7 +22,7 @@ from skyops_p2p.gateway.problems import install_problems
 from skyops_p2p.gateway.subject import FaultSwitch, Stop, Subject
 from skyops_p2p.limits import API_OPERATION_TIMEOUT_S
 from skyops_p2p.node.views import MapQuery, NodeView, PeerView, SessionView, StatusView
-from skyops_p2p.types import Multiaddr, PeerId
+from skyops_p2p.types import Multiaddr
 
 PROMETHEUS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -63,6 +63,12 @@ class Pong(Answer):
 
     peer_id: str
     round_trip_ms: float
+
+
+class Found(Answer):
+    """How many nodes are new on the map."""
+
+    found: int
 
 
 class JoinRequest(Answer):
@@ -156,7 +162,7 @@ def _add_views(app: FastAPI, subject: Subject) -> None:
 
     @app.get("/v1/nodes/{peer}", summary='One node by peer id, unique part of one, or "self"')
     async def node(peer: str) -> NodeView:
-        return _find(subject, peer)
+        return subject.node(subject.find_peer(peer))
 
     @app.get("/v1/events", summary="What happens, as server-sent events", response_class=Response)
     async def events(_request: Request) -> Any:
@@ -166,16 +172,21 @@ def _add_views(app: FastAPI, subject: Subject) -> None:
 def _add_actions(app: FastAPI, subject: Subject) -> None:
     @app.post("/v1/peers/{peer}/ping", summary="Measure the round trip to a peer")
     async def ping(peer: str) -> Pong:
-        target = _find(subject, peer).peer_id
+        target = subject.find_peer(peer)
         with _deadline("ping"):
-            round_trip_s = await subject.ping(PeerId(target))
+            round_trip_s = await subject.ping(target)
         return Pong(peer_id=target, round_trip_ms=round_trip_s * 1000.0)
 
     @app.post("/v1/peers/{peer}/handshake", summary="Open an authenticated session with a peer")
     async def handshake(peer: str) -> SessionView:
-        target = _find(subject, peer).peer_id
+        target = subject.find_peer(peer)
         with _deadline("handshake"):
-            return await subject.handshake(PeerId(target))
+            return await subject.handshake(target)
+
+    @app.post("/v1/map/search", summary="Look in the DHT for nodes that match")
+    async def search(query: MapQuery) -> Found:
+        with _deadline("search"):
+            return Found(found=await subject.search(query))
 
     @app.post("/v1/join", summary="Dial a peer by address")
     async def join(request: JoinRequest) -> Joined:
@@ -192,11 +203,6 @@ def _add_faults(app: FastAPI, faults: FaultSwitch) -> None:
     async def set_faults(request: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
         await faults.apply(request)
         return dict(faults.describe())
-
-
-def _find(subject: Subject, peer: str) -> NodeView:
-    """Return a node of the map by peer id, unique part of one, or "self"."""
-    return subject.node(subject.status().peer_id if peer == "self" else peer)
 
 
 @contextmanager

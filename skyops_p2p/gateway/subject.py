@@ -35,6 +35,16 @@ class Subject(Protocol):
     def preview(self, spec: JobSpec) -> PreviewView:
         """Return which nodes of the map could run a job, and why the others could not."""
 
+    def find_peer(self, text: str) -> PeerId:
+        """Return the peer that a whole id, a unique beginning or end of one on the map, or "self" names.
+
+        Raises:
+            NetworkError: `unknown_peer` or `ambiguous_peer`.
+        """
+
+    async def search(self, query: MapQuery) -> int:
+        """Look in the DHT for nodes that match; return how many are new."""
+
     async def ping(self, peer: PeerId) -> float:
         """Return the round trip to a peer in seconds."""
 

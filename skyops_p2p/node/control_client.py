@@ -83,10 +83,15 @@ class ControlClient:
         """Return one node of its map by peer id, unique part of one, or "self"."""
         return NodeView.model_validate(self._call("GET", f"/v1/nodes/{quote(peer, safe='')}"))
 
-    def ping(self, peer: str) -> float:
-        """Have it ping a peer; return the round trip in seconds."""
+    def search(self, query: MapQuery) -> int:
+        """Have it look in the DHT for nodes that match; return how many are new."""
+        fields = query.model_dump(mode="json", exclude_defaults=True)
+        return int(self._call("POST", "/v1/map/search", fields)["found"])
+
+    def ping(self, peer: str) -> tuple[str, float]:
+        """Have it ping a peer; return the whole peer id and the round trip in seconds."""
         answer = self._call("POST", f"/v1/peers/{quote(peer, safe='')}/ping")
-        return float(answer["round_trip_ms"]) / 1000.0
+        return str(answer["peer_id"]), float(answer["round_trip_ms"]) / 1000.0
 
     def handshake(self, peer: str) -> SessionView:
         """Have it open an authenticated session with a peer."""

@@ -94,7 +94,7 @@ class Performer:
             await self.perform_ordered(batch)
 
     async def perform_ordered(self, batch: Sequence[Effect]) -> None:
-        """Perform one batch in order; if a promise cannot be persisted, what depends on it is not sent."""
+        """Perform one batch in order. A failure keeps nothing else back: each waits for what it needs by itself."""
         for effect in batch:
             try:
                 await self._perform_in_order(effect)
@@ -104,7 +104,6 @@ class Performer:
                 log.warning("store_failed effect=%s code=%s", type(effect).__name__, error.code)
                 if isinstance(effect, ev.RememberSequence):
                     self._post(ev.SequenceNotRemembered())
-                    return
             except SkyopsError as error:
                 self.failures[error.code] += 1
                 log.info("effect_failed effect=%s code=%s", type(effect).__name__, error.code)
@@ -135,7 +134,7 @@ class Performer:
             raise NetworkError(
                 f"nobody knows an address of {peer}",
                 code="unknown_address",
-                hint="Join it by its full address: `skyops join /ip4/…/tcp/…/p2p/…`.",
+                hint="Connect to it by its full address: `skyops join /ip4/…/tcp/…/p2p/…`.",
             )
         await self._network.dial(PeerAddrs(peer, addrs), timeout_s=timeout_s)
 
@@ -179,6 +178,7 @@ class Performer:
             case ev.RememberSequence(number):
                 await self._store.set_value(SEQUENCE_NAME, number.to_bytes(8, "big"))
                 self.store_trouble = ""
+                self._post(ev.SequenceRemembered(number))
             case ev.Publish(payload):
                 await self._network.publish(self._core.rules.presence_topic, payload)
             case ev.RememberNodes(peers):
@@ -239,7 +239,7 @@ class Performer:
             after = b""
             for _ in range(limits.SYNC_ROUNDS_MAX):
                 reply = await self._questions.map_difference(effect.peer, digests, after)
-                self._records_from(effect.peer, records=reply.records, beats=())
+                self._records_from(effect.peer, records=reply.records, beats=reply.beats)
                 if reply.is_complete or not reply.records:
                     return
                 last = owner_of(reply.records[-1], self._core.rules)

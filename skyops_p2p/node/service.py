@@ -109,7 +109,8 @@ class NodeService:
         records, is_complete = self._core.nodes.differing(
             request.digests, after=request.after, count_max=limits.MAP_SYNC_ENTRIES_MAX
         )
-        return MapSyncReply(records=tuple(records), is_complete=is_complete)
+        beats = self._core.nodes.beats_of(records)
+        return MapSyncReply(records=tuple(records), is_complete=is_complete, beats=beats)
 
     def _peers(self, request: PeersRequest, asker: PeerId) -> PeersReply:
         links = self._core.book.sample(request.count_max, salt=self._entropy.token(8), without=asker)

@@ -124,19 +124,17 @@ class CoreNode:
 
     # --- effects ------------------------------------------------------------------------------------------
     def _perform(self, effects: list[Effect]) -> None:
-        """Perform in order; a promise that cannot be persisted keeps what follows it unsent."""
-        can_publish = True
+        """Perform in order."""
         for effect in effects:
             match effect:
                 case ev.RememberSequence(number):
-                    can_publish = not self.is_disk_full
-                    if can_publish:
-                        self.disk_sequence = number
-                    else:
+                    if self.is_disk_full:
                         self._world.later(0.0, self.handle, ev.SequenceNotRemembered())
+                    else:
+                        self.disk_sequence = number
+                        self._world.later(0.0, self.handle, ev.SequenceRemembered(number))
                 case ev.Publish(payload):
-                    if can_publish:
-                        self._world.publish(self, payload)
+                    self._world.publish(self, payload)
                 case ev.RememberNodes(peers):
                     if not self.is_disk_full:
                         self._remember(peers)
@@ -197,7 +195,7 @@ class CoreNode:
                 digests, after=after, count_max=limits.MAP_SYNC_ENTRIES_MAX
             )
             if records:
-                self._arrived(neighbour, tuple(records), ())
+                self._arrived(neighbour, tuple(records), other.core.nodes.beats_of(records))
             if records and not is_complete and rounds > 1:
                 self._sync(neighbour, owner_of(records[-1], SIM_RULES), rounds - 1)
 

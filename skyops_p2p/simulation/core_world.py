@@ -8,6 +8,7 @@ replays exactly by construction.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from heapq import heappop, heappush
 from typing import Any
 
@@ -33,7 +34,9 @@ CONVERGE_S = 180.0
 STEPS_MAX = 2_000_000
 """Events in one run; more means that something goes round in circles."""
 INVARIANTS_EVERY = 7
-"""check_invariants is linear in the map: it runs after every seventh step of a node."""
+"""check_invariants is linear in the map: it runs after every seventh step, in large worlds more rarely."""
+FANOUT_MAX = 8
+"""Neighbours to whom a node forwards gossip: the largest mesh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +67,12 @@ class CoreWorld:
         self.faults = FaultBoard(derived_random(seed, "links"), links=links)
         self.providers: dict[PeerId, tuple[Multiaddr, ...]] = {}
         self.steps = 0
+        self._invariants_every = max(INVARIANTS_EVERY, nodes)
         self._latency = Latency(seed)
         self._heap: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._count = 0
-        self._links: dict[tuple[int, int], None] = {}
+        self._links: dict[int, dict[int, None]] = {number: {} for number in range(nodes)}
+        """Node -> connected nodes, oldest connection first."""
         self._timers: dict[int, float] = {}
         self._number = {sim_identity(seed, number).peer_id: number for number in range(nodes)}
         self.nodes = tuple(CoreNode(self, number, TIMES) for number in range(nodes))
@@ -90,7 +95,7 @@ class CoreWorld:
 
     def after_step(self, node: CoreNode) -> None:
         """Check the node that has just moved, and set its timer."""
-        if self.steps % INVARIANTS_EVERY == 0:
+        if self.steps % self._invariants_every == 0:
             try:
                 node.core.check_invariants()
             except AssertionError as error:
@@ -122,9 +127,8 @@ class CoreWorld:
         self._note("crash", node.number)
         self.faults.statistics.crashes += 1
         node.crash()
-        for pair in tuple(self._links):
-            if node.number in pair:
-                self._drop(pair)
+        for other in tuple(self._links[node.number]):
+            self._drop(node.number, other)
 
     # --- links --------------------------------------------------------------------------------------------
     def dial(self, dialer: CoreNode, peer: PeerId) -> None:
@@ -144,12 +148,11 @@ class CoreWorld:
     def _connect(self, dialer: CoreNode, starts: int, listener: CoreNode) -> None:
         if dialer.starts != starts or not dialer.is_up:
             return
-        pair = _pair(dialer, listener)
         if not listener.is_up or not self._has_path(dialer.number, listener.number):
             dialer.handle(ev.DialEnded(listener.peer, "no answer"))
-        elif pair not in self._links:
-            self._links[pair] = None
-            self._note("connect", *pair)
+        elif listener.number not in self._links[dialer.number]:
+            self._links[dialer.number][listener.number] = self._links[listener.number][dialer.number] = None
+            self._note("connect", dialer.number, listener.number)
             dialer.handle(
                 ev.ConnectionUp(listener.peer, (simulated_addr(listener.number),), is_outbound=True)
             )
@@ -157,23 +160,23 @@ class CoreWorld:
 
     def disconnect(self, one: PeerId, other: PeerId) -> None:
         """Drop the connection between two peers, if there is one."""
-        if one in self._number and other in self._number:
-            pair = _pair(self.nodes[self._number[one]], self.nodes[self._number[other]])
-            if pair in self._links:
-                self._drop(pair)
+        pair = (self._number.get(one, -1), self._number.get(other, -1))
+        if pair[1] in self._links.get(pair[0], {}):
+            self._drop(*pair)
 
     def drop_blocked(self) -> None:
         """Drop the connections across what is cut at present."""
-        for one, other in tuple(self._links):
-            if not self._has_path(one, other):
-                self._drop((one, other))
+        for one, others in self._links.items():
+            for other in tuple(others):
+                if not self._has_path(one, other):
+                    self._drop(one, other)
 
-    def _drop(self, pair: tuple[int, int]) -> None:
-        del self._links[pair]
-        self._note("disconnect", *pair)
-        delay_s = self._latency.one_way_s(*pair)
-        for number, other in (pair, pair[::-1]):
-            self.later(delay_s, self.nodes[number].handle, ev.ConnectionDown(self.nodes[other].peer))
+    def _drop(self, one: int, other: int) -> None:
+        del self._links[one][other], self._links[other][one]
+        self._note("disconnect", one, other)
+        delay_s = self._latency.one_way_s(one, other)
+        for number, lost in ((one, other), (other, one)):
+            self.later(delay_s, self.nodes[number].handle, ev.ConnectionDown(self.nodes[lost].peer))
 
     def _has_path(self, one: int, other: int) -> bool:
         return not (self.faults.is_blocked(one, other) or self.faults.is_blocked(other, one))
@@ -203,11 +206,10 @@ class CoreWorld:
         self._forward(author, author, payload, {author.number})
 
     def _forward(self, author: CoreNode, node: CoreNode, payload: bytes, seen: set[int]) -> None:
-        for pair in tuple(self._links):
-            if node.number in pair:
-                other = self.nodes[pair[0] if pair[1] == node.number else pair[1]]
-                if other.number not in seen:
-                    self.travel(node, other, lambda other=other: self._hop(author, other, payload, seen))  # type: ignore[misc]  # bound now
+        for number in tuple(self._links[node.number])[:FANOUT_MAX]:
+            if number not in seen:
+                other = self.nodes[number]
+                self.travel(node, other, partial(self._hop, author, other, payload, seen))
 
     def _hop(self, author: CoreNode, node: CoreNode, payload: bytes, seen: set[int]) -> None:
         if node.number in seen:
@@ -297,7 +299,3 @@ def disagreements(world: CoreWorld) -> str:
         if (state := node.believes(other.peer)) is not NodeState.ACTIVE
     ]
     return "".join(pairs[:16])
-
-
-def _pair(one: CoreNode, other: CoreNode) -> tuple[int, int]:
-    return (min(one.number, other.number), max(one.number, other.number))

@@ -151,7 +151,7 @@ def _query_map(demo: Demo) -> str:
 
 def _ping(demo: Demo) -> str:
     assert demo.worker is not None
-    trips_ms = sorted(demo.client.ping(demo.worker.peer_id) * 1000 for _ in range(5))
+    trips_ms = sorted(demo.client.ping(demo.worker.peer_id)[1] * 1000 for _ in range(5))
     return f"skyops ping {demo.worker.peer_id[-8:]}: {trips_ms[2]:.1f} ms (median of 5)."
 
 

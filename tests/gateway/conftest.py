@@ -121,6 +121,13 @@ class FakeNode:
             raise NetworkError(f"{peer_or_prefix!r} fits {len(hits)} nodes", code="ambiguous_peer")
         return node_view(hits[0])
 
+    def find_peer(self, text: str) -> PeerId:
+        return PeerId(ALICE if text == "self" else self.node(text).peer_id)
+
+    async def search(self, query: MapQuery) -> int:
+        self.queries.append(query)
+        return 3
+
     async def ping(self, peer: PeerId) -> float:
         await self.pong_gate.wait()
         if peer == MALLORY:

@@ -71,6 +71,13 @@ async def test_actions_name_peers_by_prefix(api: Api) -> None:
     assert joined.json() == {"peer_id": BOB}
 
 
+async def test_search_asks_the_dht_with_the_same_query(api: Api, fake_node: FakeNode) -> None:
+    answer = await api.ask("POST", "/v1/map/search", json={"gpu": "a100", "workers_only": True})
+    assert answer.status_code == 200
+    assert answer.json() == {"found": 3}
+    assert (fake_node.queries[-1].gpu, fake_node.queries[-1].workers_only) == ("a100", True)
+
+
 async def test_map_query_reaches_the_node(api: Api, fake_node: FakeNode) -> None:
     answer = await api.ask("GET", "/v1/map?gpu=a100&vram_gib=40&states=active&states=suspect&sort=price")
     assert answer.status_code == 200

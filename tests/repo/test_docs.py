@@ -45,12 +45,13 @@ def test_generated_pages_are_current() -> None:
 
 
 def _commands() -> list[tuple[str, str]]:
-    """List (page, command line) of every `$ …` line in console blocks, continuation lines joined."""
+    """List (page, command line) of every `$ …` line in console blocks and every ExecStart of a unit."""
     found = []
     for page in PAGES:
         for block in CONSOLE.findall(text_of(page)):
             lines = block.replace("\\\n", " ").splitlines()
             found += [(page, line[2:].strip()) for line in lines if line.startswith("$ ")]
+        found += [(page, line) for line in re.findall(r"^ExecStart=(.+)$", text_of(page), re.MULTILINE)]
     return found
 
 
@@ -159,6 +160,15 @@ def test_every_metric_is_listed() -> None:
     )
     counted = set(re.findall(r'"(skyops_[a-z_]+)"', source))
     assert listed == counted
+
+
+def test_settings_named_in_the_docs_exist() -> None:
+    known = {setting.name for setting in describe_settings()}
+    tables = "|".join(sorted({name.partition(".")[0] for name in known if "." in name}))
+    pattern = re.compile(rf"`((?:{tables})\.[a-z_]+)\b(?! *\()")
+    expect_none(
+        f"{page}: {name}" for page in PAGES for name in pattern.findall(text_of(page)) if name not in known
+    )
 
 
 def test_every_setting_has_words() -> None:

@@ -7,16 +7,11 @@ and in a test that breaks it; an id that no chapter defines is a slip of the pen
 import re
 import tomllib
 
-import pytest
-
 from skyops_p2p.wire.registry import MESSAGES
 from tests.repo.source_tree import ROOT, expect_none, package_sources, sources_of_tests, text_of
 
 DEFINITION = re.compile(r"^- \*\*([A-Z]{3})-(\d+)\*\*(.*)$", re.MULTILINE)
 CHAPTERS = sorted((ROOT / "protocol").glob("[0-9][0-9]-*.md"))
-
-SENDER_ONLY: dict[str, str] = {}
-"""MUST that nothing here can check, with the reason why."""
 
 
 def _rules() -> dict[str, str]:
@@ -47,7 +42,7 @@ def _order(rules: set[str]) -> list[str]:
 
 
 def test_every_must_is_enforced_and_tested() -> None:
-    musts = {rule for rule, text in RULES.items() if "MUST" in text} - set(SENDER_ONLY)
+    musts = {rule for rule, text in RULES.items() if "MUST" in text}
     code = _cited([source.text for source in package_sources()])
     tests = _cited(
         [source.text for source in sources_of_tests() if not source.path.startswith("tests/repo/")]
@@ -64,11 +59,6 @@ def test_every_must_is_enforced_and_tested() -> None:
 def test_code_and_tests_cite_only_rules_that_exist() -> None:
     texts = [source.text for source in (*package_sources(), *sources_of_tests())]
     expect_none(_order(_cited(texts) - set(RULES)))
-
-
-@pytest.mark.parametrize("rule", SENDER_ONLY)
-def test_exempted_rules_exist(rule: str) -> None:
-    assert rule in RULES
 
 
 def test_rule_numbers_have_no_gaps() -> None:

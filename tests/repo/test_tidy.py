@@ -38,9 +38,6 @@ BROAD_EXCEPT_ALLOWED: dict[str, str] = {
 }
 """Path prefix -> why a broad `except` may stand there."""
 
-SLEEP_ALLOWED: dict[str, str] = {}
-"""Test file -> why it may sleep in real time outside a polling loop."""
-
 BROAD = {"Exception", "BaseException"}
 NOT_TEXT = (".png", ".gz", ".bin", ".svg")
 
@@ -138,7 +135,7 @@ def _runs_in_virtual_time(source: Source) -> bool:
 
 
 def test_tests_wait_for_conditions_and_do_not_sleep() -> None:
-    timed = [s for s in sources_of_tests() if not _runs_in_virtual_time(s) and s.path not in SLEEP_ALLOWED]
+    timed = [s for s in sources_of_tests() if not _runs_in_virtual_time(s)]
     expect_none(place for source in timed for place in _real_sleeps(source))
 
 

@@ -192,7 +192,7 @@ def examples() -> list[Message]:
         peering.RecordRequest(peer=raw(BOB.node_key.peer_id)),
         peering.RecordReply(record=RECORD, presence=BEAT),
         peering.MapSyncRequest(digests=bytes(512), after=b""),
-        peering.MapSyncReply(records=(RECORD,), is_complete=True),
+        peering.MapSyncReply(records=(RECORD,), is_complete=True, beats=(BEAT,)),
         peering.PeersRequest(count_max=32),
         peering.PeersReply(
             peers=(peering.PeerPart(peer=raw(BOB.node_key.peer_id), addrs=("/ip4/127.0.0.1/tcp/4001",)),)

@@ -26,6 +26,7 @@ from libp2p.tools.anyio_service import background_trio_service
 
 from skyops_p2p import limits
 from skyops_p2p.adapters.libp2p.host import Contain, reset_stream
+from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.errors import LocalProtocolError, NetworkError, SkyopsError
 from skyops_p2p.ports import DhtRules, PeerAddrs
 from skyops_p2p.types import Multiaddr, PeerId
@@ -317,12 +318,13 @@ class Dht:
 
 
 def _provider_key(key: str) -> bytes:
+    """Return a key as the DHT carries it: a SHA-256 multihash, as other implementations demand. Rules: PER-14."""
     raw_key = key.encode()
     if not 0 < len(raw_key) <= limits.DHT_KEY_BYTES_MAX:
         raise LocalProtocolError(
             f"a provider key has 1 to {limits.DHT_KEY_BYTES_MAX} bytes, not {len(raw_key)}"
         )
-    return raw_key
+    return b"\x12\x20" + sha256(b"skyops/capability/" + raw_key)
 
 
 def _peer_addrs(info: PeerInfo) -> PeerAddrs:

@@ -167,7 +167,7 @@ class SqliteStore:
             self._check_usable()
             with trio.CancelScope(shield=True):
                 row = await trio.to_thread.run_sync(self._query, operation, limiter=self._thread)
-            return row
+            return row  # noqa: RET504 - inside the scope mypy would miss a return: a scope may swallow
 
     async def _write(self, operation: Operation[T]) -> T:
         """Run a write together with those that wait beside it; return when it is on the disk."""

@@ -184,6 +184,8 @@ class MapSyncReply(Message):
 
     records: Annotated[tuple[EnvelopeBytes, ...], Field(max_length=limits.MAP_SYNC_ENTRIES_MAX), N(1)]
     is_complete: Annotated[bool, N(2)]
+    beats: Annotated[tuple[EnvelopeBytes, ...], Field(max_length=limits.MAP_SYNC_ENTRIES_MAX), N(3)]
+    """The newest heartbeats of those nodes, where held: a newcomer need not wait for the next ones."""
 
 
 class PeersRequest(Message):

@@ -31,14 +31,14 @@ def test_a_whole_life_by_command(skyops: Skyops, tmp_path: Path) -> None:
     peer = status["nodes"][1]["peer_id"]
     views = json.loads(
         skyops("--data-dir", data_dir, "map", "--gpu", "a100", "--sort", "price", "--json").out
-    )
+    )["nodes"]
     assert len(views) == 3
-    assert json.loads(skyops("map", "--gpu", "h100", "--json", "--data-dir", data_dir).out) == []
+    assert json.loads(skyops("map", "--gpu", "h100", "--json", "--data-dir", data_dir).out)["nodes"] == []
     assert skyops("--data-dir", data_dir, "ping", peer[-8:], "-c", "2").out.count("answer from") == 2
     session = json.loads(skyops("--data-dir", data_dir, "handshake", peer, "--json").out)
     assert session["peer_id"] == peer
     assert json.loads(skyops("--data-dir", data_dir, "status", "--json").out)["sessions"] == 1
-    assert len(json.loads(skyops("--data-dir", data_dir, "peers", "--json").out)) >= 2
+    assert len(json.loads(skyops("--data-dir", data_dir, "peers", "--json").out)["peers"]) >= 2
     assert json.loads(skyops("--data-dir", data_dir, "node", "show", "self", "--json").out)["is_self"]
     assert "name=node-2" not in skyops("--data-dir", data_dir, "node", "show", peer).out.splitlines()[0]
 

@@ -78,7 +78,7 @@ def test_death_return_freeze_and_guest(make_testnet: Make, start_skyops: Callabl
     own_id = guest.status().peer_id
     wait_until(lambda: state_at(testnet.client("node-1"), own_id) == "active", what="node-1 sees the guest")
     assert guest.handshake(victim.peer_id).peer_id == victim.peer_id
-    assert guest.ping(victim.peer_id[-8:]) > 0
+    assert guest.ping(victim.peer_id[-8:])[1] > 0
 
     # A crash turns up as SUSPECT, then INACTIVE, everywhere.
     seen: list[str] = []
@@ -143,11 +143,11 @@ def test_partition_and_slowness_end_with_heal(make_testnet: Make) -> None:
 
     slow(testnet, "node-2", delay_ms=300, loss_permille=0)
     node_2 = testnet.record.entry("node-2").peer_id
-    assert testnet.client("node-1").ping(node_2) >= 0.3
+    assert testnet.client("node-1").ping(node_2)[1] >= 0.3
     (report,) = [report for report in survey(testnet) if report.name == "node-2"]
     assert report.faults == {"delay_ms": 300}
     heal(testnet)
-    assert testnet.client("node-1").ping(node_2) < 0.3
+    assert testnet.client("node-1").ping(node_2)[1] < 0.3
 
 
 def test_networks_side_by_side_do_not_mix(make_testnet: Make, skyops: Callable[..., object]) -> None:

@@ -179,7 +179,8 @@ const commands = {
   // Our provider keys are short texts, not multihashes: the library only ever asks a CID for these bytes.
   dhtProviders: async ({ key }) => {
     const found = {}
-    const place = { multihash: { bytes: utf8(key) }, toString: () => key }
+    const digest = crypto.createHash('sha256').update('skyops/capability/' + key).digest()
+    const place = { multihash: { bytes: concat([Uint8Array.of(0x12, 0x20), digest]) }, toString: () => key }
     for await (const event of node.services.dht.findProviders(place, { signal: within() })) {
       if (event.name === 'PROVIDER') for (const item of event.providers) found[String(item.id)] = item.multiaddrs.map(String)
     }

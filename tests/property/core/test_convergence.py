@@ -111,6 +111,7 @@ class World:
                 self.disconnect(frozenset((me, peer)))
             case ev.RememberSequence(number):
                 self.disks[me] = number
+                self.later(0.0, lambda: self.feed(core, ev.SequenceRemembered(number)))
             case ev.Publish(payload):
                 self.flood(me, me, payload)
             case ev.PingPeer(peer):
@@ -168,7 +169,10 @@ class World:
         if not self.reaches(core.peer_id, peer):
             return
         told, is_complete = self.nodes[peer].nodes.differing(core.nodes.digests(), after=after, count_max=2)
-        self.tell(core.peer_id, ev.RecordsArrived(peer, tuple(told), (), self.unix))
+        self.tell(
+            core.peer_id,
+            ev.RecordsArrived(peer, tuple(told), self.nodes[peer].nodes.beats_of(told), self.unix),
+        )
         if told and not is_complete:
             self.sync(core, peer, owner_of(told[-1], RULES))
 

@@ -28,6 +28,7 @@ class Desk:
     def __init__(self, settings: CoreSettings = SETTINGS, *, last_sequence: int = 0) -> None:
         self.now = START
         self.binding = ALICE.binding
+        self.is_disk_full = False
         self.core = NodeCore(ALICE.node_key, lambda _: self.binding, settings)
         self.started = self.handle(ev.NodeStarted((ADDR,), last_sequence, self.unix))
 
@@ -38,6 +39,9 @@ class Desk:
     def handle(self, event: Event) -> list[Effect]:
         effects = self.core.handle(event, self.now)
         self.core.check_invariants()
+        for effect in of(ev.RememberSequence, effects):
+            answer = ev.SequenceNotRemembered() if self.is_disk_full else ev.SequenceRemembered(effect.number)
+            effects += self.handle(answer)
         return effects
 
     def until(self, seconds: float) -> list[Effect]:

@@ -7,10 +7,11 @@ import pytest
 from skyops_p2p import limits
 from skyops_p2p.core import node_events as ev
 from skyops_p2p.core.machine import DeadlineReached
-from skyops_p2p.core.node_core import ANNOUNCE_AGAIN_S, NodeCore
+from skyops_p2p.core.node_core import ANNOUNCE_AGAIN_S, SYNC_SOON_S, NodeCore
 from skyops_p2p.core.peering import Dial, Disconnect
 from skyops_p2p.core.presence import NodeState, PresenceTimes
 from skyops_p2p.core.records import check_presence, check_record
+from skyops_p2p.core.sequence_reserve import RETRY_S
 from skyops_p2p.errors import LocalProtocolError
 from skyops_p2p.types import MonotonicS, Multiaddr, UnixMs
 from skyops_p2p.wire.messages.peering import EquivocationProof
@@ -52,6 +53,8 @@ def test_hardware_known_before_the_start_is_announced_at_once() -> None:
     core = NodeCore(ALICE.node_key, lambda _: ALICE.binding, SETTINGS)
     core.handle(ev.HardwareProbed(HARDWARE, RUNTIMES), START)
     core.handle(ev.NodeStarted((ADDR,), 0, NOW), START)
+    (asked,) = of(ev.RememberSequence, core.handle(ev.TimeCame(NOW), START))
+    core.handle(ev.SequenceRemembered(asked.number), START)
     assert "node-record" in published(core.handle(ev.TimeCame(NOW), START))
 
 
@@ -60,17 +63,22 @@ def test_number_is_persisted_before_it_is_sent() -> None:
     desk.handle(ev.HardwareProbed(HARDWARE, RUNTIMES))
     effects = desk.until(0)
     kinds = [type(effect) for effect in effects if isinstance(effect, ev.RememberSequence | ev.Publish)]
-    assert kinds[0] is ev.RememberSequence  # PER-6
+    assert kinds[0] is ev.RememberSequence  # PER-6: nothing is signed before the store confirmed
     assert kinds.count(ev.RememberSequence) == 1
     assert of(ev.RememberSequence, desk.until(300)) == []
     assert len(of(ev.RememberSequence, desk.until(1200))) >= 1
 
 
-def test_number_that_was_not_persisted_is_tried_again_before_anything_is_said(desk: Desk) -> None:
-    desk.handle(ev.SequenceNotRemembered())
-    effects = desk.until(ANNOUNCE_AGAIN_S[0])
-    said = [type(effect) for effect in effects if isinstance(effect, ev.RememberSequence | ev.Publish)]
-    assert said[0] is ev.RememberSequence
+def test_nothing_is_signed_while_the_store_fails_and_all_is_when_it_works_again() -> None:
+    desk = Desk()
+    desk.is_disk_full = True
+    desk.handle(ev.HardwareProbed(HARDWARE, RUNTIMES))
+    effects = desk.until(60)
+    assert desk.core.own_record is None
+    assert not of(ev.Publish, effects)
+    assert 2 <= len(of(ev.RememberSequence, effects)) <= 60 / RETRY_S + 1
+    desk.is_disk_full = False
+    assert {"node-record", "presence"} <= set(published(desk.until(70)))
 
 
 def test_restart_goes_on_above_the_last_number() -> None:
@@ -144,7 +152,7 @@ def test_higher_number_of_our_own_key_is_outbid(desk: Desk, kind: str) -> None:
     foreign = ALICE.record(NOW + 900_000) if kind == "record" else ALICE.beat(NOW + 900_000)
     records, beats = ((foreign,), ()) if kind == "record" else ((), (foreign,))
     effects = desk.handle(ev.RecordsArrived(BOB.peer, records, beats, desk.unix))
-    assert of(ev.RememberSequence, effects)
+    assert of(ev.Notify, effects)
     assert desk.core.own_record is not None
     assert desk.core.own_record != foreign
     desk.until(61)
@@ -231,13 +239,16 @@ def test_answered_probe_is_measured(desk: Desk) -> None:
 
 def test_beat_that_names_a_missing_record_asks_for_it_but_not_for_ever(desk: Desk) -> None:
     desk.connect(CAROL)
+    desk.tell(BOB, BOB.beat(1, record_sequence=99))
+    soon = desk.until(SYNC_SOON_S + ANNOUNCE_AGAIN_S[0])
+    assert CAROL.peer in {effect.peer for effect in of(ev.SyncMap, soon)}  # whoever knows it tells
+    desk.connect(BOB)
     asked = []
     for number in range(50):
-        effects = desk.tell(BOB, BOB.beat(number + 1, record_sequence=99))
+        effects = desk.tell(BOB, BOB.beat(number + 2, record_sequence=99))
         asked += of(ev.FetchRecord, effects)
     assert 0 < len(asked) <= limits.RECORD_FETCH_BURST  # PER-31
-    assert {effect.source for effect in asked} == {CAROL.peer}
-    desk.connect(BOB)
+    assert {effect.source for effect in asked} == {BOB.peer}
     desk.now = MonotonicS(START + 100)
     beat = BOB.beat(100, record_sequence=99, issued_unix_ms=desk.unix)
     assert of(ev.FetchRecord, desk.tell(BOB, beat)) == [ev.FetchRecord(BOB.peer, BOB.peer)]

@@ -1,5 +1,7 @@
 """Rates, schedules, nonces, sequence reserves and changed nodes."""
 
+import math
+
 import pytest
 
 from skyops_p2p import limits
@@ -9,9 +11,9 @@ from skyops_p2p.core.nonces import NonceCache
 from skyops_p2p.core.rate import PeerRates
 from skyops_p2p.core.refusals import HANDSHAKE_CODES, known_code
 from skyops_p2p.core.schedule import Schedule
-from skyops_p2p.core.sequence_reserve import RESERVE, SequenceReserve
+from skyops_p2p.core.sequence_reserve import RESERVE, RETRY_S, SequenceReserve
 from skyops_p2p.types import UnixMs
-from tests.unit.core.people import ALICE, BOB, CAROL, NOW, at
+from tests.unit.core.people import ALICE, BOB, CAROL, NOW, START, at
 
 
 # --- rates --------------------------------------------------------------------------------------------------
@@ -98,18 +100,25 @@ def test_nonces_of_the_past_go_by_themselves() -> None:
 def test_reserve_is_persisted_once_for_many_numbers() -> None:
     reserve = SequenceReserve()
     reserve.resume(100)
+    assert reserve.covers(100)
     assert not reserve.covers(101)
-    assert reserve.cover(101) == [RememberSequence(101 + RESERVE)]
-    assert reserve.cover(101 + RESERVE) == []
-    assert reserve.cover(102 + RESERVE) == [RememberSequence(102 + 2 * RESERVE)]
+    assert reserve.ask(101) == [RememberSequence(101 + RESERVE)]
+    assert not reserve.covers(101)  # asked for, not confirmed
+    assert reserve.ask(102) == []
+    reserve.confirm(101 + RESERVE)
+    assert reserve.covers(101 + RESERVE)
+    assert reserve.ask(101 + RESERVE) == []
+    assert reserve.ask(102 + RESERVE) == [RememberSequence(102 + 2 * RESERVE)]
 
 
-def test_lost_reserve_is_persisted_again_before_the_next_number() -> None:
+def test_failed_reserve_rests_and_is_asked_for_again() -> None:
     reserve = SequenceReserve()
-    assert reserve.cover(1) == [RememberSequence(1 + RESERVE)]
-    reserve.lose()
-    assert reserve.cover(2) == [RememberSequence(2 + RESERVE)]
-    assert reserve.cover(3) == []
+    assert reserve.ask(1) == [RememberSequence(1 + RESERVE)]
+    assert reserve.rests_until == math.inf
+    reserve.fail(START)
+    assert reserve.rests_until == START + RETRY_S
+    assert not reserve.covers(1)
+    assert reserve.ask(2) == [RememberSequence(2 + RESERVE)]
 
 
 # --- changed nodes ------------------------------------------------------------------------------------------
