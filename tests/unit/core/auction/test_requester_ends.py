@@ -42,6 +42,10 @@ def test_a_silent_winner_is_told_that_its_award_is_void() -> None:
     assert house.claims()["bob"] == "leased"
     house.wait(limits.AWARD_TIMEOUT_MS / 1000).run()
     assert house.match.winner == CAROL.peer
+    talk = [(type(item), item.peer) for item in house.done if isinstance(item, ev.SendAward | ev.SendRelease)]
+    assert talk.index((ev.SendRelease, BOB.peer)) < talk.index((ev.SendAward, CAROL.peer)), (
+        "one award at a time"
+    )
     assert house.claims() == {"carol": "leased"}
     house.feed(late[0]).run()
     assert house.match.winner == CAROL.peer
