@@ -37,6 +37,10 @@ QUEUE_MAX = 1024
 RELEASE_TIMEOUT_S = 2.0
 
 
+_Arrived = ev.AnswerArrived | ev.RevealArrived | ev.ConfirmArrived
+_Missing = ev.AnswerMissing | ev.RevealMissing | ev.ConfirmMissing
+
+
 class AuctionHouse:
     """Runs matches.
 
@@ -170,6 +174,14 @@ class _Run:
             log.warning("auction_event_dropped kind=%s", type(event).__name__)
 
 
+_ANSWERS: dict[type[Effect], tuple[type[_Arrived], type[_Missing]]] = {
+    ev.AskBid: (ev.AnswerArrived, ev.AnswerMissing),
+    ev.AskReveal: (ev.RevealArrived, ev.RevealMissing),
+    ev.SendAward: (ev.ConfirmArrived, ev.ConfirmMissing),
+}
+"""Question -> the events that report its answer, or that none came."""
+
+
 class _Performer:
     """Performs the effects of one match."""
 
@@ -194,31 +206,8 @@ class _Performer:
 
     async def _perform(self, effect: Effect) -> None:
         match effect:
-            case ev.AskBid(peer, tender, data, timeout_s):
-                arrived, missing = ev.AnswerArrived, ev.AnswerMissing
-                self._ask(
-                    peer,
-                    data,
-                    timeout_s,
-                    lambda answer: arrived(peer, tender, answer),
-                    lambda code: missing(peer, tender, code),
-                )
-            case ev.AskReveal(peer, tender, data, timeout_s):
-                self._ask(
-                    peer,
-                    data,
-                    timeout_s,
-                    lambda answer: ev.RevealArrived(peer, tender, answer),
-                    lambda code: ev.RevealMissing(peer, tender, code),
-                )
-            case ev.SendAward(peer, tender, data, timeout_s):
-                self._ask(
-                    peer,
-                    data,
-                    timeout_s,
-                    lambda answer: ev.ConfirmArrived(peer, tender, answer),
-                    lambda code: ev.ConfirmMissing(peer, tender, code),
-                )
+            case ev.AskBid() | ev.AskReveal() | ev.SendAward():
+                self._nursery.start_soon(self._ask, effect)
             case ev.AcknowledgeCommit(peer, _, data) | ev.SendRelease(peer, _, data):
                 self._house.carrier.start_soon(self._send, peer, data)
             case ev.PublishTender(_, resource, data):
@@ -236,23 +225,17 @@ class _Performer:
             case ev.FinishMatch(result) | ev.FailMatch(result):
                 self._run.result = result
 
-    def _ask(
-        self,
-        peer: PeerId,
-        data: bytes,
-        timeout_s: float,
-        arrived: Callable[[bytes], Event],
-        missing: Callable[[str], Event],
-    ) -> None:
-        async def ask() -> None:
-            try:
-                answer = await self._network.request(peer, self._protocol, data, timeout_s=timeout_s)
-            except SkyopsError as error:
-                self._run.post(missing(error.code))
-            else:
-                self._run.post(arrived(answer))
-
-        self._nursery.start_soon(ask)
+    async def _ask(self, effect: ev.AskBid | ev.AskReveal | ev.SendAward) -> None:
+        """Ask a worker, and post its answer or the lack of one."""
+        arrived, missing = _ANSWERS[type(effect)]
+        try:
+            answer = await self._network.request(
+                effect.peer, self._protocol, effect.data, timeout_s=effect.timeout_s
+            )
+        except SkyopsError as error:
+            self._run.post(missing(effect.peer, effect.tender, error.code))
+        else:
+            self._run.post(arrived(effect.peer, effect.tender, answer))
 
     def _reply(self, number: int, answer: bytes | str) -> None:
         reply = self._run.replies.get(number)
