@@ -10,6 +10,7 @@
       StoreError             the local store is full, locked, torn or too new
       ExecutionError         a sandbox could not do what was asked
       ChainError             the chain could not be read or written
+      AuditError             a bid book is not what the rules make of it
       TestnetError           a local test network could not do what was asked
 
 Bytes from a peer may raise RemoteProtocolError and nothing else.
@@ -131,3 +132,11 @@ class TestnetError(SkyopsError):
     code = "testnet_failed"
     hint = "`skyops testnet status` shows its nodes; `skyops testnet logs NODE` shows what one said."
     exit_code = 8
+
+
+class AuditError(SkyopsError):
+    """A bid book cannot be found or read; one that breaks the rules ends the command with the same exit code."""
+
+    code = "audit_failed"
+    hint = "A bid book is the file that `skyops match` names, and holds one signed envelope."
+    exit_code = 9

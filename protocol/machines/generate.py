@@ -18,14 +18,16 @@ HERE = Path(__file__).resolve().parent
 
 
 def machines() -> dict[str, type[Machine[Enum]]]:
-    """Find the machines, by the name of their file in core/."""
+    """Find the machines, by the place of their file in core/: "presence", "auction-worker"."""
     found: dict[str, type[Machine[Enum]]] = {}
-    for module in pkgutil.iter_modules(core.__path__):
-        loaded = importlib.import_module(f"{core.__name__}.{module.name}")
+    prefix = f"{core.__name__}."
+    for module in pkgutil.walk_packages(core.__path__, prefix):
+        loaded = importlib.import_module(module.name)
+        place = module.name.removeprefix(prefix).replace(".", "-")
         for _, kind in inspect.getmembers(loaded, inspect.isclass):
             is_machine = issubclass(kind, Machine) and "TRANSITIONS" in vars(kind)
             if is_machine and kind.__module__ == loaded.__name__:
-                name = module.name if module.name not in found else f"{module.name}-{kind.__name__.lower()}"
+                name = place if place not in found else f"{place}-{kind.__name__.lower()}"
                 found[name] = kind
     return found
 

@@ -31,10 +31,13 @@ Exit codes:
   6   a sandbox failed
   7   the chain could not be used
   8   the local test network failed
+  9   a bid book cannot be read, or breaks the rules
+  10  no worker took the job
   70  a bug in skyops
   130 interrupted with Ctrl-C"""
 
 _NODE, _NETWORK, _TEST = "This node", "The network (asks the running node)", "Try it out"
+_JOBS = "Jobs"
 ENTRIES = {
     "init": Entry("skyops_p2p.cli.identity:init", "Make a new node: keys, wallet and a config file.", _NODE),
     "id": Entry("skyops_p2p.cli.identity:show_id", "Print the peer id and the wallet.", _NODE),
@@ -48,7 +51,10 @@ ENTRIES = {
     "ping": Entry("skyops_p2p.cli.network:ping", "Measure the round trip to a peer.", _NETWORK),
     "join": Entry("skyops_p2p.cli.network:join", "Connect to a peer by its address.", _NETWORK),
     "handshake": Entry("skyops_p2p.cli.node:handshake", "Open a session with a peer.", _NETWORK),
+    "match": Entry("skyops_p2p.cli.match:match", "Look for a worker for a job.", _NETWORK),
     "events": Entry("skyops_p2p.cli.events:events", "Follow what happens.", _NETWORK),
+    "job": Entry("skyops_p2p.cli.job:job", "Write and check job files.", _JOBS),
+    "audit": Entry("skyops_p2p.cli.audit:audit", "Re-run the award of a bid book.", _JOBS),
     "demo": Entry("skyops_p2p.cli.demo:demo", "Watch a network come up and survive a crash.", _TEST),
     "testnet": Entry("skyops_p2p.cli.testnet:testnet", "Run a test network on this machine.", _TEST),
     "sim": Entry("skyops_p2p.cli.sim:sim", "Simulate large networks with faults.", _TEST),

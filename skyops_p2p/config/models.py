@@ -108,6 +108,8 @@ class WorkerSection(Section):
     """Free labels, "key=value"."""
     price_microcredits_per_hour: int = Field(1_000_000, ge=0, le=10**15)
     """Price hint for one GPU hour (without a GPU: one hour of the machine), in millionths of a credit."""
+    pricing: str = Field("default", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    """Price strategy of bids: "default", or the name of a plug-in (entry point group `skyops.pricing`)."""
     slots: int = Field(1, ge=1, le=256)
     """Jobs to run side by side."""
     declared_gpus: DeclaredGpus = Field((), max_length=limits.RECORD_GPUS_MAX, strict=False)

@@ -8,6 +8,7 @@ from skyops_p2p.types import NetworkName, PeerId
 
 NODE_PROTOCOL = "node"
 HANDSHAKE_PROTOCOL = "handshake"
+AUCTION_PROTOCOL = "auction"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,10 @@ class NetworkRules:
     def presence_topic(self) -> str:
         """The gossip topic of node records, heartbeats and equivocation proofs. Rules: CNV-7."""
         return f"/skyops/{self.network}/presence/1"
+
+    def tender_topic(self, kind: str) -> str:
+        """Return the gossip topic of tenders of a resource class, "gpu" or "cpu". Rules: CNV-7."""
+        return f"/skyops/{self.network}/tender-{kind}/1"
 
     def record_key(self, peer: PeerId) -> str:
         """Return the DHT key of a peer's node record: 42 characters, whatever the peer id. Rules: PER-4."""

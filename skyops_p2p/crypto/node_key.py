@@ -124,6 +124,11 @@ def peer_id_from_public_key(public_key: bytes) -> PeerId:
     return peer_id_from_bytes(_IDENTITY_PREFIX + public_key)
 
 
+def peer_bytes_of_key(public_key: bytes) -> bytes:
+    """Return the binary peer id, 38 bytes, of a checked Ed25519 public key."""
+    return _IDENTITY_PREFIX + public_key
+
+
 def public_key_of(peer_id: PeerId) -> bytes:
     """Return the 32-byte Ed25519 key inside a peer id.
 

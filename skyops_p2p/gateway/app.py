@@ -17,6 +17,7 @@ from skyops_p2p._version import __version__
 from skyops_p2p.errors import NetworkError
 from skyops_p2p.gateway.event_stream import EventResponse, EventStreams
 from skyops_p2p.gateway.guard import Guard
+from skyops_p2p.gateway.jobs import job_routes
 from skyops_p2p.gateway.problems import install_problems
 from skyops_p2p.gateway.subject import FaultSwitch, Stop, Subject
 from skyops_p2p.limits import API_OPERATION_TIMEOUT_S
@@ -119,6 +120,7 @@ def create_app(
     _add_supervision(app, subject, stop)
     _add_views(app, subject)
     _add_actions(app, subject)
+    app.include_router(job_routes(subject))
     if faults is not None:
         _add_faults(app, faults)
     return Guard(app, token=token, hosts=hosts, now=now)

@@ -38,7 +38,7 @@ class EventStreams:
         self._open += 1
         try:
             async with self._subject.events() as feed, trio.open_nursery() as nursery:
-                nursery.start_soon(_wait_gone, receive, nursery.cancel_scope)
+                nursery.start_soon(wait_gone, receive, nursery.cancel_scope)
                 await _send_all(feed, send)
                 nursery.cancel_scope.cancel()
         finally:
@@ -57,7 +57,7 @@ class EventResponse(Response):
         await self._streams.serve(receive, send)
 
 
-async def _wait_gone(receive: Receive, scope: trio.CancelScope) -> None:
+async def wait_gone(receive: Receive, scope: trio.CancelScope) -> None:
     """Cancel the stream when the client has closed its end."""
     while (await receive())["type"] != "http.disconnect":
         continue

@@ -6,6 +6,9 @@ from typing import Protocol
 
 import trio
 
+from skyops_p2p.core.jobs.spec import JobSpec
+from skyops_p2p.node.job_preview import PreviewView
+from skyops_p2p.node.match_view import MatchStepView, MatchView
 from skyops_p2p.node.views import MapQuery, NodeEventView, NodeView, PeerView, SessionView, StatusView
 from skyops_p2p.types import Multiaddr, PeerId
 
@@ -29,6 +32,9 @@ class Subject(Protocol):
             NetworkError: `unknown_peer` or `ambiguous_peer`.
         """
 
+    def preview(self, spec: JobSpec) -> PreviewView:
+        """Return which nodes of the map could run a job, and why the others could not."""
+
     def find_peer(self, text: str) -> PeerId:
         """Return the peer that a whole id, a unique beginning or end of one on the map, or "self" names.
 
@@ -47,6 +53,9 @@ class Subject(Protocol):
 
     async def join(self, addr: Multiaddr) -> PeerId:
         """Dial a multiaddr with /p2p."""
+
+    async def match(self, spec: JobSpec, *, progress: Callable[[MatchStepView], None] = ...) -> MatchView:
+        """Look for a worker for a job, telling each step."""
 
     def events(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[NodeEventView]]:
         """Follow what happens, boundedly."""

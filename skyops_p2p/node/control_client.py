@@ -8,16 +8,25 @@ classes, codes and hints that the library raises.
 import http.client
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from skyops_p2p import errors
 from skyops_p2p.errors import NetworkError, RemoteProtocolError, SkyopsError
-from skyops_p2p.limits import API_ANSWER_BYTES_MAX, API_EVENT_HEARTBEAT_S, API_OPERATION_TIMEOUT_S
+from skyops_p2p.limits import (
+    API_ANSWER_BYTES_MAX,
+    API_EVENT_HEARTBEAT_S,
+    API_OPERATION_TIMEOUT_S,
+    MATCH_TIMEOUT_S,
+)
 from skyops_p2p.node.run_file import RunFile, not_running, read_run_file
 from skyops_p2p.node.views import MapQuery, NodeEventView, NodeView, PeerView, SessionView, StatusView
+
+if TYPE_CHECKING:
+    from skyops_p2p.node.job_preview import PreviewView
+    from skyops_p2p.node.match_view import MatchStepView, MatchView
 
 _ERRORS: dict[str, type[SkyopsError]] = {
     name: value
@@ -93,6 +102,12 @@ class ControlClient:
         """Have it dial a multiaddr with /p2p; return the peer id."""
         return str(self._call("POST", "/v1/join", {"addr": addr})["peer_id"])
 
+    def preview(self, spec: Mapping[str, object]) -> "PreviewView":
+        """Have it screen the nodes of its map for a job, given as the specification's JSON."""
+        from skyops_p2p.node.job_preview import PreviewView  # other questions do without the job models
+
+        return PreviewView.model_validate(self._call("POST", "/v1/jobs/preview", dict(spec)))
+
     def stop(self) -> None:
         """Ask it to stop cleanly; returns before it has."""
         self._call("POST", "/v1/stop")
@@ -104,6 +119,36 @@ class ControlClient:
     def set_faults(self, faults: Mapping[str, object]) -> None:
         """Replace the faults of a test network's node; see skyops_p2p.testnet.faults."""
         self._call("PUT", "/v1/faults", dict(faults))
+
+    def match(self, tree: Mapping[str, object], told: "Callable[[MatchStepView], None]") -> "MatchView":
+        """Have it look for a worker for a job; `told` is called with each step while it runs.
+
+        Args:
+            tree: The job as `JobSpec.model_dump(mode="json", by_alias=True)` gives it.
+            told: Called with each step.
+
+        Raises:
+            SkyopsError: The job is not valid, the node does not answer, or too many matches run.
+        """
+        from skyops_p2p.node.match_view import MatchStepView, MatchView
+
+        connection = self._connect(MATCH_TIMEOUT_S + self.timeout_s)
+        try:
+            response = self._send(connection, "POST", "/v1/jobs/match", dict(tree))
+            while line := response.readline(API_ANSWER_BYTES_MAX):
+                content = json.loads(line)
+                if "step" in content:
+                    told(MatchStepView.model_validate(content["step"]))
+                elif "match" in content:
+                    return MatchView.model_validate(content["match"])
+                else:
+                    problem = content["problem"]
+                    raise SkyopsError(problem["detail"], code=problem["code"], hint=problem["hint"])
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise self._broken(error) from error
+        finally:
+            connection.close()
+        raise NetworkError("the node broke off the match", code="api_answer_invalid")
 
     def events(self) -> Iterator[NodeEventView]:
         """Yield events as they happen, until the node stops or the iterator is closed.

@@ -4,7 +4,7 @@ The same dispatcher runs over libp2p and in the simulator; only the ports differ
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import trio
 
@@ -67,6 +67,11 @@ class Dispatcher:
         )
         self._spoke_at: dict[PeerId, float] = {}
         self._changed = trio.Event()
+        self._hearers: dict[str, Callable[[bytes], None]] = {}
+
+    def hears(self, hearers: Mapping[str, Callable[[bytes], None]]) -> None:
+        """Hand accepted gossip of other topics than the core's to whom it concerns; they must not wait."""
+        self._hearers.update(hearers)
 
     def post(self, event: Event) -> None:
         """Queue an event for the core, without waiting; when the queue is full it is dropped and counted."""
@@ -138,7 +143,10 @@ class Dispatcher:
     async def _pump(self) -> None:
         """Turn the network's events into the core's."""
         async for event in self._network.events():
-            self.post(self._translate(event))
+            if isinstance(event, GossipReceived) and event.topic in self._hearers:
+                self._hearers[event.topic](event.payload)
+            else:
+                self.post(self._translate(event))
 
     def _translate(self, event: NetworkEvent) -> Event:
         match event:

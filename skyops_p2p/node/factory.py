@@ -12,6 +12,7 @@ from skyops_p2p.core.announcer import Offer
 from skyops_p2p.core.core_settings import CoreSettings
 from skyops_p2p.core.presence import PresenceTimes
 from skyops_p2p.core.rules import NetworkRules
+from skyops_p2p.node.book_shelf import FileShelf
 from skyops_p2p.node.identity import Identity
 from skyops_p2p.node.ports_bundle import NodePorts
 from skyops_p2p.ports import DhtRules, Network, Store
@@ -67,6 +68,7 @@ def default_ports(config: NodeConfig, identity: Identity) -> NodePorts:
         entropy=SystemEntropy(),
         hardware=DeclaredHardwareProbe(declared, probe) if declared else probe,
         stake=NeutralStake(),
+        books=FileShelf(config.data_dir),
     )
 
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from skyops_p2p.node.book_shelf import BookShelf, MemoryShelf
+from skyops_p2p.node.standing import NeutralStanding, StandingSource
 from skyops_p2p.ports import DhtRules, Entropy, HardwareProbe, Network, OpenStore, StakeCheck, WallClock
 
 OpenNetwork = Callable[[DhtRules], AbstractAsyncContextManager[Network]]
@@ -20,5 +22,9 @@ class NodePorts:
     entropy: Entropy
     hardware: HardwareProbe
     stake: StakeCheck
+    standing: StandingSource = field(default_factory=NeutralStanding)
+    """Reputation and weights of workers; neutral until there are receipts."""
+    books: BookShelf = field(default_factory=MemoryShelf)
+    """Where bid books are kept."""
     needs_stake: bool = False
     """Whether the stake port is asked at all; without a chain it is neutral."""

@@ -21,16 +21,20 @@ from skyops_p2p._version import __version__
 from skyops_p2p.config import NodeConfig
 from skyops_p2p.core import node_events as ev
 from skyops_p2p.core.binding import OwnBinding
+from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.core.node_core import NodeCore
 from skyops_p2p.core.node_filter import wanted_keys
 from skyops_p2p.core.records import NodeRecordRules
 from skyops_p2p.core.rules import NetworkRules
-from skyops_p2p.crypto.node_key import peer_id_to_bytes
-from skyops_p2p.errors import LocalProtocolError, NetworkError, RemoteProtocolError, SkyopsError
+from skyops_p2p.errors import NetworkError, SkyopsError
 from skyops_p2p.node import present
 from skyops_p2p.node.dispatcher import Dispatcher
 from skyops_p2p.node.factory import core_settings, default_ports, reachable_addrs, split_peer_addr
 from skyops_p2p.node.identity import Identity
+from skyops_p2p.node.job_preview import PreviewView, preview_job
+from skyops_p2p.node.lookup import find_peer, unknown_peer
+from skyops_p2p.node.market import Market
+from skyops_p2p.node.match_view import MatchStepView, MatchView
 from skyops_p2p.node.performer import SEQUENCE_NAME
 from skyops_p2p.node.ports_bundle import NodePorts
 from skyops_p2p.node.relays import RelayKeeper
@@ -112,10 +116,12 @@ class Node:
                 await nursery.start(self._hub.run)
                 await nursery.start(self._dispatcher.run, started)
                 nursery.start_soon(self._relays.run)
+                await nursery.start(self._market.run)
                 await self._restore(store)
                 try:
                     yield
                 finally:
+                    self._market.leave()
                     with trio.CancelScope(shield=True, deadline=trio.current_time() + STOP_TIMEOUT_S):
                         await self._dispatcher.say_goodbye()
                     nursery.cancel_scope.cancel()
@@ -142,6 +148,15 @@ class Node:
             manifest=self._manifest,
             ports=ports,
             tell=self._dispatcher.tell,
+        )
+        self._market = Market(
+            self.config,
+            core,
+            network,
+            store,
+            ports=ports,
+            node_key=identity.node_key,
+            dispatcher=self._dispatcher,
         )
         stored = await store.value(SEQUENCE_NAME)
         return ev.NodeStarted(self._announced(), int.from_bytes(stored or b"", "big"), now)
@@ -223,8 +238,12 @@ class Node:
         """
         entry = self._core.nodes.get(self.find_peer(peer_or_prefix))
         if entry is None:
-            raise _unknown(peer_or_prefix)
+            raise unknown_peer(peer_or_prefix)
         return present.node_view(self._core, entry, _now())
+
+    def preview(self, spec: JobSpec) -> PreviewView:
+        """Tell which nodes of the map could run a job, why the others could not, and what it may cost."""
+        return preview_job(spec, self._core.nodes, own=self.peer_id)
 
     def find_peer(self, text: str) -> PeerId:
         """Return the peer of the map that a whole id, a unique beginning or end of one, or "self" names.
@@ -232,24 +251,7 @@ class Node:
         Raises:
             NetworkError: `unknown_peer` or `ambiguous_peer`.
         """
-        if text == "self":
-            return self.peer_id
-        if self._core.nodes.get(PeerId(text)) is not None:
-            return PeerId(text)
-        peers = [
-            entry.peer
-            for entry in self._core.nodes
-            if text and (entry.peer.startswith(text) or entry.peer.endswith(text))
-        ]
-        if len(peers) > 1:
-            raise NetworkError(
-                f"{text!r} names {len(peers)} nodes",
-                code="ambiguous_peer",
-                hint="Give more characters; the last eight are usually enough.",
-            )
-        if not peers:
-            return _whole_peer_id(text)
-        return peers[0]
+        return find_peer(self._core, text)
 
     def events(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[NodeEventView]]:
         """Follow what happens from now on; a watcher that lags far behind misses some events."""
@@ -314,6 +316,23 @@ class Node:
         keys = wanted_keys(present.filter_of(query))
         return sum([await self._dispatcher.performer.search(key) for key in keys[:2]])
 
+    async def match(
+        self, spec: JobSpec, *, progress: Callable[[MatchStepView], None] = lambda _step: None
+    ) -> MatchView:
+        """Look for a worker for a job: tender, sealed bids, award by the rule that `skyops audit` re-runs.
+
+        Args:
+            spec: The job.
+            progress: Called with each step while the match runs; must be quick.
+
+        Returns:
+            How it ended, with a reason for each node that was not chosen; a failed match is no exception.
+
+        Raises:
+            SkyopsError: Code `too_many_matches`.
+        """
+        return await self._market.match(spec, progress)
+
     async def join(self, addr: Multiaddr) -> PeerId:
         """Dial a node by its address with /p2p/<peer id> and return its peer id.
 
@@ -346,27 +365,6 @@ def _only_leaf(group: BaseExceptionGroup[BaseException]) -> BaseException | None
             return None
         error = error.exceptions[0]
     return error
-
-
-def _whole_peer_id(text: str) -> PeerId:
-    """Return a whole peer id that is not on the map: the DHT may know it.
-
-    Raises:
-        NetworkError: `unknown_peer`: it is not even a peer id.
-    """
-    try:
-        peer_id_to_bytes(PeerId(text))
-    except (RemoteProtocolError, LocalProtocolError) as error:
-        raise _unknown(text) from error
-    return PeerId(text)
-
-
-def _unknown(text: str) -> NetworkError:
-    return NetworkError(
-        f"no node on the map is called {text!r}",
-        code="unknown_peer",
-        hint="`skyops map` lists the nodes that are known.",
-    )
 
 
 def _now() -> MonotonicS:

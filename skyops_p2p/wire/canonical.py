@@ -23,11 +23,12 @@ class _OutOfOrder(Exception):  # noqa: N818 - never leaves this module
     """A map whose keys do not ascend."""
 
 
-def encode(value: object) -> bytes:
+def encode(value: object, *, items_max: int = COLLECTION_ITEMS_MAX) -> bytes:
     """Encode a value canonically; maps are written in the ascending order of their keys.
 
     Args:
         value: Of the types named above; tuples count as lists.
+        items_max: Most entries of one array or map.
 
     Raises:
         LocalProtocolError: A value outside the data model or its bounds.
@@ -35,7 +36,7 @@ def encode(value: object) -> bytes:
     Rules: CNV-1, CNV-2, CNV-3.
     """
     try:
-        ordered = _ordered(value, 0)
+        ordered = _ordered(value, 0, items_max)
         encoded = msgpack.packb(ordered, use_bin_type=True)
     except (_Forbidden, OverflowError, UnicodeEncodeError) as error:
         raise LocalProtocolError(f"cannot be encoded: {error}") from error
@@ -43,12 +44,15 @@ def encode(value: object) -> bytes:
     return encoded
 
 
-def decode(data: bytes, *, bytes_max: int = MESSAGE_BYTES_MAX) -> Any:
+def decode(
+    data: bytes, *, bytes_max: int = MESSAGE_BYTES_MAX, items_max: int = COLLECTION_ITEMS_MAX
+) -> Any:
     """Decode one value and insist on its canonical form.
 
     Args:
         data: All of the bytes; nothing may follow the value.
         bytes_max: Longest input.
+        items_max: Most entries of one array or map.
 
     Raises:
         RemoteProtocolError: `oversized` past `bytes_max`; `malformed` if it is not MessagePack or a value is
@@ -65,8 +69,8 @@ def decode(data: bytes, *, bytes_max: int = MESSAGE_BYTES_MAX) -> Any:
             strict_map_key=False,
             max_str_len=bytes_max,
             max_bin_len=bytes_max,
-            max_array_len=COLLECTION_ITEMS_MAX,
-            max_map_len=COLLECTION_ITEMS_MAX,
+            max_array_len=items_max,
+            max_map_len=items_max,
             max_ext_len=0,
         )
     except (ValueError, TypeError, msgpack.UnpackException) as error:  # TypeError: a map or list as a map key
@@ -110,7 +114,7 @@ def _check(value: Any, depth: int) -> None:
         raise _OutOfOrder
 
 
-def _ordered(value: Any, depth: int) -> Any:
+def _ordered(value: Any, depth: int, items_max: int) -> Any:
     """Return the value with its maps sorted, or raise _Forbidden."""
     kind = type(value)
     if kind in _SCALARS:
@@ -119,10 +123,10 @@ def _ordered(value: Any, depth: int) -> Any:
         raise _Forbidden(f"nested deeper than {NESTING_DEPTH_MAX}")
     if kind not in (list, tuple, dict):
         raise _Forbidden(f"{kind.__name__} is not in the data model")
-    if len(value) > COLLECTION_ITEMS_MAX:
-        raise _Forbidden(f"more than {COLLECTION_ITEMS_MAX} items")
+    if len(value) > items_max:
+        raise _Forbidden(f"more than {items_max} items")
     if kind is not dict:
-        return [_ordered(item, depth + 1) for item in value]
+        return [_ordered(item, depth + 1, items_max) for item in value]
     if any(type(key) is not int or key < 0 for key in value):
         raise _Forbidden("a map key is an unsigned int")
-    return {key: _ordered(value[key], depth + 1) for key in sorted(value)}
+    return {key: _ordered(value[key], depth + 1, items_max) for key in sorted(value)}

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from skyops_p2p.errors import RemoteProtocolError
-from skyops_p2p.limits import MESSAGE_BYTES_MAX
+from skyops_p2p.limits import COLLECTION_ITEMS_MAX, MESSAGE_BYTES_MAX
 from skyops_p2p.wire import canonical
 
 
@@ -94,6 +94,10 @@ class Message(Part):
 
     number: ClassVar[int]
     name: ClassVar[str]
+    bytes_max: ClassVar[int] = MESSAGE_BYTES_MAX
+    """Longest encoding; only stored documents that no stream carries whole raise it. Rules: CNV-4."""
+    items_max: ClassVar[int] = COLLECTION_ITEMS_MAX
+    """Most entries of one array or map in it. Rules: CNV-4."""
 
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
@@ -101,24 +105,27 @@ AnyMessage = TypeVar("AnyMessage", bound=Message)
 
 def encode_message(message: Message) -> bytes:
     """Encode a message canonically, its number under key 0."""
-    return canonical.encode({0: message.number, **message.to_wire()})
+    return canonical.encode({0: message.number, **message.to_wire()}, items_max=message.items_max)
 
 
-def decode_message(kind: type[AnyMessage], data: bytes, *, bytes_max: int = MESSAGE_BYTES_MAX) -> AnyMessage:
-    """Decode a message of a known kind.
+def decode_message(kind: type[AnyMessage], data: bytes, *, bytes_max: int | None = None) -> AnyMessage:
+    """Decode a message of a known kind; `bytes_max` is the kind's own if it is not given.
 
     Raises:
         RemoteProtocolError: `malformed`, `oversized`, `non_canonical` or `wrong_type` (another number).
 
     Rules: CNV-4, CNV-5, CNV-8.
     """
-    fields = decode_fields(data, bytes_max=bytes_max)
+    limit = kind.bytes_max if bytes_max is None else bytes_max
+    fields = decode_fields(data, bytes_max=limit, items_max=kind.items_max)
     if fields[0] != kind.number:
         raise RemoteProtocolError(f"expected {kind.name}", code="wrong_type", rule="CNV-8")
     return kind.from_wire({number: value for number, value in fields.items() if number != 0})
 
 
-def decode_fields(data: bytes, *, bytes_max: int = MESSAGE_BYTES_MAX) -> Mapping[int, Any]:
+def decode_fields(
+    data: bytes, *, bytes_max: int = MESSAGE_BYTES_MAX, items_max: int = COLLECTION_ITEMS_MAX
+) -> Mapping[int, Any]:
     """Decode to the numbered map; key 0 is there and holds the message number.
 
     Raises:
@@ -126,7 +133,7 @@ def decode_fields(data: bytes, *, bytes_max: int = MESSAGE_BYTES_MAX) -> Mapping
 
     Rules: CNV-8.
     """
-    fields = canonical.decode(data, bytes_max=bytes_max)
+    fields = canonical.decode(data, bytes_max=bytes_max, items_max=items_max)
     if not isinstance(fields, dict) or type(fields.get(0)) is not int:
         raise RemoteProtocolError("not a message map with its number", code="malformed", rule="CNV-8")
     return fields
@@ -149,15 +156,18 @@ def _names(kind: type[Part], value: object) -> dict[str, Any]:
         field = kind._by_number.get(number)
         if field is None:
             raise RemoteProtocolError(f"{kind.__name__} has no such field", code="malformed", rule="CNV-8")
-        if isinstance(item, list):
-            named[field.name] = tuple(_nested(field.part, entry) for entry in item)
+        part = field.part
+        if part is None:
+            named[field.name] = tuple(item) if type(item) is list else item
+        elif type(item) is list:
+            named[field.name] = tuple([_nested(part, entry) for entry in item])
         else:
-            named[field.name] = _nested(field.part, item)
+            named[field.name] = _nested(part, item)
     return named
 
 
-def _nested(part: type[Part] | None, item: object) -> object:
-    return part.from_wire(item) if part is not None and isinstance(item, dict) else item
+def _nested(part: type[Part], item: object) -> object:
+    return part.from_wire(item) if isinstance(item, dict) else item
 
 
 def _part_of(annotation: Any) -> type[Part] | None:

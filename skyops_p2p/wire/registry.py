@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from skyops_p2p.errors import LocalProtocolError, RemoteProtocolError
-from skyops_p2p.wire.messages import handshake, identity, peering, session
+from skyops_p2p.wire.messages import auction, handshake, identity, peering, session
 from skyops_p2p.wire.model import Message
 
 
@@ -49,6 +49,19 @@ MESSAGES = build(
         session.Data,
         session.Rekey,
         session.Close,
+        auction.Tender,
+        auction.Commit,
+        auction.Decline,
+        auction.CommitAck,
+        auction.CommitSet,
+        auction.Reveal,
+        auction.RevealRequest,
+        auction.BidBook,
+        auction.Award,
+        auction.Confirm,
+        auction.Release,
+        auction.BookRequest,
+        auction.Received,
     )
 )
 """Number -> class, ascending."""

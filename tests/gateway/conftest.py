@@ -1,12 +1,15 @@
 """A node that answers from constants, for tests of the API that need no network."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 import trio
 
-from skyops_p2p.errors import NetworkError, RemoteProtocolError
+from skyops_p2p.core.jobs.spec import JobSpec
+from skyops_p2p.errors import NetworkError, RemoteProtocolError, SkyopsError
+from skyops_p2p.node.job_preview import PreviewView, preview_job
+from skyops_p2p.node.match_view import MatchStepView, MatchView
 from skyops_p2p.node.views import (
     GpuView,
     MapQuery,
@@ -93,6 +96,20 @@ class FakeNode:
     def map(self, query: MapQuery | None = None) -> tuple[NodeView, ...]:
         self.queries.append(query or MapQuery())
         return (node_view(ALICE, is_self=True), node_view(BOB))
+
+    async def match(
+        self, spec: JobSpec, *, progress: Callable[[MatchStepView], None] = lambda _step: None
+    ) -> MatchView:
+        progress(MatchStepView(step="asked", round=0, peer_id="", code="", count=2))
+        if spec.name == "crowded":
+            raise SkyopsError("64 matches run already", code="too_many_matches", hint="Wait.")
+        ended = {"is_matched": True, "code": "accepted", "winner": BOB, "job_id": "00" * 16}
+        return MatchView.model_validate(
+            {**ended, "rounds": 1, "elapsed_ms": 9, "reasons": (), "outcomes": ()}
+        )
+
+    def preview(self, spec: JobSpec) -> PreviewView:
+        return preview_job(spec, (), own=PeerId(ALICE))
 
     def node(self, peer_or_prefix: str) -> NodeView:
         hits = [peer for peer in (ALICE, BOB, MALLORY) if peer.startswith(peer_or_prefix)]

@@ -17,6 +17,7 @@ CODED = {
     "ExecutionError",
     "ChainError",
     "TestnetError",
+    "AuditError",
 }
 RULE = re.compile(r"[A-Z]{3}-\d+")
 

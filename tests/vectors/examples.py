@@ -1,12 +1,14 @@
 """One plain example of every message, by the people of the vectors."""
 
+from skyops_p2p.core.auction.sealing import seal_bid
 from skyops_p2p.core.binding import make_binding
+from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.crypto.node_key import peer_id_to_bytes
 from skyops_p2p.types import PeerId
 from skyops_p2p.wire.envelope import open_envelope, seal
-from skyops_p2p.wire.messages import handshake, identity, peering, session
+from skyops_p2p.wire.messages import auction, handshake, identity, peering, session
 from skyops_p2p.wire.model import Message
-from tests.vectors.people import ALICE, BOB, DAY_MS, NOW, RULES
+from tests.vectors.people import ALICE, BOB, CAROL, DAY_MS, NOW, RULES
 
 
 def raw(peer: PeerId) -> bytes:
@@ -72,6 +74,109 @@ MANIFEST = handshake.Manifest(
 )
 
 
+NEEDS = auction.Needs(
+    runtime="docker",
+    gpu_models=("a100",),
+    gpu_count=1,
+    vram_mib=40_000,
+    compute_capability="8.0",
+    cpu_cores=4,
+    memory_mib=16_384,
+    disk_mib=20_000,
+    regions=("eu",),
+    labels=("rack=7",),
+    latency_ms_max=100,
+    needs_hard_limits=True,
+)
+BID = auction.Bid(
+    price=1_200_000,
+    devices=("GPU-0",),
+    gpu_model="A100",
+    vram_mib=81_920,
+    speed_milli=1000,
+    cached_permille=250,
+    starts_in_ms=0,
+    valid_until_unix_ms=NOW + 10_000,
+)
+TENDER = auction.Tender(
+    requester=raw(ALICE.node_key.peer_id),
+    network=RULES.network,
+    job_id=bytes(range(16)),
+    round=0,
+    issued_unix_ms=NOW,
+    expires_unix_ms=NOW + 10_000,
+    spec_digest=bytes([4] * 32),
+    needs=NEEDS,
+    mode="priority",
+    duration_s_max=3600,
+    price_max=2_000_000,
+    price_floor=500_000,
+    token="SKYOPS",
+    weights=auction.Weights(price=400_000, reputation=300_000, fit=200_000, latency=100_000),
+    policy="composite",
+    commit_ms=1500,
+    reveal_ms=1000,
+    input_bytes=10**9,
+    reputation_min=400_000,
+    allow=(),
+    deny=(),
+    invite_share=2**32,
+    seed_digest=sha256(bytes([5] * 32)),
+    tier_mib=0,
+    speed_milli_min=500,
+    window_awards=100,
+    window_stake=1000,
+)
+
+
+def auction_examples() -> list[Message]:
+    bob = raw(BOB.node_key.peer_id)
+    tender = seal(TENDER, ALICE.node_key, RULES.network)
+    commit, reveal = seal_bid(sha256(tender), bob, BID, bytes([6] * 32), record_sequence=1)
+    decline = auction.Decline(tender=sha256(tender), code="vram")
+    commit_set = auction.CommitSet(
+        tender=sha256(tender), root=bytes([7] * 32), count=1, closed_unix_ms=NOW + 500
+    )
+    score = auction.Score(bidder=bob, price=1, reputation=2, fit=3, latency=4, hoarding=5, total=-450_000)
+    seen = auction.Observation(
+        bidder=bob, round_trip_ms=20, transfer_ms=0, reputation=500_000, stake_weight=10, recent_awards=1,
+        record=RECORD, throughput=312_000,
+    )  # fmt: skip
+    return [
+        TENDER,
+        commit,
+        decline,
+        auction.CommitAck(commit=bytes([8] * 32)),
+        commit_set,
+        reveal,
+        auction.RevealRequest(
+            commit_set=seal(commit_set, ALICE.node_key, RULES.network), digests=(bytes([8] * 32),)
+        ),
+        auction.BidBook(
+            tender=tender,
+            declines=(seal(decline, CAROL.node_key, RULES.network),),
+            commits=(seal(commit, BOB.node_key, RULES.network),),
+            commit_set=seal(commit_set, ALICE.node_key, RULES.network),
+            reveals=(reveal,),
+            observations=(seen,),
+            exclusions=(auction.Exclusion(bidder=bob, codes=("reputation",)),),
+            scores=(score,),
+            ranking=(bob,),
+            proof=b"",
+            closed_unix_ms=NOW + 900,
+            seed=bytes([5] * 32),
+        ),
+        auction.Award(
+            tender=sha256(tender), book=bytes([9] * 32), winner=bob, rank=0, price=1_200_000,
+            expires_unix_ms=NOW + 2000,
+        ),
+        auction.Confirm(award=bytes([10] * 32), is_accepted=True, code="accepted"),
+        auction.Release(tender=sha256(tender), code="not_chosen"),
+        auction.BookRequest(book=bytes([9] * 32)),
+        auction.Received(),
+    ]  # fmt: skip
+
+
 def examples() -> list[Message]:
     """Return one message of every kind; the numbers inside need not make sense together."""
     binding = make_binding(ALICE.node_key, ALICE.wallet, RULES, issued=NOW, lifetime_ms=DAY_MS)
@@ -116,4 +221,5 @@ def examples() -> list[Message]:
         session.Data(body=b"bytes of the application"),
         session.Rekey(),
         session.Close(code="done"),
+        *auction_examples(),
     ]

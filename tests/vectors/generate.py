@@ -7,7 +7,15 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.vectors import crypto_cases, handshake_cases, message_cases, peering_cases, schema, wire_cases
+from tests.vectors import (
+    auction_cases,
+    crypto_cases,
+    handshake_cases,
+    message_cases,
+    peering_cases,
+    schema,
+    wire_cases,
+)
 
 FORMAT = 1
 FAMILIES: dict[str, tuple[str, Callable[[], list[dict[str, Any]]]]] = {
@@ -24,6 +32,7 @@ FAMILIES: dict[str, tuple[str, Callable[[], list[dict[str, Any]]]]] = {
     "sealing": ("01-identity.md, Sealing", crypto_cases.sealing_cases),
     "envelopes": ("02-envelope.md", message_cases.envelope_cases),
     **peering_cases.FAMILIES,
+    **auction_cases.FAMILIES,
 }
 
 

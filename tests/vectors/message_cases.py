@@ -24,7 +24,12 @@ from tests.vectors.people import ALICE, BOB, DAY_MS, MALLORY, NOW, RULES
 Case = dict[str, Any]
 STORED_BYTES_MAX = 700
 """Longer boundary cases are checked by the tests but not stored."""
-TEXTS = {"^[a-z0-9][a-z0-9-]*$": "a", "^[a-z0-9-]{0,16}$": "a", "^[a-z_]{1,32}$": "a"}
+TEXTS = {
+    "^[a-z0-9][a-z0-9-]*$": "a",
+    "^[a-z0-9-]{0,16}$": "a",
+    "^[a-z_]{1,32}$": "a",
+    r"^(\d{1,2}\.\d)?$": "8.0",
+}
 
 
 def example_cases() -> list[Case]:
@@ -59,7 +64,7 @@ def boundary_cases() -> Iterator[tuple[str, str, bytes, bool]]:
             is_optional = rule.get("optional", False)
             yield f"{message.name}: without {field}", message.name, canonical.encode(without), is_optional
             for label, value, is_legal in bounds(rule, document["parts"]):
-                data = canonical.encode(whole | {rule["number"]: value})
+                data = canonical.encode(whole | {rule["number"]: value}, items_max=2 * message.items_max)
                 if len(data) <= FRAME_BYTES_MAX:
                     yield f"{message.name}: {field} {label}", message.name, data, is_legal
 

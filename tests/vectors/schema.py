@@ -16,8 +16,12 @@ PROTOCOL = Path(__file__).parents[2] / "protocol"
 TABLE = re.compile(r"<!-- fields: (?P<name>[a-z-]+) -->\n.*?<!-- end -->", re.DOTALL)
 LIST = re.compile(r"<!-- messages -->\n.*?<!-- end -->", re.DOTALL)
 
-PARTS_IN = {"peer": "03-peering.md"}
+_AUCTION_PARTS = ("needs", "weights", "bid", "observation", "exclusion", "score", "reveal")
+PARTS_IN = {"peer": "03-peering.md", **dict.fromkeys(_AUCTION_PARTS, "04-auction.md")}
 """The chapter with a part's table, where it is not 01-identity.md."""
+
+LIMITS = ("bytes_max", "items_max")
+"""Said of a message where they are not those of CNV-4."""
 
 Entry = dict[str, Any]
 
@@ -32,7 +36,10 @@ def describe() -> dict[str, dict[str, Entry]]:
     messages: dict[str, Entry] = {}
     parts: dict[str, Entry] = {}
     for kind in MESSAGES.values():
-        messages[kind.name] = {"number": kind.number, "fields": _fields(kind, parts)}
+        longer = {
+            name: getattr(kind, name) for name in LIMITS if getattr(kind, name) != getattr(Message, name)
+        }
+        messages[kind.name] = {"number": kind.number, **longer, "fields": _fields(kind, parts)}
     return {"messages": messages, "parts": dict(sorted(parts.items()))}
 
 
@@ -104,6 +111,7 @@ def to_toml(document: dict[str, dict[str, Entry]]) -> str:
             lines += ["", f"[{section}.{name}]"]
             if "number" in entry:
                 lines.append(f"number = {entry['number']}")
+            lines += [f"{name} = {entry[name]}" for name in LIMITS if name in entry]
             lines += [f"fields.{field} = {_inline(value)}" for field, value in entry["fields"].items()]
             lines += [] if entry["fields"] else ["fields = {}"]
     return "\n".join(lines) + "\n"

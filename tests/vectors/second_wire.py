@@ -37,9 +37,10 @@ FORMS = {
 class Reader:
     """Reads one value, byte by byte, and insists on the shortest form."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, items_max: int = ITEMS_MAX) -> None:
         self.data = data
         self.offset = 0
+        self.items_max = items_max
 
     def take(self, count: int) -> bytes:
         if len(self.data) - self.offset < count:
@@ -99,12 +100,12 @@ class Reader:
             raise RefusedError("malformed") from error
 
     def array(self, count: int, depth: int) -> list[Any]:
-        if count > ITEMS_MAX or depth >= DEPTH_MAX:
+        if count > self.items_max or depth >= DEPTH_MAX:
             raise RefusedError("malformed")
         return [self.value(depth + 1) for _ in range(count)]
 
     def map(self, count: int, depth: int) -> dict[int, Any]:
-        if count > ITEMS_MAX or depth >= DEPTH_MAX:
+        if count > self.items_max or depth >= DEPTH_MAX:
             raise RefusedError("malformed")
         result: dict[int, Any] = {}
         previous = -1
@@ -119,11 +120,11 @@ class Reader:
         return result
 
 
-def decode(data: bytes, bytes_max: int = MESSAGE_BYTES_MAX) -> Any:
+def decode(data: bytes, bytes_max: int = MESSAGE_BYTES_MAX, items_max: int = ITEMS_MAX) -> Any:
     """Decode canonical MessagePack. CNV-1 to CNV-5."""
     if len(data) > bytes_max:
         raise RefusedError("oversized")
-    reader = Reader(data)
+    reader = Reader(data, items_max)
     value = reader.value()
     if reader.offset != len(data):
         raise RefusedError("malformed")
@@ -164,10 +165,11 @@ def frames(stream: bytes, bytes_max: int) -> tuple[list[bytes], int]:
 
 
 # --- messages ---------------------------------------------------------------------------------------------------
-def message(data: bytes, name: str, bytes_max: int = MESSAGE_BYTES_MAX) -> dict[str, Any]:
-    """Decode a message of a known name to its named fields. CNV-8."""
+def message(data: bytes, name: str, bytes_max: int | None = None) -> dict[str, Any]:
+    """Decode a message of a known name to its named fields. CNV-4, CNV-8."""
     entry = SCHEMA["messages"][name]
-    fields = decode(data, bytes_max)
+    limit = bytes_max or entry.get("bytes_max", MESSAGE_BYTES_MAX)
+    fields = decode(data, limit, entry.get("items_max", ITEMS_MAX))
     if type(fields) is not dict or type(fields.get(0)) is not int:
         raise RefusedError("malformed")
     if fields.pop(0) != entry["number"]:
@@ -207,10 +209,11 @@ def _checked(value: Any, field: dict[str, Any]) -> Any:
 
 # --- envelopes --------------------------------------------------------------------------------------------------
 def envelope(
-    data: bytes, name: str, network: str, bytes_max: int = ENVELOPE_BYTES_MAX
+    data: bytes, name: str, network: str, bytes_max: int | None = None
 ) -> tuple[dict[str, Any], str]:
     """Open an envelope: the message's named fields and the signer's peer id. ENV-2 to ENV-8."""
-    if len(data) > bytes_max:
+    longest = SCHEMA["messages"][name].get("bytes_max", MESSAGE_BYTES_MAX)
+    if len(data) > (bytes_max or longest + ENVELOPE_BYTES_MAX - MESSAGE_BYTES_MAX):
         raise RefusedError("oversized")
     key, payload_type, payload, signature = _protobuf(data)
     if len(key) != 36 or key[:4] != b"\x08\x01\x12\x20":

@@ -11,6 +11,7 @@ from skyops_p2p.adapters.memory.store import MemoryDisk, open_memory_store
 from skyops_p2p.config import NodeConfig
 from skyops_p2p.crypto.node_key import NodeKey
 from skyops_p2p.crypto.wallet import Wallet
+from skyops_p2p.node.book_shelf import MemoryShelf
 from skyops_p2p.node.factory import NeutralStake
 from skyops_p2p.node.identity import Identity
 from skyops_p2p.node.ports_bundle import NodePorts
@@ -38,6 +39,7 @@ class SmallWorld:
     """Nodes by name; each starts when asked and knows the address of the one that started first."""
 
     fabric: SimFabric
+    shelves: dict[str, MemoryShelf] = field(default_factory=dict)
     disks: dict[str, MemoryDisk] = field(default_factory=dict)
     stake: StakeCheck = field(default_factory=NeutralStake)
     needs_stake: bool = False
@@ -60,6 +62,7 @@ class SmallWorld:
             entropy=SeededEntropy(SEED, name),
             hardware=DeclaredHardware(seeded_hardware(SEED, number)),
             stake=self.stake,
+            books=self.shelves.setdefault(name, MemoryShelf()),
             needs_stake=self.needs_stake,
         )
         bootstrap = [self.addr(join)] if join else []

@@ -1,0 +1,207 @@
+"""All tenders that one worker deals with: who gets an answer, which machine a message is for, and two with one id.
+
+The worker's shell feeds what comes by gossip and by request in here and performs what comes out. At most
+TENDERS_OPEN_MAX tenders are open at a time, and TENDERS_SEEN_MAX are remembered, so that a repeated tender is not bid
+for again and a second one with the same id is proven. Spec: protocol/04-auction.md, "Worker".
+"""
+
+from collections import OrderedDict
+
+from skyops_p2p import limits
+from skyops_p2p.core.auction import events as ev
+from skyops_p2p.core.auction import worker_events as wev
+from skyops_p2p.core.auction.codes import DECLINE_CODES
+from skyops_p2p.core.auction.invitation import is_invited
+from skyops_p2p.core.auction.tenders import check_tender, is_conflict
+from skyops_p2p.core.auction.worker import Bidding, BiddingContext, BiddingState, misaward
+from skyops_p2p.core.machine import DeadlineReached, Effect, Event
+from skyops_p2p.crypto.hashing import sha256
+from skyops_p2p.crypto.node_key import peer_id_to_bytes
+from skyops_p2p.errors import RemoteProtocolError
+from skyops_p2p.types import MonotonicS, UnixMs
+from skyops_p2p.wire.envelope import Signed, envelope_kind, open_envelope, seal
+from skyops_p2p.wire.messages.auction import (
+    Award,
+    CommitAck,
+    CommitSet,
+    Decline,
+    Release,
+    RevealRequest,
+    Tender,
+)
+from skyops_p2p.wire.model import decode_message
+
+_EXPIRED = ("expired", "not_yet_valid")
+"""Codes of `check_tender` that are answered with a decline: most likely a clock is wrong."""
+
+
+class BiddingDesk:
+    """The open tenders of one worker.
+
+    Args:
+        context: Shared by all bids.
+    """
+
+    def __init__(self, context: BiddingContext) -> None:
+        self.is_leaving = False
+        """The worker is shutting down: no new bid is made."""
+        self._context = context
+        self._network = context.rules.network
+        self._own = peer_id_to_bytes(context.node_key.peer_id)
+        self._open: dict[bytes, Bidding] = {}
+        """Tender -> machine that has not ended."""
+        self._by_commit: dict[bytes, bytes] = {}
+        """Digest of our commitment -> tender; those of `_open`."""
+        self._ended: OrderedDict[bytes, str] = OrderedDict()
+        """Tender -> code with which it ended, oldest first."""
+        self._ids: OrderedDict[tuple[bytes, bytes, int], Signed[Tender]] = OrderedDict()
+        """(requester, job id, round) -> the first tender with it, oldest first."""
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def get(self, tender: bytes) -> Bidding | None:
+        """Return the machine of an open tender, or None."""
+        return self._open.get(tender)
+
+    def take_tender(
+        self,
+        data: bytes,
+        now: MonotonicS,
+        unix_ms: UnixMs,
+        *,
+        salt: bytes,
+        request_id: int | None = None,
+        cached_permille: int = 0,
+    ) -> list[Effect]:
+        """Take a tender that came directly, or by gossip (without `request_id`).
+
+        Args:
+            data: The envelope.
+            now: Monotonic seconds.
+            unix_ms: The wall clock.
+            salt: 32 random bytes, in case a bid is made.
+            request_id: Of the peer's request.
+            cached_permille: Part of the input bytes that is here already.
+        """
+        try:
+            tender = check_tender(data, self._context.rules, now=unix_ms)
+        except RemoteProtocolError as error:
+            if request_id is None:
+                return []
+            if error.code in _EXPIRED:
+                return self._decline(sha256(data), "past_deadline", request_id)
+            return [ev.RefuseRequest(request_id, error.code)]
+        digest = tender.digest
+        event = wev.TenderReceived(request_id, unix_ms, cached_permille)
+        if digest in self._open:
+            return self.handle(digest, event, now)
+        if digest in self._ended:
+            code = self._ended[digest]
+            return self._decline(digest, code if code in DECLINE_CODES else "past_deadline", request_id)
+        conflict = self._remember_id(tender)
+        if conflict is not None:
+            proof = ev.KeepProof("two_tenders", tender.signer, digest, (conflict.data, data))
+            return [proof, *self._decline(digest, "tender_conflict", request_id)]
+        if request_id is None and not is_invited(tender.message, digest, self._own):  # AUC-6
+            return []
+        if self.is_leaving or len(self._open) >= limits.TENDERS_OPEN_MAX:
+            return self._decline(digest, "leaving" if self.is_leaving else "busy", request_id)
+        self._open[digest] = Bidding(self._context, tender, salt=salt)
+        return self.handle(digest, event, now)
+
+    def take_request(self, data: bytes, now: MonotonicS, *, request_id: int) -> list[Effect]:
+        """Take any other request of a requester: CommitAck, RevealRequest, Award or Release.
+
+        What concerns no open tender is refused with `unknown_tender`.
+        """
+        try:
+            tender, event = self._route(data, request_id)
+        except RemoteProtocolError as error:
+            return [ev.RefuseRequest(request_id, error.code)]
+        if tender not in self._open:
+            return [ev.RefuseRequest(request_id, "unknown_tender")]
+        return self.handle(tender, event, now)
+
+    def handle(self, tender: bytes, event: Event, now: MonotonicS) -> list[Effect]:
+        """Feed one event to the machine of a tender; if it is not open, only an audit still matters."""
+        bidding = self._open.get(tender)
+        if bidding is None:
+            return misaward(event, tender) if isinstance(event, wev.BookAudited) else []
+        effects = bidding.handle(event, now)
+        if bidding.commit_digest:
+            self._by_commit[bidding.commit_digest] = tender
+        if bidding.state is BiddingState.ENDED:
+            del self._open[tender]
+            self._by_commit.pop(bidding.commit_digest, None)
+            self._ended[tender] = bidding.code
+            _trim(self._ended)
+        return list(effects)
+
+    def wake(self, now: MonotonicS) -> list[Effect]:
+        """End what has run out."""
+        due = [d for d, b in self._open.items() if (at := b.next_deadline()) is not None and at <= now]
+        effects = [effect for digest in due for effect in self.handle(digest, DeadlineReached(), now)]
+        is_freed = bool(self._context.capacity.wake(now))
+        return [*effects, wev.CapacityChanged()] if is_freed else effects
+
+    def next_deadline(self) -> MonotonicS | None:
+        """Return when `wake` must be called, or None."""
+        own = (bidding.next_deadline() for bidding in self._open.values())
+        ends = [at for at in (*own, self._context.capacity.next_deadline()) if at is not None]
+        return min(ends, default=None)
+
+    def check_invariants(self) -> None:
+        """Raise AssertionError if the tables contradict each other."""
+        self._context.capacity.check_invariants()
+        assert len(self._open) <= limits.TENDERS_OPEN_MAX, "too many open tenders"
+        assert not self._open.keys() & self._ended.keys(), "open and ended"
+        assert set(self._by_commit.values()) <= self._open.keys(), "a commitment of no open tender"
+        assert max(len(self._ended), len(self._ids)) <= limits.TENDERS_SEEN_MAX, "too much remembered"
+        for digest, bidding in self._open.items():
+            bidding.check_invariants()
+            assert bidding.digest == digest, "a machine under another's key"
+            assert bidding.state is not BiddingState.IDLE, "a tender without an answer"
+
+    def _route(self, data: bytes, request_id: int) -> tuple[bytes, Event]:
+        """Find the tender that a request concerns; its machine opens and checks the request.
+
+        Raises:
+            RemoteProtocolError: `wrong_type` (no such request), `unknown_tender`, or what opening raises.
+        """
+        match envelope_kind(data):
+            case None:
+                request = decode_message(RevealRequest, data)
+                inner = open_envelope(request.commit_set, CommitSet, self._network)
+                return inner.message.tender, wev.RevealRequested(request_id, data)
+            case CommitAck.name:
+                commit = open_envelope(data, CommitAck, self._network).message.commit
+                return self._by_commit.get(commit, b""), wev.CommitAcknowledged(data, request_id)
+            case Award.name:
+                award = open_envelope(data, Award, self._network).message
+                return award.tender, wev.AwardReceived(request_id, data)
+            case Release.name:
+                release = open_envelope(data, Release, self._network).message
+                return release.tender, wev.ReleaseReceived(request_id, data)
+            case _:
+                raise RemoteProtocolError("no request that a worker answers", code="wrong_type")
+
+    def _remember_id(self, tender: Signed[Tender]) -> Signed[Tender] | None:
+        """Remember who signed which id; return the tender that contradicts this one, if any. Rules: AUC-5."""
+        message = tender.message
+        key = (message.requester, message.job_id, message.round)
+        first = self._ids.setdefault(key, tender)
+        _trim(self._ids)
+        return first if is_conflict(first, tender) else None
+
+    def _decline(self, tender: bytes, code: str, request_id: int | None) -> list[Effect]:
+        """Say no to who asked directly; gossip is not answered with a no."""
+        if request_id is None:
+            return []
+        decline = seal(Decline(tender=tender, code=code), self._context.node_key, self._network)
+        return [ev.AnswerRequest(request_id, decline)]
+
+
+def _trim(table: OrderedDict[bytes, str] | OrderedDict[tuple[bytes, bytes, int], Signed[Tender]]) -> None:
+    while len(table) > limits.TENDERS_SEEN_MAX:
+        table.popitem(last=False)

@@ -1,0 +1,1 @@
+"""Job specifications: what a person writes, checked and completed. Pure."""

@@ -1,0 +1,68 @@
+"""Where a requester keeps its bid books: files beside its store, or memory in a simulation."""
+
+from pathlib import Path
+from typing import Protocol
+
+import trio
+
+from skyops_p2p.crypto.hashing import sha256
+from skyops_p2p.errors import SkyopsError
+from skyops_p2p.node.book_files import find_book, read_book, save_book
+
+
+class BookShelf(Protocol):
+    """Keeps enveloped bid books."""
+
+    async def save(self, data: bytes, *, job_id: bytes, round_number: int) -> None:
+        """Keep a book; it is on the disk when this returns.
+
+        Raises:
+            StoreError: Code `book_unwritable`.
+        """
+
+    async def find(self, digest: bytes) -> bytes | None:
+        """Return the book of a digest, or None."""
+
+
+class FileShelf:
+    """Books as files under the data directory; what `skyops audit` reads."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+
+    async def save(self, data: bytes, *, job_id: bytes, round_number: int) -> None:
+        """See BookShelf."""
+
+        def write() -> None:
+            save_book(self._data_dir, data, job_id=job_id, round_number=round_number)
+
+        await trio.to_thread.run_sync(write)
+
+    async def find(self, digest: bytes) -> bytes | None:
+        """See BookShelf."""
+
+        def read() -> bytes:
+            return read_book(find_book(digest.hex()[:16], self._data_dir))
+
+        try:
+            data = await trio.to_thread.run_sync(read)
+        except SkyopsError:
+            return None
+        return data if sha256(data) == digest else None
+
+
+class MemoryShelf:
+    """Books that live as long as the object."""
+
+    def __init__(self) -> None:
+        self.books: dict[bytes, bytes] = {}
+
+    async def save(self, data: bytes, *, job_id: bytes, round_number: int) -> None:
+        """See BookShelf."""
+        await trio.lowlevel.checkpoint()
+        self.books[sha256(data)] = data
+
+    async def find(self, digest: bytes) -> bytes | None:
+        """See BookShelf."""
+        await trio.lowlevel.checkpoint()
+        return self.books.get(digest)

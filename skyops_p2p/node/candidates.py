@@ -1,0 +1,56 @@
+"""Whom a tender is sent to: the nodes of the map that pass the screening, the best first, and why others do not."""
+
+from collections.abc import Iterable
+
+from skyops_p2p.core.auction.events import Bidder, Outcome
+from skyops_p2p.core.auction.screening import round_trip_ms, screen_candidate
+from skyops_p2p.core.jobs.needs import needs_of
+from skyops_p2p.core.jobs.spec import JobSpec
+from skyops_p2p.core.node_map import NodeEntry
+from skyops_p2p.core.presence import NodeState
+from skyops_p2p.node.standing import StandingSource
+from skyops_p2p.types import PeerId
+
+UNMEASURED_MS = 60_000
+BYTES_PER_S = 12_500_000
+"""Assumed until a transfer was measured: 100 Mbit/s."""
+
+
+def bidder_of(entry: NodeEntry, standing: StandingSource) -> Bidder:
+    """Return a node as a requester sees it: measured, or from its signed record."""
+    stands = standing.of(entry.peer)
+    trip = round_trip_ms(entry)
+    return Bidder(
+        peer=entry.peer,
+        record=entry.verified if entry.is_record_live else None,
+        round_trip_ms=UNMEASURED_MS if trip is None else min(trip, UNMEASURED_MS),
+        bytes_per_s=BYTES_PER_S,
+        reputation=stands.reputation,
+        stake_weight=stands.stake_weight,
+        recent_awards=stands.recent_awards,
+        is_trusted=entry.presence.state not in (NodeState.SLASHED, NodeState.INACTIVE),
+    )
+
+
+def screen_map(
+    spec: JobSpec, entries: Iterable[NodeEntry], *, own: PeerId, standing: StandingSource
+) -> tuple[tuple[Bidder, ...], tuple[Outcome, ...]]:
+    """Split the workers of the map into those to ask, best first, and those that do not qualify, with reasons.
+
+    Those who announce a lower price, and are nearer, come first: what they announce decides only who is asked.
+    """
+    needs, placement = needs_of(spec), spec.placement
+    allow, deny = (frozenset(PeerId(peer) for peer in peers) for peers in (placement.allow, placement.deny))
+    fit: list[tuple[int, int, Bidder]] = []
+    unfit: list[Outcome] = []
+    for entry in entries:
+        if entry.peer == own or (entry.record is not None and not entry.record.is_worker):
+            continue
+        codes = screen_candidate(needs, entry, allow=allow, deny=deny, price_max=spec.price.per_hour_max)
+        if codes:
+            unfit.append(Outcome(entry.peer, codes[0], ", ".join(codes[1:])))
+        else:
+            bidder = bidder_of(entry, standing)
+            fit.append((entry.price, bidder.round_trip_ms, bidder))
+    fit.sort(key=lambda item: (item[0], item[1], item[2].peer))
+    return tuple(bidder for _, _, bidder in fit), tuple(unfit)

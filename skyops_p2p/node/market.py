@@ -1,0 +1,179 @@
+"""A node's two sides of the market: it looks for workers, and as a worker it answers tenders.
+
+One request protocol (`auction`) serves both; tenders are heard on the topics of their resource classes.
+"""
+
+import logging
+from collections.abc import Callable
+
+import trio
+
+from skyops_p2p import limits
+from skyops_p2p.config import NodeConfig
+from skyops_p2p.core.auction.codes import explain
+from skyops_p2p.core.auction.events import AuctionBegun, ReportProgress
+from skyops_p2p.core.auction.tenders import check_tender
+from skyops_p2p.core.jobs.spec import JobSpec
+from skyops_p2p.core.jobs.terms import tender_terms
+from skyops_p2p.core.node_core import NodeCore
+from skyops_p2p.core.rate import PeerRates
+from skyops_p2p.core.rules import AUCTION_PROTOCOL
+from skyops_p2p.crypto.node_key import NodeKey
+from skyops_p2p.errors import RemoteProtocolError
+from skyops_p2p.node.auctions import AuctionHouse
+from skyops_p2p.node.bidding import BiddingShell
+from skyops_p2p.node.candidates import screen_map
+from skyops_p2p.node.dispatcher import Dispatcher
+from skyops_p2p.node.match_view import MatchStepView, MatchView, match_view, step_view
+from skyops_p2p.node.ports_bundle import NodePorts
+from skyops_p2p.node.pricing import load_pricing
+from skyops_p2p.ports import Network, Store, Verdict
+from skyops_p2p.types import MicroCredits, MonotonicS, PeerId
+from skyops_p2p.wire.envelope import envelope_kind
+from skyops_p2p.wire.messages.auction import BookRequest, Commit, Tender
+from skyops_p2p.wire.model import decode_fields, decode_message
+
+log = logging.getLogger(__name__)
+
+RESOURCE_CLASSES = ("gpu", "cpu")
+_BLAMELESS = frozenset({"expired", "not_yet_valid"})
+
+
+class Market:
+    """Both sides of the market of one node.
+
+    Args:
+        config: The node's settings; only a worker answers tenders.
+        core: Read for the map.
+        network: To ask and to answer through.
+        store: Where leases and proofs are kept.
+        ports: Clock, entropy and standing.
+        node_key: Signs tenders and bids.
+        dispatcher: Takes news of the load, and tells the feed.
+    """
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        core: NodeCore,
+        network: Network,
+        store: Store,
+        *,
+        ports: NodePorts,
+        node_key: NodeKey,
+        dispatcher: Dispatcher,
+    ) -> None:
+        self._config = config
+        self._core = core
+        self._network = network
+        self._ports = ports
+        self._rates = PeerRates(
+            burst=limits.TENDER_GOSSIP_BURST,
+            per_s=limits.TENDER_GOSSIP_PER_S,
+            peers_max=limits.ADDRESS_BOOK_PEERS_MAX,
+        )
+        self._house = AuctionHouse(
+            core,
+            network,
+            store,
+            node_key=node_key,
+            standing=ports.standing,
+            books=ports.books,
+            tell=dispatcher.tell,
+        )
+        self._bidding = BiddingShell(
+            core,
+            network,
+            store,
+            ports=ports,
+            node_key=node_key,
+            pricing=load_pricing(
+                config.worker.pricing, MicroCredits(config.worker.price_microcredits_per_hour)
+            ),
+            post=dispatcher.post,
+            tell=dispatcher.tell,
+        )
+        dispatcher.hears({core.rules.tender_topic(kind): self._hear for kind in RESOURCE_CLASSES})
+        self._heard_in, self._heard_out = trio.open_memory_channel[bytes](limits.TENDERS_OPEN_MAX)
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve both sides until cancelled."""
+        protocol = self._core.rules.protocol_id(AUCTION_PROTOCOL)
+        self._network.serve_requests(protocol, self._answer, bytes_max=limits.MESSAGE_BYTES_MAX)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._house.run)
+            if self._config.worker.enabled:
+                await nursery.start(self._bidding.run)
+                for kind in RESOURCE_CLASSES:
+                    await self._network.subscribe(self._core.rules.tender_topic(kind), self._judge)
+            task_status.started()
+            async for data in self._heard_out:
+                await self._bidding.hear_tender(data)
+
+    async def match(self, spec: JobSpec, progress: Callable[[MatchStepView], None]) -> MatchView:
+        """Look for a worker for a job; see Node.match."""
+        own, standing = self._core.peer_id, self._ports.standing
+        bidders, unfit = screen_map(spec, self._core.nodes, own=own, standing=standing)
+        job_id = self._ports.entropy.token(16)
+        records = [bidder.record.record for bidder in bidders if bidder.record is not None]
+        terms = tender_terms(spec, self._core.rules, requester=own, job_id=job_id, known=records)
+        placement = spec.placement
+        begun = AuctionBegun(
+            terms=terms,
+            bidders=bidders,
+            secret=self._ports.entropy.token(32),
+            unix_ms=self._ports.wall_clock.now_ms(),
+            timeout_s=min(limits.MATCH_TIMEOUT_S, spec.timeouts.queue),
+            expects_gossip=len(bidders) > limits.TENDER_INVITES_MAX,
+            screened=unfit,
+            allow=frozenset(PeerId(peer) for peer in placement.allow),
+            deny=frozenset(PeerId(peer) for peer in placement.deny),
+        )
+
+        def report(step: ReportProgress) -> None:
+            progress(step_view(step))
+
+        return match_view(await self._house.match(begun, report), job_id)
+
+    def leave(self) -> None:
+        """Make no new bids: the node is shutting down."""
+        self._bidding.leave()
+
+    # --- inbound ----------------------------------------------------------------------------------------------
+    async def _answer(self, peer: PeerId, data: bytes) -> bytes:
+        """Route one request: to the requester's side, to the worker's, or to the shelf of bid books."""
+        kind = envelope_kind(data)
+        if kind == Commit.name:
+            return await self._house.answer_commit(peer, data)
+        if kind is None and decode_fields(data)[0] == BookRequest.number:
+            return await self._book(decode_message(BookRequest, data))
+        if not self._config.worker.enabled:
+            raise RemoteProtocolError("offers no compute", code="not_a_worker", rule="AUC-2", peer=peer)
+        if kind == Tender.name:
+            return await self._bidding.answer_tender(data)
+        return await self._bidding.answer_request(data)
+
+    async def _book(self, request: BookRequest) -> bytes:
+        data = await self._ports.books.find(request.book)
+        if data is None:
+            raise RemoteProtocolError("no such bid book", code="unknown_book", rule="AUC-3")
+        if len(data) > limits.FRAME_BYTES_MAX - 1:
+            raise RemoteProtocolError("the book does not fit a frame", code="oversized", rule="AUC-3")
+        return data
+
+    def _judge(self, _topic: str, author: PeerId, payload: bytes) -> Verdict:
+        """Judge a gossiped tender before it is forwarded; quick, and it never raises."""
+        if not self._rates.take(author, MonotonicS(trio.current_time())):
+            return Verdict.IGNORE
+        try:
+            tender = check_tender(payload, self._core.rules, now=self._ports.wall_clock.now_ms())
+        except RemoteProtocolError as error:
+            return Verdict.IGNORE if error.code in _BLAMELESS else Verdict.REJECT
+        return Verdict.ACCEPT if tender.signer == author else Verdict.REJECT
+
+    def _hear(self, payload: bytes) -> None:
+        """Queue a tender that came by gossip; when the queue is full others will answer it."""
+        try:
+            self._heard_in.send_nowait(payload)
+        except trio.WouldBlock:
+            log.info("tender_not_heard: %s", explain("busy").meaning)
