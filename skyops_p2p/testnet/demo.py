@@ -10,7 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from skyops_p2p.core.auction.audit import audit
+from skyops_p2p.core.auction.codes import ACCEPTED
+from skyops_p2p.core.rules import NetworkRules
+from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.errors import NetworkError, SkyopsError, TestnetError
+from skyops_p2p.node.book_files import find_book, read_book
 from skyops_p2p.node.control_client import ControlClient
 from skyops_p2p.node.views import MapQuery, NodeView
 from skyops_p2p.testnet.creation import guests_dir
@@ -18,7 +23,15 @@ from skyops_p2p.testnet.launcher import Progress, Testnet
 from skyops_p2p.testnet.processes import start_detached, state_of
 from skyops_p2p.testnet.startup import bring_up
 from skyops_p2p.testnet.topology import default_topology
+from skyops_p2p.types import NetworkName
 
+DEMO_JOB = {
+    "name": "demo",
+    "runtime": "wasm",
+    "module": "file:demo.wasm",
+    "resources": {"gpu": {"vram": "12Gi"}},
+}
+"""What is offered; it is not started: execution is not there yet."""
 _POLL_S = 0.1
 UP_TIMEOUT_S = 120.0
 CHANGE_TIMEOUT_S = 60.0
@@ -166,6 +179,26 @@ def _handshake(demo: Demo) -> str:
     )
 
 
+def _match(demo: Demo) -> str:
+    """Offer a job that needs one larger GPU, and check the award from its bid book."""
+    ended = demo.client.match(DEMO_JOB, lambda _step: None)
+    if not ended.is_matched:
+        reasons = ", ".join(f"{reason.nodes} x {reason.code}" for reason in ended.reasons)
+        raise TestnetError(f"no worker took the job: {ended.code} ({reasons})", code="demo_failed")
+    book = read_book(find_book(ended.job_id, demo.client.data_dir))
+    record = demo.network.record
+    report = audit(book, NetworkRules(NetworkName(record.network), record.chain_id, is_testnet=True))
+    if not report.ok or sha256(book).hex() != ended.book_digest:
+        raise TestnetError("the bid book does not pass its audit", code="demo_failed")
+    turned_down = sum(one.code != ACCEPTED for one in ended.outcomes)
+    price = ended.price_microcredits_per_hour / 1_000_000
+    return (
+        f"skyops match job.toml: {report.bids} sealed bids, …{ended.winner[-8:]} ({ended.gpu_model}) for {price:g} "
+        f"credits/h after {ended.elapsed_ms} ms;\n{turned_down} others with a reason each; "
+        f"skyops audit {ended.job_id[:12]}: OK."
+    )
+
+
 def _kill(demo: Demo) -> str:
     """Kill a node the hard way and watch the requester's map."""
     demo.victim = demo.network.record.nodes[-1].name
@@ -210,6 +243,7 @@ STAGES = (
     Stage("map", "It finds workers on its node map", _query_map),
     Stage("ping", "It measures the way to one", _ping),
     Stage("handshake", "Both prove their wallets and share a key", _handshake),
+    Stage("match", "A job finds its worker by sealed bids", _match),
     Stage("kill", "A node dies, and everybody notices", _kill),
     Stage("restart", "It comes back", _restart),
 )

@@ -44,9 +44,7 @@ def encode(value: object, *, items_max: int = COLLECTION_ITEMS_MAX) -> bytes:
     return encoded
 
 
-def decode(
-    data: bytes, *, bytes_max: int = MESSAGE_BYTES_MAX, items_max: int = COLLECTION_ITEMS_MAX
-) -> Any:
+def decode(data: bytes, *, bytes_max: int = MESSAGE_BYTES_MAX, items_max: int = COLLECTION_ITEMS_MAX) -> Any:
     """Decode one value and insist on its canonical form.
 
     Args:

@@ -70,5 +70,5 @@ def test_demo_does_all_it_says_and_leaves_nothing(skyops: Skyops) -> None:
     told = json.loads(ran.out)
     assert told["is_done"]
     names = [stage["name"] for stage in told["stages"]]
-    assert names == ["up", "join", "map", "ping", "handshake", "kill", "restart", "down"]
+    assert names == ["up", "join", "map", "ping", "handshake", "match", "kill", "restart", "down"]
     assert skyops("testnet", "list").out.startswith("No test networks.")
