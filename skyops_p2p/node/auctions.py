@@ -6,6 +6,7 @@ The bid book is on the disk before an award is sent. Spec: protocol/04-auction.m
 import itertools
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import trio
 
@@ -16,6 +17,7 @@ from skyops_p2p.core.auction.book import build_book
 from skyops_p2p.core.auction.requester import Auction, AuctionContext
 from skyops_p2p.core.machine import DeadlineReached, Effect, Event
 from skyops_p2p.core.node_core import NodeCore
+from skyops_p2p.core.records import check_record
 from skyops_p2p.core.rules import AUCTION_PROTOCOL
 from skyops_p2p.crypto.node_key import NodeKey
 from skyops_p2p.errors import RemoteProtocolError, SkyopsError
@@ -23,8 +25,9 @@ from skyops_p2p.node.auction_records import proof_entry
 from skyops_p2p.node.bidding import JOURNAL_STEM, Tell
 from skyops_p2p.node.book_shelf import BookShelf
 from skyops_p2p.node.candidates import bidder_of
+from skyops_p2p.node.questions import Questions
 from skyops_p2p.node.standing import StandingSource
-from skyops_p2p.ports import Network, Store
+from skyops_p2p.ports import Network, Store, WallClock
 from skyops_p2p.types import MonotonicS, PeerId
 from skyops_p2p.wire.envelope import open_envelope
 from skyops_p2p.wire.messages.auction import Commit
@@ -50,6 +53,7 @@ class AuctionHouse:
         store: Where proofs are kept.
         node_key: Signs tenders, books and awards.
         standing: How bidders stand.
+        wall_clock: Dates of records.
         books: Where the bid books go.
         tell: Reports to the node's feed.
     """
@@ -62,6 +66,7 @@ class AuctionHouse:
         *,
         node_key: NodeKey,
         standing: StandingSource,
+        wall_clock: WallClock,
         books: BookShelf,
         tell: Tell,
     ) -> None:
@@ -69,6 +74,8 @@ class AuctionHouse:
         self._network = network
         self._store = store
         self._standing = standing
+        self._wall_clock = wall_clock
+        self._questions = Questions(network, core.rules)
         self._books = books
         self._tell = tell
         self._protocol = core.rules.protocol_id(AUCTION_PROTOCOL)
@@ -138,6 +145,19 @@ class AuctionHouse:
         if isinstance(reply.answer, str):
             raise RemoteProtocolError(f"refused: {reply.answer}", code=reply.answer, peer=peer)
         return reply.answer
+
+    async def look_up(self, peer: PeerId) -> ev.Bidder | None:
+        """Return a bidder with the record that it gives of itself; None if it gives no valid one."""
+        entry = self._core.nodes.get(peer)
+        try:
+            reply = await self._questions.record(peer, peer)
+            if entry is None or reply.record is None:
+                return None
+            record = check_record(reply.record, self._core.rules, now=self._wall_clock.now_ms())
+        except SkyopsError as error:
+            log.info("record_not_fetched peer=%s code=%s", peer[-8:], error.code)
+            return None
+        return replace(bidder_of(entry, self._standing), record=record) if record.peer == peer else None
 
     def _bidder(self, peer: PeerId) -> ev.Bidder | None:
         entry = self._core.nodes.get(peer)
@@ -253,7 +273,8 @@ class _Performer:
         await self._quietly(self._network.publish(topic, data), "publish", self._network.peer_id)
 
     async def _look_up(self, peer: PeerId) -> None:
-        bidder = self._house._bidder(peer)
+        """Fetch a bidder's newer record from itself; without it the bid is excluded, which is stated."""
+        bidder = await self._house.look_up(peer)
         if bidder is not None:
             self._run.post(ev.BidderLookedUp(bidder))
 

@@ -78,6 +78,7 @@ class Market:
             store,
             node_key=node_key,
             standing=ports.standing,
+            wall_clock=ports.wall_clock,
             books=ports.books,
             tell=dispatcher.tell,
         )

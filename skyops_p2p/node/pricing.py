@@ -1,11 +1,14 @@
 """Which price strategy a worker uses: the default one, or a plug-in of the entry point group `skyops.pricing`."""
 
+import logging
 from importlib.metadata import entry_points
 
 from skyops_p2p.core.auction.capacity import Supply
 from skyops_p2p.core.auction.prices import CostFloorPricing, PriceAsk, PriceStrategy
 from skyops_p2p.errors import ConfigError
 from skyops_p2p.types import MicroCredits
+
+log = logging.getLogger(__name__)
 
 GROUP = "skyops.pricing"
 DEFAULT = "default"
@@ -52,5 +55,25 @@ def load_pricing(name: str, price: MicroCredits) -> PriceStrategy:
             code="pricing_unknown",
             hint=f"Installed are: {names}.",
         )
-    strategy: PriceStrategy = installed[name].load()(price)
-    return strategy
+    return PluginPricing(name, installed[name].load()(price))
+
+
+class PluginPricing:
+    """A foreign strategy: whatever it raises costs a bid, not the node.
+
+    Args:
+        name: For the log.
+        inner: The plug-in's strategy.
+    """
+
+    def __init__(self, name: str, inner: PriceStrategy) -> None:
+        self._name = name
+        self._inner = inner
+
+    def quote(self, ask: PriceAsk) -> MicroCredits | None:
+        """Return the plug-in's price; None, which is no bid, if it fails."""
+        try:
+            return self._inner.quote(ask)
+        except Exception as error:  # noqa: BLE001 - foreign code: any error of it is its own
+            log.warning("pricing_failed strategy=%s: %r", self._name, error)
+            return None
