@@ -301,6 +301,9 @@ BOOK_BYTES_MAX = 64 << 20
 """One enveloped bid book."""
 TENDER_GOSSIP_BURST = 32.0
 """Tenders of one author heard at once by gossip. protocol/04."""
+TENDER_GOSSIP_GRACE_S = 0.2
+"""A tender heard by gossip is answered only after this, unless it came directly: most come both ways, and one answer is
+enough."""
 TENDER_GOSSIP_PER_S = 8.0
 """Tenders of one author heard in the long run; more are ignored."""
 TENDERS_OPEN_MAX = 64

@@ -95,7 +95,9 @@ class Market:
             tell=dispatcher.tell,
         )
         dispatcher.hears({core.rules.tender_topic(kind): self._hear for kind in RESOURCE_CLASSES})
-        self._heard_in, self._heard_out = trio.open_memory_channel[bytes](limits.TENDERS_OPEN_MAX)
+        self._heard_in, self._heard_out = trio.open_memory_channel[tuple[float, bytes]](
+            limits.TENDERS_OPEN_MAX
+        )
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve both sides until cancelled."""
@@ -108,7 +110,8 @@ class Market:
                 for kind in RESOURCE_CLASSES:
                     await self._network.subscribe(self._core.rules.tender_topic(kind), self._judge)
             task_status.started()
-            async for data in self._heard_out:
+            async for heard_at, data in self._heard_out:
+                await trio.sleep_until(heard_at + limits.TENDER_GOSSIP_GRACE_S)
                 await self._bidding.hear_tender(data)
 
     async def match(self, spec: JobSpec, progress: Callable[[MatchStepView], None]) -> MatchView:
@@ -175,6 +178,6 @@ class Market:
     def _hear(self, payload: bytes) -> None:
         """Queue a tender that came by gossip; when the queue is full others will answer it."""
         try:
-            self._heard_in.send_nowait(payload)
+            self._heard_in.send_nowait((trio.current_time(), payload))
         except trio.WouldBlock:
             log.info("tender_not_heard: %s", explain("busy").meaning)
