@@ -254,7 +254,7 @@ Host = Annotated[
     str,
     Matching(
         r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]{0,252})(:[0-9]{1,5})?",
-        'allowed is a host with or without a port, such as "pypi.org:443" or "*.example.org"',
+        'allowed is a host with or without a port, such as "data.example.org:443" or "*.example.org"',
     ),
 ]
 """A host that the job may connect to."""

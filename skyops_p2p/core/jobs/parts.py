@@ -68,7 +68,7 @@ def _short_network(value: Any) -> Any:
     """Read "none" as no host at all."""
     if isinstance(value, str):
         if value != "none":
-            raise ValueError('allowed is "none" or a list of hosts such as ["pypi.org:443"]')
+            raise ValueError('allowed is "none" or a list of hosts such as ["data.example.org:443"]')
         return ()
     return value
 

@@ -33,7 +33,7 @@ FULL: dict[str, Any] = {
         "cpu": 8,
         "memory": "64Gi",
         "disk": "100Gi",
-        "network": ["pypi.org:443", "*.huggingface.co"],
+        "network": ["data.example.org:443", "*.huggingface.co"],
     },
     "mode": {"kind": "flex", "notice": "1m", "preemptions_max": 5},
     "price": {"per_hour_max": 2.5, "total_max": "40", "token": "ETH"},
