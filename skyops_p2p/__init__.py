@@ -2,7 +2,7 @@
 
 Importing the package is cheap and has no side effects; the names below load their modules on first use::
 
-    async with Node(config) as node:
+    async with Node(config, identity) as node:
         ...
 """
 

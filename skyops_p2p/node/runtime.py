@@ -1,6 +1,6 @@
 """The Node: what an application or the `skyops` program holds.
 
-    async with Node(config) as node:
+    async with Node(config, identity) as node:
         for view in node.map():
             ...
 

@@ -21,7 +21,7 @@ BLOCKS = 8
 def test_a_thousand_seeds_keep_every_promise(block: int) -> None:
     with shared_checks():
         seeds = range(block, SEEDS, BLOCKS)
-        outcomes = [run_core_seed(seed, nodes=5, has_full_disks=False) for seed in seeds]
+        outcomes = [run_core_seed(seed, nodes=5) for seed in seeds]
     for fault in (
         "lost",
         "duplicated",
