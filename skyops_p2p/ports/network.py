@@ -1,22 +1,15 @@
-"""What the node needs from the world, as small Protocols.
+"""The network port: gossip, requests, streams, and the DHT."""
 
-An adapter implements one of them over a foreign thing; the simulator implements the same ones in memory, and
-both pass the same suite under tests/ports. All foreign exceptions are mapped to the tree of errors.py inside
-the adapter. Every awaiting call has a deadline, either its own argument or the one named in limits.py.
-"""
-
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
 import trio
 
-from skyops_p2p.types import Multiaddr, PeerId, UnixMs, WalletAddress
+from skyops_p2p.types import Multiaddr, PeerId
 
 
-# --- network ------------------------------------------------------------------------------------------------
 class Verdict(Enum):
     """What a validator says of a gossip message before it is forwarded."""
 
@@ -233,142 +226,3 @@ class DhtRules(Protocol):
 
     def select(self, key: str, values: Sequence[bytes]) -> int:
         """Return the index of the best of several valid values."""
-
-
-# --- time and chance ----------------------------------------------------------------------------------------
-class WallClock(Protocol):
-    """Unix time. Monotonic time is trio's clock."""
-
-    def now_ms(self) -> UnixMs:
-        """Milliseconds since 1970."""
-
-
-class Entropy(Protocol):
-    """Randomness: the operating system's, or a seed's in a simulation."""
-
-    def token(self, size_bytes: int) -> bytes:
-        """Return `size_bytes` unpredictable bytes."""
-
-    def uniform(self) -> float:
-        """Return a number in [0, 1), for jitter; need not be unpredictable."""
-
-
-# --- local store --------------------------------------------------------------------------------------------
-@dataclass(frozen=True, slots=True)
-class JournalEntry:
-    """One promise or fact that must survive a crash."""
-
-    number: int
-    stem: str
-    """Which machine family it belongs to ("peering", "auction", …)."""
-    key: str
-    """Which machine of the family, e.g. a peer id."""
-    body: bytes
-    """Canonical msgpack."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredNode:
-    """One node of the map as it is kept across restarts."""
-
-    peer: PeerId
-    record: bytes
-    """The signed envelope as received; for a SLASHED node the proof."""
-    addrs: tuple[Multiaddr, ...]
-    state: str
-    seen_unix_ms: UnixMs
-
-
-class Store(Protocol):
-    """Durable local state. A call returns when its effect would survive a power cut. One process at a time.
-
-    Every call may raise StoreError with a code: `store_full`, `store_locked`, `store_torn`, `store_too_new`,
-    `store_closed`. Calls are atomic: after an error nothing of them is visible.
-    """
-
-    async def append(self, stem: str, key: str, body: bytes) -> int:
-        """Append to the journal and return the entry's number (rising, without reuse)."""
-
-    async def entries(self, stem: str) -> tuple[JournalEntry, ...]:
-        """Return a stem's journal in order."""
-
-    async def compact(self, stem: str, key: str, *, keep_last: int) -> int:
-        """Forget all but the last `keep_last` entries of one key; return how many went."""
-
-    async def put_nodes(self, nodes: Iterable[StoredNode]) -> None:
-        """Insert or replace nodes of the map."""
-
-    async def forget_nodes(self, peers: Iterable[PeerId]) -> None:
-        """Delete nodes of the map; unknown ones are ignored."""
-
-    async def nodes(self) -> tuple[StoredNode, ...]:
-        """Return the whole stored map, most recently seen first."""
-
-    async def set_value(self, name: str, value: bytes) -> None:
-        """Set a small named value (at most 64 KiB)."""
-
-    async def value(self, name: str) -> bytes | None:
-        """Return a named value, or None."""
-
-
-OpenStore = Callable[[], AbstractAsyncContextManager[Store]]
-
-
-# --- hardware and chain -------------------------------------------------------------------------------------
-@dataclass(frozen=True, slots=True)
-class Gpu:
-    """One device."""
-
-    model: str
-    """Vendor's name, e.g. "NVIDIA A100-SXM4-80GB"."""
-    vram_mib: int
-    compute_capability: str
-    """CUDA compute capability, "8.0"; empty if unknown."""
-    uuid: str
-    """NVML's UUID; empty for a declared device."""
-
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """A runtime that this node can start, and what it enforces."""
-
-    name: str
-    """"wasm", "docker" or "native"."""
-    version: str
-    limits: str
-    """"hard", or "soft" where the kernel offers no cgroups."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hardware:
-    """What this machine has."""
-
-    source: str
-    """"nvml" (probed through the driver), "declared" (testnets only) or "none" (no GPU)."""
-    gpus: tuple[Gpu, ...]
-    driver: str
-    cuda: str
-    cpu_model: str
-    cpu_cores: int
-    memory_mib: int
-    disk_mib: int
-    """Free space under the data directory."""
-    runtimes: tuple[Runtime, ...]
-
-
-class HardwareProbe(Protocol):
-    """Finds out what this machine has; never raises: what cannot be probed is reported as absent."""
-
-    async def probe(self) -> Hardware:
-        """Look at the machine."""
-
-
-class StakeCheck(Protocol):
-    """Asks the chain whether a wallet's stake suffices; neutral until settlement exists."""
-
-    async def is_sufficient(self, wallet: WalletAddress) -> bool:
-        """Return whether the wallet holds at least the network's minimum stake.
-
-        Raises:
-            ChainError: The chain cannot be asked (retryable).
-        """
