@@ -74,7 +74,9 @@ class SandboxSpec:
     limits: SandboxLimits
     working_dir: PurePosixPath = WORKING_DIR
     image: str = ""
-    """docker: reference or id; native: name of an imported root file system, empty for the built-in one."""
+    """docker: reference, with or without "@sha256:…"; native: empty for the machine's own /usr."""
+    image_archive: Path | None = None
+    """A tar that came with the job instead: docker: as `docker save` writes it; native: a root file system."""
     module: Path | None = None
     """wasm: the module's bytes."""
     entry_point: str = ""
