@@ -354,3 +354,70 @@ JOB_DURATION_S_MAX = 31_536_000
 """Any length of time in a job: a year."""
 PREVIEW_NODES_MAX = 500
 """Nodes that one screening preview names; the counts cover all."""
+
+# --- execution ----------------------------------------------------------------------------------------------------
+LEASE_OPEN_BYTES_MAX = 224 * 1024
+"""One LeaseOpen with its specification, inputs and secrets; it fits a session frame. protocol/05."""
+LEASE_ANSWER_TIMEOUT_S = 10.0
+"""From LeaseOpen or LeaseAttach to its answer."""
+LEASE_BEAT_S = 1.0
+"""Both sides of a lease say this often that they are there. protocol/05."""
+LEASE_SUSPECT_S = 4.0
+"""A side that was silent for so long is suspected; at least three beats. protocol/05."""
+LEASE_WITNESS_S = 3.0
+"""How long the answers of witnesses are waited for before they are asked again. protocol/05."""
+LEASE_TTL_S = 120.0
+"""A worker stops a run whose requester was silent for so long; a requester gives up a worker that it cannot reach,
+though witnesses can. protocol/05."""
+LEASE_STOP_GRACE_S = 20.0
+"""Between SIGTERM and SIGKILL where nobody says otherwise."""
+LEASES_MAX = 256
+"""Leases that one node serves or holds at a time."""
+HOLDERS_MAX = 8
+"""Nodes that are named as holders of a job's bundles, and as keepers of copies."""
+SECRET_BYTES_MAX = 16 * 1024
+"""The value of one secret."""
+SECRETS_BYTES_MAX = 64 * 1024
+"""All secrets of one job together: they fit a LeaseOpen with everything else."""
+PROGRESS_METRICS_MAX = 16
+"""Figures beside the progress of a job."""
+PROGRESS_LINE_BYTES_MAX = 1024
+"""The last line of SKYOPS_PROGRESS; a longer one is not read."""
+LOG_CHUNK_BYTES_MAX = 16 * 1024
+"""One log record; longer output is cut into several."""
+LOG_BATCH_BYTES_MAX = 128 * 1024
+"""Output in one LogBatch."""
+LOG_BATCH_RECORDS_MAX = 256
+"""Log records in one LogBatch."""
+LOG_BUFFER_BYTES_MAX = 4 << 20
+"""Log that a worker keeps in memory for a requester that lags or is away; older records are in sealed segments."""
+LOG_SEGMENT_BYTES = 256 * 1024
+"""A sealed log segment is made when so much has come, or a checkpoint is saved."""
+LOG_BYTES_MAX = 64 << 20
+"""Log of one run; what comes after is dropped and counted, and the log says so."""
+TASK_BYTES_MAX = 128 * 1024
+"""Input, and output, of one task on a warm lease; larger things go through bundles."""
+TASK_MESSAGE_BYTES_MAX = 224 * 1024
+"""One TaskStart or TaskEnded."""
+TASKS_IN_FLIGHT_MAX = 64
+"""Tasks of one warm lease that wait for their turn."""
+RUN_FETCH_TIMEOUT_S = 3600.0
+"""Fetching all inputs of one run."""
+RUN_RESULT_KEEP_S = 7 * 86_400.0
+"""How long a worker keeps a result that nobody has taken."""
+RUN_EPOCHS_REMEMBERED_MAX = 4096
+"""Shards whose newest epoch a worker remembers against older ones; the oldest is forgotten."""
+CHECKPOINT_POLL_S = 1.0
+"""How often a worker looks for completed checkpoints."""
+CHECKPOINT_GRACE_S = 30.0
+"""SKYOPS_GRACE_S where the job says nothing: from SIGTERM to SIGKILL."""
+CHECKPOINTS_KEPT = 2
+"""Checkpoints of a shard that are kept: the newest, and the one before in case the newest cannot be opened."""
+JOBS_OPEN_MAX = 1024
+"""Jobs of one requester that have not ended."""
+JOBS_REMEMBERED_MAX = 4096
+"""Ended jobs that a requester still lists; the oldest is forgotten with its results."""
+JOB_BACKOFF_S_MAX = 300.0
+"""Longest pause before another attempt; it doubles with each failure in a row."""
+JOB_NO_MATCH_PAUSE_S = 5.0
+"""Before the market is asked again when nobody took the job, as long as its queue time-out lasts."""
