@@ -421,3 +421,7 @@ JOB_BACKOFF_S_MAX = 300.0
 """Longest pause before another attempt; it doubles with each failure in a row."""
 JOB_NO_MATCH_PAUSE_S = 5.0
 """Before the market is asked again when nobody took the job, as long as its queue time-out lasts."""
+
+# --- sandboxes ------------------------------------------------------------------------------------------------
+TREE_DEPTH_MAX = 32
+"""Directories inside each other in an output; each costs an open file while the tree is read."""
