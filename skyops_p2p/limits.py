@@ -291,6 +291,8 @@ TENDER_ROUNDS_MAX = 8
 """How often an announcement may be widened."""
 TENDER_PEERS_MAX = 32
 """Peers in an allow or deny list of a tender: longer lists stay with the requester, which filters by itself."""
+AUCTION_DIALS_MAX = 64
+"""Dials to bidders and requesters under way at once: two tenders' invitations; more wait within their deadlines."""
 TENDER_INVITES_MAX = 32
 """Workers asked directly in one round."""
 TENDER_BIDS_MAX = 128

@@ -18,16 +18,15 @@ from skyops_p2p.core.auction.requester import Auction, AuctionContext
 from skyops_p2p.core.machine import DeadlineReached, Effect, Event
 from skyops_p2p.core.node_core import NodeCore
 from skyops_p2p.core.records import check_record
-from skyops_p2p.core.rules import AUCTION_PROTOCOL
 from skyops_p2p.crypto.node_key import NodeKey
 from skyops_p2p.errors import RemoteProtocolError, SkyopsError
 from skyops_p2p.node.auction_records import proof_entry
 from skyops_p2p.node.bidding import JOURNAL_STEM, Tell
-from skyops_p2p.node.book_shelf import BookShelf
+from skyops_p2p.node.calling import Caller
 from skyops_p2p.node.candidates import bidder_of
+from skyops_p2p.node.ports_bundle import NodePorts
 from skyops_p2p.node.questions import Questions
-from skyops_p2p.node.standing import StandingSource
-from skyops_p2p.ports import Network, Store, WallClock
+from skyops_p2p.ports import Network, Store
 from skyops_p2p.types import MonotonicS, PeerId
 from skyops_p2p.wire.envelope import open_envelope
 from skyops_p2p.wire.messages.auction import Commit
@@ -49,12 +48,11 @@ class AuctionHouse:
 
     Args:
         core: Read for records of late bidders.
-        network: To ask through.
+        network: To publish and to ask through.
+        caller: Asks workers.
         store: Where proofs are kept.
+        ports: Standing of bidders, the clock, and where the bid books go.
         node_key: Signs tenders, books and awards.
-        standing: How bidders stand.
-        wall_clock: Dates of records.
-        books: Where the bid books go.
         tell: Reports to the node's feed.
     """
 
@@ -64,21 +62,20 @@ class AuctionHouse:
         network: Network,
         store: Store,
         *,
+        caller: Caller,
+        ports: NodePorts,
         node_key: NodeKey,
-        standing: StandingSource,
-        wall_clock: WallClock,
-        books: BookShelf,
         tell: Tell,
     ) -> None:
         self._core = core
         self._network = network
+        self._caller = caller
         self._store = store
-        self._standing = standing
-        self._wall_clock = wall_clock
+        self._standing = ports.standing
+        self._wall_clock = ports.wall_clock
         self._questions = Questions(network, core.rules)
-        self._books = books
+        self._books = ports.books
         self._tell = tell
-        self._protocol = core.rules.protocol_id(AUCTION_PROTOCOL)
         self._context = AuctionContext(core.rules, node_key, build_book)
         self._running: dict[int, _Run] = {}
         self._ids = itertools.count(1)
@@ -210,7 +207,7 @@ class _Performer:
         self._run = run
         self._nursery = nursery
         self._progress = progress
-        self._network, self._protocol = house._network, house._protocol
+        self._network, self._caller = house._network, house._caller
 
     async def feed(self, event: Event) -> None:
         """Feed the machine one event and perform what it wants, in order."""
@@ -249,9 +246,7 @@ class _Performer:
         """Ask a worker, and post its answer or the lack of one."""
         arrived, missing = _ANSWERS[type(effect)]
         try:
-            answer = await self._network.request(
-                effect.peer, self._protocol, effect.data, timeout_s=effect.timeout_s
-            )
+            answer = await self._caller.ask(effect.peer, effect.data, timeout_s=effect.timeout_s)
         except SkyopsError as error:
             self._run.post(missing(effect.peer, effect.tender, error.code))
         else:
@@ -264,9 +259,7 @@ class _Performer:
             reply.is_there.set()
 
     async def _send(self, peer: PeerId, data: bytes) -> None:
-        await self._quietly(
-            self._network.request(peer, self._protocol, data, timeout_s=RELEASE_TIMEOUT_S), "send", peer
-        )
+        await self._quietly(self._caller.ask(peer, data, timeout_s=RELEASE_TIMEOUT_S), "send", peer)
 
     async def _publish(self, resource: str, data: bytes) -> None:
         topic = self._house._core.rules.tender_topic(resource)

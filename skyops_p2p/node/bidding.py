@@ -21,13 +21,13 @@ from skyops_p2p.core.auction.worker import BiddingContext, WorkerTerms
 from skyops_p2p.core.machine import Effect, Event
 from skyops_p2p.core.node_core import NodeCore
 from skyops_p2p.core.node_events import LoadChanged
-from skyops_p2p.core.rules import AUCTION_PROTOCOL
 from skyops_p2p.crypto.node_key import NodeKey
 from skyops_p2p.errors import RemoteProtocolError, SkyopsError
 from skyops_p2p.node.auction_records import lease_entry, proof_entry
+from skyops_p2p.node.calling import Caller
 from skyops_p2p.node.ports_bundle import NodePorts
 from skyops_p2p.node.pricing import MachinePricing
-from skyops_p2p.ports import Network, Store
+from skyops_p2p.ports import Store
 from skyops_p2p.types import MonotonicS, PeerId
 from skyops_p2p.wire.messages.auction import BookRequest
 from skyops_p2p.wire.messages.peering import NodeRecord
@@ -44,7 +44,7 @@ class BiddingShell:
 
     Args:
         core: Read for our own record.
-        network: To answer and to fetch through.
+        caller: Asks requesters.
         store: Where leases and proofs are kept.
         ports: Clock and entropy.
         node_key: Signs bids.
@@ -56,7 +56,7 @@ class BiddingShell:
     def __init__(
         self,
         core: NodeCore,
-        network: Network,
+        caller: Caller,
         store: Store,
         *,
         ports: NodePorts,
@@ -66,13 +66,12 @@ class BiddingShell:
         tell: Tell,
     ) -> None:
         self._core = core
-        self._network = network
+        self._caller = caller
         self._store = store
         self._ports = ports
         self._post = post
         self._tell = tell
         self._pricing = pricing
-        self._protocol = core.rules.protocol_id(AUCTION_PROTOCOL)
         self._capacity = Capacity(Supply((), 0, 0, 0, 0))
         self._record: NodeRecord | None = None
         context = BiddingContext(
@@ -190,9 +189,7 @@ class BiddingShell:
         """Offer a bid for a tender that was heard by gossip."""
         event: Event
         try:
-            ack = await self._network.request(
-                effect.peer, self._protocol, effect.data, timeout_s=limits.COMMIT_WINDOW_MS / 1000
-            )
+            ack = await self._caller.ask(effect.peer, effect.data, timeout_s=limits.COMMIT_WINDOW_MS / 1000)
             event = wev.CommitAcknowledged(ack)
         except SkyopsError as error:
             event = wev.CommitRefused(error.code)
@@ -202,9 +199,7 @@ class BiddingShell:
         """Fetch the bid book of an award and audit it: a worker that was cheated can prove it."""
         request = encode_message(BookRequest(book=effect.book))
         try:
-            data = await self._network.request(
-                effect.peer, self._protocol, request, timeout_s=limits.REQUEST_TIMEOUT_S
-            )
+            data = await self._caller.ask(effect.peer, request, timeout_s=limits.REQUEST_TIMEOUT_S)
         except SkyopsError as error:
             log.info("book_not_fetched peer=%s code=%s", effect.peer[-8:], error.code)
             return

@@ -97,6 +97,10 @@ class Dispatcher:
             task_status.started()
             await self._loop(nursery)
 
+    async def connect(self, peer: PeerId, *, timeout_s: float) -> None:
+        """Dial a peer unless it is connected; see Performer.connect."""
+        await self.performer.connect(peer, timeout_s=timeout_s)
+
     async def say_goodbye(self) -> None:
         """Publish the leaving heartbeat and write what is unwritten; bounded by PUBLISH_TIMEOUT_S."""
         effects = self.core.handle(ev.NodeStopping(self._ports.wall_clock.now_ms()), _now())

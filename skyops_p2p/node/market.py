@@ -4,7 +4,8 @@ One request protocol (`auction`) serves both; tenders are heard on the topics of
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import trio
 
@@ -15,6 +16,7 @@ from skyops_p2p.core.auction.events import AuctionBegun, ReportProgress
 from skyops_p2p.core.auction.tenders import check_tender
 from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.core.jobs.terms import tender_terms
+from skyops_p2p.core.machine import Event
 from skyops_p2p.core.node_core import NodeCore
 from skyops_p2p.core.rate import PeerRates
 from skyops_p2p.core.rules import AUCTION_PROTOCOL
@@ -22,8 +24,8 @@ from skyops_p2p.crypto.node_key import NodeKey
 from skyops_p2p.errors import RemoteProtocolError
 from skyops_p2p.node.auctions import AuctionHouse
 from skyops_p2p.node.bidding import BiddingShell
+from skyops_p2p.node.calling import Caller
 from skyops_p2p.node.candidates import screen_map
-from skyops_p2p.node.dispatcher import Dispatcher
 from skyops_p2p.node.match_view import MatchStepView, MatchView, match_view, step_view
 from skyops_p2p.node.ports_bundle import NodePorts
 from skyops_p2p.node.pricing import load_pricing
@@ -39,6 +41,22 @@ RESOURCE_CLASSES = ("gpu", "cpu")
 _BLAMELESS = frozenset({"expired", "not_yet_valid"})
 
 
+class Host(Protocol):
+    """What the market asks of the node that it belongs to: see Dispatcher."""
+
+    def hears(self, hearers: Mapping[str, Callable[[bytes], None]]) -> None:
+        """Hand accepted gossip of these topics to the hearers."""
+
+    def post(self, event: Event) -> None:
+        """Queue an event for the node's core."""
+
+    def tell(self, kind: str, peer: PeerId, text: str) -> None:
+        """Tell whoever watches the node."""
+
+    async def connect(self, peer: PeerId, *, timeout_s: float) -> None:
+        """Dial a peer unless it is connected."""
+
+
 class Market:
     """Both sides of the market of one node.
 
@@ -49,7 +67,7 @@ class Market:
         store: Where leases and proofs are kept.
         ports: Clock, entropy and standing.
         node_key: Signs tenders and bids.
-        dispatcher: Takes news of the load, and tells the feed.
+        host: Takes news of the load, tells the feed, and dials.
     """
 
     def __init__(
@@ -61,7 +79,7 @@ class Market:
         *,
         ports: NodePorts,
         node_key: NodeKey,
-        dispatcher: Dispatcher,
+        host: Host,
     ) -> None:
         self._config = config
         self._core = core
@@ -72,29 +90,29 @@ class Market:
             per_s=limits.TENDER_GOSSIP_PER_S,
             peers_max=limits.ADDRESS_BOOK_PEERS_MAX,
         )
+        caller = Caller(network, host.connect, core.rules.protocol_id(AUCTION_PROTOCOL))
         self._house = AuctionHouse(
             core,
             network,
             store,
+            caller=caller,
+            ports=ports,
             node_key=node_key,
-            standing=ports.standing,
-            wall_clock=ports.wall_clock,
-            books=ports.books,
-            tell=dispatcher.tell,
+            tell=host.tell,
         )
         self._bidding = BiddingShell(
             core,
-            network,
+            caller,
             store,
             ports=ports,
             node_key=node_key,
             pricing=load_pricing(
                 config.worker.pricing, MicroCredits(config.worker.price_microcredits_per_hour)
             ),
-            post=dispatcher.post,
-            tell=dispatcher.tell,
+            post=host.post,
+            tell=host.tell,
         )
-        dispatcher.hears({core.rules.tender_topic(kind): self._hear for kind in RESOURCE_CLASSES})
+        host.hears({core.rules.tender_topic(kind): self._hear for kind in RESOURCE_CLASSES})
         self._heard_in, self._heard_out = trio.open_memory_channel[tuple[float, bytes]](
             limits.TENDERS_OPEN_MAX
         )

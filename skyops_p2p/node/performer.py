@@ -121,15 +121,14 @@ class Performer:
         return await self._questions.ping(peer, nonce, timeout_s=timeout_s)
 
     async def connect(self, peer: PeerId, *, timeout_s: float) -> None:
-        """Dial a peer unless it is connected; its address comes from the book, else from the DHT.
+        """Dial a peer unless it is connected; its address comes from the book, the map, or the DHT, in this order.
 
         Raises:
             NetworkError: `unknown_address`, or what dialling raises.
         """
         if peer in self._network.connected_peers():
             return
-        link = self._core.book.link(peer)
-        addrs = link.addrs if link and link.addrs else await self._look_up(peer)
+        addrs = self._known_addrs(peer) or await self._look_up(peer)
         if not addrs:
             raise NetworkError(
                 f"nobody knows an address of {peer}",
@@ -137,6 +136,14 @@ class Performer:
                 hint="Connect to it by its full address: `skyops join /ip4/…/tcp/…/p2p/…`.",
             )
         await self._network.dial(PeerAddrs(peer, addrs), timeout_s=timeout_s)
+
+    def _known_addrs(self, peer: PeerId) -> tuple[Multiaddr, ...]:
+        """Return where a peer can be dialled: the book forgets sooner than the map, which is larger."""
+        link, entry = self._core.book.link(peer), self._core.nodes.get(peer)
+        if link is not None and link.addrs:
+            return link.addrs
+        record = entry.record if entry is not None and entry.is_record_live else None
+        return tuple(Multiaddr(addr) for addr in record.addrs) if record is not None else ()
 
     async def search(self, key: str) -> int:
         """Find providers of a capability key in the DHT and put their records on the map; return how many."""

@@ -156,7 +156,7 @@ class Node:
             store,
             ports=ports,
             node_key=identity.node_key,
-            dispatcher=self._dispatcher,
+            host=self._dispatcher,
         )
         stored = await store.value(SEQUENCE_NAME)
         return ev.NodeStarted(self._announced(), int.from_bytes(stored or b"", "big"), now)

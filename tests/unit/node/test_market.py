@@ -82,6 +82,21 @@ async def test_nobody_qualifies_and_everybody_has_a_reason(autojump_clock: MockC
         assert ended.elapsed_ms <= limits.MATCH_TIMEOUT_S * 1000
 
 
+async def test_worker_without_a_connection_is_dialled(autojump_clock: MockClock) -> None:
+    async with (
+        small_world() as world,
+        world.node("alice") as alice,
+        world.node("bob", join="alice", peers_target=1) as bob,
+        world.node("carol", join="alice", peers_target=1) as carol,
+    ):
+        await market(world, alice)
+        await bob.wait_for(all_in_state("active", ["alice", "bob", "carol"]), timeout_s=60)
+        assert {peer.peer_id for peer in bob.peers() if peer.state == "connected"} == {alice.peer_id}
+        ended = await bob.match(job(placement={"allow": [carol.peer_id]}))
+        assert ended.is_matched, ended
+        assert ended.winner == carol.peer_id
+
+
 async def test_worker_that_dies_after_its_bid_is_followed_by_another(autojump_clock: MockClock) -> None:
     async with (
         small_world() as world,
