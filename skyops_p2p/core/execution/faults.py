@@ -1,0 +1,83 @@
+"""What is done when an attempt at a job has failed: again, where, when, or not at all. Pure.
+
+Spec: protocol/05-execution.md, "Faults". Source of the doubling pause: truncated binary exponential back-off.
+"""
+
+from dataclasses import dataclass
+
+from skyops_p2p import limits
+from skyops_p2p.core.execution.outcomes import Cause, outcome_of
+
+PREEMPTIONS_MAX = 16
+"""Preemptions of one shard that are not counted as attempts; past them they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """What the job says about trying again; see jobs.parts.Retry."""
+
+    attempts_max: int
+    is_after_loss: bool
+    pause_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a shard has been through."""
+
+    attempts: int = 0
+    """Leases that count against attempts_max."""
+    preemptions: int = 0
+    failures_in_row: int = 0
+    """Failed attempts since the last checkpoint; sets the pause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What comes next."""
+
+    is_again: bool
+    after_s: float = 0.0
+    excludes_worker: bool = False
+    """The worker gets no second chance at this job."""
+    reason: str = ""
+    """One sentence for a person."""
+
+
+def decide(code: str, record: Record, policy: RetryPolicy) -> Decision:
+    """Judge a failed attempt.
+
+    Args:
+        code: Outcome code, not `succeeded`.
+        record: With this attempt counted.
+        policy: The job's.
+    """
+    outcome = outcome_of(code)
+    if outcome.cause is Cause.REQUESTER and code not in ("requester_silent", "not_taken", "stale_epoch"):
+        return Decision(is_again=False, reason=outcome.meaning)
+    if outcome.cause is Cause.JOB and code != "requeue_asked":
+        return Decision(
+            is_again=False, reason=f"{outcome.meaning} Another worker would see the same, so it stays."
+        )
+    if outcome.cause is Cause.PREEMPTION and record.preemptions <= PREEMPTIONS_MAX:
+        return Decision(is_again=True, excludes_worker=True, reason=outcome.meaning)
+    if record.attempts >= policy.attempts_max:
+        return Decision(
+            is_again=False,
+            reason=f"{outcome.meaning} That was attempt {record.attempts} of {policy.attempts_max}.",
+        )
+    is_loss = outcome.cause in (Cause.WORKER, Cause.NETWORK)
+    if is_loss and not policy.is_after_loss:
+        return Decision(is_again=False, reason=f"{outcome.meaning} retry.is_after_loss is false.")
+    return Decision(
+        is_again=True,
+        after_s=0.0 if is_loss and record.failures_in_row <= 1 else pause_s(record, policy),
+        excludes_worker=is_loss,
+        reason=outcome.meaning,
+    )
+
+
+def pause_s(record: Record, policy: RetryPolicy) -> float:
+    """Return the pause before the next attempt: the job's, doubled with each failure in a row, bounded."""
+    doubled = policy.pause_s * 2.0 ** max(0, min(record.failures_in_row, 16) - 1)
+    return float(min(doubled, max(limits.JOB_BACKOFF_S_MAX, policy.pause_s)))

@@ -1,0 +1,224 @@
+"""A lease: whether the other side of a job is still there, the same machine on both sides.
+
+The requester's side asks witnesses before it gives a silent worker up, and may give it up early; the worker's side
+waits as long as the lease says, since its requester may be restarting. Neither reads a message: what came from the
+peer, under the right epoch, is a PeerHeard. Spec: protocol/05-execution.md, "Lease". Diagram:
+machines/execution-lease. Source of suspicion before judgement: Das et al., SWIM (DSN 2002).
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar
+
+from skyops_p2p import limits
+from skyops_p2p.core.machine import DeadlineReached, Effect, Event, Machine, Table, to
+from skyops_p2p.types import MonotonicS
+
+
+class LeaseState(Enum):
+    """How sure this side is of the other."""
+
+    HELD = "held"
+    SUSPECT = "suspect"
+    """Silent for too long, or the session broke."""
+    LAPSED = "lapsed"
+    """Given up: what comes under this epoch does not count any more."""
+    CLOSED = "closed"
+    """Ended in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTimes:
+    """Seconds."""
+
+    beat_s: float = limits.LEASE_BEAT_S
+    suspect_s: float = limits.LEASE_SUSPECT_S
+    witness_s: float = limits.LEASE_WITNESS_S
+    ttl_s: float = limits.LEASE_TTL_S
+
+
+# --- events -----------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class PeerHeard(Event):
+    """A message of the peer under this lease's epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLost(Event):
+    """The session with the peer has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRestored(Event):
+    """A new session carries the lease; the peer has answered in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessesAnswered(Event):
+    """Others were asked whether they reach the peer."""
+
+    is_alive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseCloseRequested(Event):
+    """This side is done with the lease."""
+
+    code: str
+
+
+# --- effects ----------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class SendBeat(Effect):
+    """Tell the peer that this side is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreLink(Effect):
+    """Open a new session and attach to the lease; report LinkRestored, or LinkLost if that failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskWitnesses(Effect):
+    """Ask other peers whether they reach the peer; report WitnessesAnswered."""
+
+
+@dataclass(frozen=True, slots=True)
+class LapseLease(Effect):
+    """The lease is over without the peer's word."""
+
+    code: str
+
+
+_H, _S, _L, _C = LeaseState.HELD, LeaseState.SUSPECT, LeaseState.LAPSED, LeaseState.CLOSED
+
+
+class Lease(Machine[LeaseState]):
+    """One side of a lease.
+
+    Args:
+        epoch: The fencing token.
+        now: When it begins; the peer has just been heard.
+        is_requester: Whether this side asks witnesses and restores the link.
+        times: How long what takes.
+    """
+
+    TRANSITIONS: ClassVar[Table] = {
+        (_H, PeerHeard): to(_H),
+        (_H, LinkLost): to(_S),
+        (_H, LinkRestored): to(_H),
+        (_H, WitnessesAnswered): to(_H),
+        (_H, LeaseCloseRequested): to(_C),
+        (_H, DeadlineReached): to(_H, _S),
+        (_S, PeerHeard): to(_H),
+        (_S, LinkLost): to(_S),
+        (_S, LinkRestored): to(_H),
+        (_S, WitnessesAnswered): to(_S, _L),
+        (_S, LeaseCloseRequested): to(_C),
+        (_S, DeadlineReached): to(_S, _L),
+        **{(state, event): to(state) for state in (_L, _C) for event in (PeerHeard, LinkLost, LinkRestored)},
+        **{(state, event): to(state) for state in (_L, _C) for event in (WitnessesAnswered, DeadlineReached)},
+        (_L, LeaseCloseRequested): to(_L),
+        (_C, LeaseCloseRequested): to(_C),
+    }
+
+    def __init__(
+        self, epoch: int, now: MonotonicS, *, is_requester: bool, times: LeaseTimes | None = None
+    ) -> None:
+        super().__init__(LeaseState.HELD)
+        self.epoch = epoch
+        self.code = ""
+        """Why it is over; empty while it is not."""
+        self._is_requester = is_requester
+        self._times = times or LeaseTimes()
+        self._heard_at = now
+        self._has_link = True
+        self._beat_at = MonotonicS(now + self._times.beat_s)
+        self._ask_at: MonotonicS | None = None
+        """When witnesses are asked (again); only while the requester suspects."""
+
+    @property
+    def heard_at(self) -> MonotonicS:
+        """When the peer was last heard."""
+        return self._heard_at
+
+    def next_deadline(self) -> MonotonicS | None:
+        """See Machine."""
+        if self.state in (_L, _C):
+            return None
+        instants = [self._beat_at, MonotonicS(self._heard_at + self._times.ttl_s)]
+        if self.state is _H:
+            instants.append(MonotonicS(self._heard_at + self._times.suspect_s))
+        if self._ask_at is not None:
+            instants.append(self._ask_at)
+        return min(instants)
+
+    def check_invariants(self) -> None:
+        """See Machine."""
+        assert (self.state in (_L, _C)) == bool(self.code), "over means stated why"
+        assert (self._ask_at is not None) <= (self.state is _S and self._is_requester), "asked without doubt"
+
+    # --- one method per event -----------------------------------------------------------------------------------
+    def _on_peer_heard(self, _event: PeerHeard, now: MonotonicS) -> list[Effect]:
+        if self.state in (_H, _S):
+            self._trust(now)
+        return []
+
+    def _on_link_restored(self, _event: LinkRestored, now: MonotonicS) -> list[Effect]:
+        if self.state not in (_H, _S):
+            return []
+        self._has_link = True
+        self._trust(now)
+        return [SendBeat()]
+
+    def _on_link_lost(self, _event: LinkLost, now: MonotonicS) -> list[Effect]:
+        if self.state not in (_H, _S):
+            return []
+        self._has_link = False
+        return self._suspect(now) if self.state is _H else []
+
+    def _on_witnesses_answered(self, event: WitnessesAnswered, now: MonotonicS) -> list[Effect]:
+        if self.state is not _S:
+            return []
+        if not event.is_alive:
+            return self._lapse("worker_lost")
+        self._ask_at = MonotonicS(now + self._times.witness_s)
+        return []
+
+    def _on_lease_close_requested(self, event: LeaseCloseRequested, _now: MonotonicS) -> list[Effect]:
+        if self.state in (_H, _S):
+            self.state, self.code, self._ask_at = _C, event.code, None
+        return []
+
+    def _on_deadline_reached(self, _event: DeadlineReached, now: MonotonicS) -> list[Effect]:
+        if self.state not in (_H, _S):
+            return []
+        if now >= self._heard_at + self._times.ttl_s:  # EXE-8
+            return self._lapse("worker_silent" if self._is_requester else "requester_silent")
+        effects: list[Effect] = []
+        if now >= self._beat_at:
+            self._beat_at = MonotonicS(now + self._times.beat_s)
+            if self._has_link:
+                effects.append(SendBeat())
+        if self.state is _H and now >= self._heard_at + self._times.suspect_s:
+            effects += self._suspect(now)
+        elif self._ask_at is not None and now >= self._ask_at:
+            effects += self._ask(now)
+        return effects
+
+    # --- all ------------------------------------------------------------------------------------------------------
+    def _trust(self, now: MonotonicS) -> None:
+        self.state, self._heard_at, self._ask_at = _H, now, None
+
+    def _suspect(self, now: MonotonicS) -> list[Effect]:
+        self.state = _S
+        return self._ask(now) if self._is_requester else []
+
+    def _ask(self, now: MonotonicS) -> list[Effect]:
+        """Try the link and ask the witnesses side by side; ask again if nobody answers at all."""
+        self._ask_at = MonotonicS(now + self._times.witness_s)
+        return [RestoreLink(), AskWitnesses()]
+
+    def _lapse(self, code: str) -> list[Effect]:
+        self.state, self.code, self._ask_at = _L, code, None
+        return [LapseLease(code)]

@@ -1,0 +1,173 @@
+"""How a run can end, and whose doing it was: decides what is tried again, who is paid, and what a person reads. Pure.
+
+Spec: protocol/05-execution.md, "Outcomes".
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Cause(Enum):
+    """Whose doing an end was."""
+
+    NONE = "none"
+    """It succeeded."""
+    JOB = "job"
+    """The job's own: another worker would see the same."""
+    WORKER = "worker"
+    """The worker's, or its machine's."""
+    NETWORK = "network"
+    """Nobody's: the way between the two."""
+    PREEMPTION = "preemption"
+    """The worker was needed otherwise, and said so."""
+    REQUESTER = "requester"
+    """The requester's own wish or neglect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One way to end."""
+
+    cause: Cause
+    meaning: str
+    change: str
+    """What the person with the job can do."""
+
+
+SUCCEEDED = "succeeded"
+_MORE = "Ask for more in the job's resources, or use less."
+
+OUTCOMES: dict[str, Outcome] = {
+    SUCCEEDED: Outcome(Cause.NONE, "The program ended well and its outputs are there.", ""),
+    # --- the job's own
+    "program_failed": Outcome(
+        Cause.JOB, "The program ended with an exit code other than 0.", "Read the end of its log."
+    ),
+    "requeue_asked": Outcome(
+        Cause.JOB, "The program asked for another attempt with its exit code.", "Nothing, if that is meant."
+    ),
+    "program_killed": Outcome(
+        Cause.JOB, "The program ended by a signal of its own making.", "Read the end of its log."
+    ),
+    "program_trapped": Outcome(
+        Cause.JOB, "The WebAssembly module trapped.", "Read the end of its log; the text names the trap."
+    ),
+    "out_of_memory": Outcome(Cause.JOB, "The program wanted more memory than the job asked for.", _MORE),
+    "out_of_disk": Outcome(Cause.JOB, "The program wrote more than the job asked for.", _MORE),
+    "out_of_fuel": Outcome(
+        Cause.JOB, "The module used up its instructions.", "Raise timeouts.execution: the fuel follows it."
+    ),
+    "execution_timeout": Outcome(
+        Cause.JOB, "The program did not end in timeouts.execution.", "Raise it, or checkpoint and go on."
+    ),
+    "not_started": Outcome(
+        Cause.JOB, "There is no such program, or it is not for this machine.", "Check command and image."
+    ),
+    "module_invalid": Outcome(
+        Cause.JOB, "The module is no WebAssembly that the runtime takes.", "Try it with `wasmtime` at home."
+    ),
+    "image_missing": Outcome(
+        Cause.JOB, "The image cannot be had under its name.", "Check its name, or send it as an archive."
+    ),
+    "image_digest_wrong": Outcome(
+        Cause.JOB, "The image has another digest than the job pins.", "Pin the digest that is meant."
+    ),
+    "wrong_architecture": Outcome(
+        Cause.JOB, "The image or program is for another processor.", "Build it for the worker's."
+    ),
+    "output_missing": Outcome(
+        Cause.JOB, "A required output is not there.", "Check its path, or set is_required = false."
+    ),
+    "output_unsafe": Outcome(
+        Cause.JOB, "An output holds a link, a device or a name that cannot be kept.", "Write plain files."
+    ),
+    "output_too_large": Outcome(Cause.JOB, "The outputs are larger than the job's disk.", _MORE),
+    "output_too_many": Outcome(Cause.JOB, "There are too many output files.", "Pack them into one."),
+    "spec_refused": Outcome(
+        Cause.JOB, "The worker does not run such a job.", "Run `skyops job check` with its text in mind."
+    ),
+    # --- the worker's
+    "limit_not_enforced": Outcome(
+        Cause.WORKER, "The worker's runtime cannot enforce what the job asks for.", "Another one is tried."
+    ),
+    "runtime_unavailable": Outcome(Cause.WORKER, "The worker's runtime is not there.", "Another is tried."),
+    "not_supported": Outcome(
+        Cause.WORKER, "The worker's runtime cannot do what the job asks for.", "Another one is tried."
+    ),
+    "sandbox_failed": Outcome(Cause.WORKER, "The worker's runtime failed.", "Another one is tried."),
+    "sandbox_lost": Outcome(
+        Cause.WORKER, "The worker's runtime vanished under the job.", "Another one is tried."
+    ),
+    "prepare_timeout": Outcome(
+        Cause.WORKER, "Getting the image took the worker too long.", "Another one is tried."
+    ),
+    "workspace_failed": Outcome(Cause.WORKER, "The worker has no room for the job.", "Another is tried."),
+    "store_full": Outcome(Cause.WORKER, "The worker's disk is full.", "Another one is tried."),
+    "run_lost": Outcome(Cause.WORKER, "The worker was restarted under the job.", "It goes on elsewhere."),
+    "worker_lost": Outcome(Cause.WORKER, "Nobody reaches the worker.", "It goes on elsewhere."),
+    "worker_silent": Outcome(Cause.WORKER, "The worker did not answer in time.", "It goes on elsewhere."),
+    "worker_lied": Outcome(
+        Cause.WORKER, "What the worker delivered does not fit what it signed.", "Another one is tried."
+    ),
+    "unknown_lease": Outcome(Cause.WORKER, "The worker knows nothing of the lease.", "Another is tried."),
+    "busy": Outcome(Cause.WORKER, "The worker serves too many leases.", "Another one is tried."),
+    # --- nobody's
+    "input_unavailable": Outcome(
+        Cause.NETWORK, "The worker could not fetch the inputs.", "Keep this node running while it fetches."
+    ),
+    "result_unavailable": Outcome(
+        Cause.NETWORK, "The outputs could not be fetched from the worker.", "The job runs again."
+    ),
+    "session_failed": Outcome(
+        Cause.NETWORK, "No session with the worker could be opened.", "Another one is tried."
+    ),
+    # --- wanted
+    "preempted": Outcome(
+        Cause.PREEMPTION, "The worker needed its machine for something else.", "It goes on elsewhere."
+    ),
+    "worker_leaving": Outcome(
+        Cause.PREEMPTION, "The worker was shut down in order.", "It goes on elsewhere."
+    ),
+    "cancelled": Outcome(Cause.REQUESTER, "The job was cancelled.", ""),
+    "superseded": Outcome(Cause.REQUESTER, "The job went on under a newer epoch.", ""),
+    "stale_epoch": Outcome(Cause.REQUESTER, "A newer lease of the job is known.", ""),
+    "requester_silent": Outcome(
+        Cause.REQUESTER, "The requester was not heard for the lease's time.", "Keep this node running."
+    ),
+    "not_taken": Outcome(Cause.REQUESTER, "Nobody fetched the result in time.", "Fetch results sooner."),
+}
+"""Code -> what it means. Spec: protocol/05-execution.md, "Outcomes"."""
+
+_OF_EXIT = {
+    "signalled": "program_killed",
+    "out_of_memory": "out_of_memory",
+    "out_of_disk": "out_of_disk",
+    "timed_out": "execution_timeout",
+    "out_of_fuel": "out_of_fuel",
+    "trapped": "program_trapped",
+    "not_started": "not_started",
+    "lost": "sandbox_lost",
+}
+
+
+def outcome_of(code: str) -> Outcome:
+    """Return what a code means; one that is not known counts as the worker's."""
+    return OUTCOMES.get(code) or Outcome(Cause.WORKER, f"The worker said {code}.", "Another one is tried.")
+
+
+def code_of_exit(kind: str, exit_code: int | None, *, stopped_for: str, retry_codes: tuple[int, ...]) -> str:
+    """Return the outcome of a program's end.
+
+    Args:
+        kind: As in ResultReceipt.
+        exit_code: 0 to 255 where it ended by itself.
+        stopped_for: Why this node stopped it; empty if it did not.
+        retry_codes: Exit codes that ask for another attempt.
+    """
+    if kind == "exited" and exit_code == 0:
+        return SUCCEEDED
+    if stopped_for:
+        return stopped_for
+    if kind == "exited":
+        return "requeue_asked" if exit_code in retry_codes else "program_failed"
+    return _OF_EXIT.get(kind, "sandbox_lost")

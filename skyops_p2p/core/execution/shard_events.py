@@ -1,0 +1,213 @@
+"""The vocabulary between a requester's shard machine and its shell: what happened, and what is to be done.
+
+StoreShard comes before every effect that promises something to somebody, and must have reached the disk before it.
+"""
+
+from dataclasses import dataclass
+
+from skyops_p2p.core.machine import Effect, Event
+from skyops_p2p.types import MonotonicS, PeerId
+
+
+# --- events -----------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class ShardBegun(Event):
+    """The inputs are sealed, and what it depends on has ended well."""
+
+    queue_until: MonotonicS
+    """timeouts.queue is over then."""
+    total_until: MonotonicS | None
+    """The job's deadline, or timeouts.total."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRestored(Event):
+    """This node was restarted while the shard had not ended."""
+
+    queue_until: MonotonicS
+    total_until: MonotonicS | None
+
+
+@dataclass(frozen=True, slots=True)
+class MatchFound(Event):
+    """A worker holds its capacity for the shard."""
+
+    worker: PeerId
+    award: bytes
+    """Digest of the enveloped award, 32 bytes."""
+    price: int
+    """Microcredits an hour."""
+    tender_job: bytes
+    """Id under which the bid book is kept, 16 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class MatchFailed(Event):
+    """Nobody took it this time."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseGranted(Event):
+    """The worker answered LeaseOpen or LeaseAttach with LeaseReady."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseDenied(Event):
+    """It answered LeaseRefused, or no session could be opened (`session_failed`)."""
+
+    epoch: int
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointReceived(Event):
+    """A valid checkpoint receipt of the shard."""
+
+    epoch: int
+    receipt: bytes
+    """Enveloped."""
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResultReceived(Event):
+    """A valid result receipt of the shard."""
+
+    epoch: int
+    receipt: bytes
+    """Enveloped."""
+    code: str
+    text: str
+    has_outputs: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseLost(Event):
+    """The lease's own machine gave the worker up."""
+
+    epoch: int
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class PreemptionNoticed(Event):
+    """The worker says that it will stop the run."""
+
+    epoch: int
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutputsFetched(Event):
+    """All blocks of the outputs are in our store."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutputsUnavailable(Event):
+    """They could not be fetched, or do not fit the receipt (`worker_lied`)."""
+
+    epoch: int
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested(Event):
+    """The person changed their mind."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRequested(Event):
+    """The person wants a failed shard tried again, from its last checkpoint."""
+
+    queue_until: MonotonicS
+    total_until: MonotonicS | None
+
+
+# --- effects ----------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class StoreShard(Effect):
+    """Persist the shard's record as it is now."""
+
+
+@dataclass(frozen=True, slots=True)
+class FindWorker(Effect):
+    """Run a match without the excluded workers; report MatchFound or MatchFailed."""
+
+    excluded: tuple[PeerId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StopSearch(Effect):
+    """End a match under way; what it awarded meanwhile is released."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLease(Effect):
+    """Open a session with the worker and send LeaseOpen; report LeaseGranted or LeaseDenied."""
+
+    epoch: int
+    worker: PeerId
+    award: bytes
+    resume: bytes | None
+    """Enveloped checkpoint receipt to go on from."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttachLease(Effect):
+    """After a restart: open a session and send LeaseAttach; report LeaseGranted or LeaseDenied."""
+
+    epoch: int
+    worker: PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class FetchCheckpoint(Effect):
+    """Fetch a checkpoint's blocks in the background; nothing waits for it."""
+
+    receipt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FetchOutputs(Effect):
+    """Fetch the outputs of a result; report OutputsFetched or OutputsUnavailable."""
+
+    epoch: int
+    receipt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TakeResult(Effect):
+    """Send ResultTaken, and close the lease."""
+
+    epoch: int
+    receipt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StopLease(Effect):
+    """Send LeaseStop if the worker can be reached, and close the lease."""
+
+    epoch: int
+    code: str
+    grace_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TellShard(Effect):
+    """Tell the person: the state has changed; the text is one sentence."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndShard(Effect):
+    """The shard has ended; its record says how."""
