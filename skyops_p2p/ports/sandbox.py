@@ -2,7 +2,8 @@
 
 Three runtimes implement it (wasm, docker, native), and all pass the suite in tests/ports/sandbox. A runtime says what
 it enforces; a job that asks for a limit that it cannot enforce is refused before anything starts. Mounts are plain
-directories of the worker's workspace; keys and ciphertext never enter a sandbox. Spec: protocol/05-execution.md.
+directories of the worker's workspace, which the sandbox makes over to the program's user id; keys and ciphertext
+never enter a sandbox. Spec: protocol/05-execution.md.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,12 +26,13 @@ class Limit(Enum):
     MEMORY = "memory"
     PIDS = "pids"
     DISK = "disk"
-    """Bytes written to its writable mounts together."""
+    """Bytes in its writable mounts together: at once on a workspace that is capped, else within DISK_WATCH_S."""
     FILE_SIZE = "file_size"
     WALL = "wall"
     LOG = "log"
     NETWORK = "network"
-    """No network at all, or only the hosts that were granted."""
+    """No network at all. A job that asks for hosts is refused with `not_supported` by a runtime that cannot let it
+    reach those and no others."""
     GPU = "gpu"
     """No device but those that were granted."""
 
@@ -74,7 +76,7 @@ class SandboxSpec:
     limits: SandboxLimits
     working_dir: PurePosixPath = WORKING_DIR
     image: str = ""
-    """docker: reference, with or without "@sha256:…"; native: empty for the machine's own /usr."""
+    """docker: reference, with or without "@sha256:…", or an image's own id; native: empty for the machine's own /usr."""
     image_archive: Path | None = None
     """A tar that came with the job instead: docker: as `docker save` writes it; native: a root file system."""
     module: Path | None = None
@@ -85,6 +87,8 @@ class SandboxSpec:
     """UUIDs of the devices that it may use."""
     hosts: tuple[str, ...] = ()
     """"host:port" that it may connect to; empty: no network."""
+    needs: frozenset[Limit] = frozenset(Limit)
+    """Limits without which it may not start; the others hold as far as this runtime can."""
     snapshot_dir: Path | None = None
     """Where `RunningSandbox.snapshot` leaves its files, and from where a run goes on if it holds one."""
 
@@ -95,7 +99,8 @@ class ExitKind(Enum):
     EXITED = "exited"
     """By itself, with a code."""
     SIGNALLED = "signalled"
-    """By a signal that it did not get from us."""
+    """By a signal that it did not get from us. An engine reports the signal n as exit code 128 + n: so do programs
+    that end with such a code."""
     OUT_OF_MEMORY = "out_of_memory"
     OUT_OF_DISK = "out_of_disk"
     TIMED_OUT = "timed_out"
