@@ -6,7 +6,7 @@ handshake is refused with the code `busy`.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
@@ -33,6 +33,8 @@ HANDSHAKE_FRAME_BYTES_MAX = 16 * 1024
 REFUSAL_TIMEOUT_S = 1.0
 
 Tell = Callable[[str, PeerId, str], None]
+Adopt = Callable[[LiveSession], Awaitable[None]]
+"""Speaks a protocol in a session that a peer opened for it; the session ends when it returns."""
 
 
 class SessionHub:
@@ -85,12 +87,23 @@ class SessionHub:
         """Accept handshakes and serve sessions until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            self._network.serve_streams(self._rules.protocol_id(HANDSHAKE_PROTOCOL), self._accept)
+            self.serve(HANDSHAKE_PROTOCOL, None)
             task_status.started()
             await trio.sleep_forever()
 
-    async def initiate(self, peer: PeerId) -> LiveSession:
-        """Open a session with a connected peer.
+    def serve(self, protocol: str, adopt: Adopt | None) -> None:
+        """Accept handshakes on a stream protocol of its own, whose sessions belong to `adopt` from the first byte.
+
+        Without `adopt` a session is open to whoever of this node reads it.
+        """
+
+        async def accept(stream: FrameStream) -> None:
+            await self._accept(stream, adopt)
+
+        self._network.serve_streams(self._rules.protocol_id(protocol), accept)
+
+    async def initiate(self, peer: PeerId, *, protocol: str = HANDSHAKE_PROTOCOL) -> LiveSession:
+        """Open a session with a connected peer, on the stream protocol that says what will be spoken in it.
 
         Raises:
             NetworkError: Not connected, no answer in time (`timeout`), or closed on us.
@@ -100,8 +113,9 @@ class SessionHub:
             raise NetworkError(
                 f"{limits.SESSIONS_MAX} sessions are open", code="busy", hint="Close some first."
             )
-        protocol = self._rules.protocol_id(HANDSHAKE_PROTOCOL)
-        stream = await self._network.open_stream(peer, protocol, timeout_s=limits.HANDSHAKE_TIMEOUT_S)
+        stream = await self._network.open_stream(
+            peer, self._rules.protocol_id(protocol), timeout_s=limits.HANDSHAKE_TIMEOUT_S
+        )
         try:
             session = await self._shake(stream, Role.INITIATOR)
         except BaseException:
@@ -110,7 +124,7 @@ class SessionHub:
         self._adopt(session)
         return session
 
-    async def _accept(self, stream: FrameStream) -> None:
+    async def _accept(self, stream: FrameStream, adopt: Adopt | None) -> None:
         """Serve one inbound handshake and then its session. The network bounds streams, this bounds handshakes."""
         peer = stream.peer
         is_busy = (
@@ -132,7 +146,13 @@ class SessionHub:
             self._inbound[peer] -= 1
             if not self._inbound[peer]:
                 del self._inbound[peer]
-        await self._serve(session)
+        if adopt is None:
+            await self._serve(session)
+            return
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._serve, session)
+            await adopt(session)
+            await session.aclose()
 
     def _adopt(self, session: LiveSession) -> None:
         if self._nursery is None:
