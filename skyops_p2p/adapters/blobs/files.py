@@ -21,7 +21,7 @@ class BlockFiles:
     """The block files below one directory.
 
     Args:
-        root: Made with all its 256 directories if it is missing.
+        root: Made if it is missing.
 
     Raises:
         OSError: It cannot be made.
@@ -29,8 +29,7 @@ class BlockFiles:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        for byte in range(256):
-            (root / f"{byte:02x}").mkdir(parents=True, exist_ok=True, mode=0o700)
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def write(self, cid: Cid, block: bytes) -> None:
         """Write one block.
@@ -38,7 +37,7 @@ class BlockFiles:
         Raises:
             OSError: No room, or the disk failed; a part may be left.
         """
-        handle = os.open(self._path(cid), _WRITE, 0o600)
+        handle = self._create(self._path(cid))
         try:
             rest = memoryview(block)
             while rest:
@@ -87,10 +86,18 @@ class BlockFiles:
 
     def found(self) -> Iterator[tuple[Path, Cid | None]]:
         """Yield every file with the block that it should be; None for one that has no business here."""
-        for byte in range(256):
-            with os.scandir(self._root / f"{byte:02x}") as scan:
-                for entry in scan:
-                    yield Path(entry.path), _named(entry.name)
+        for directory in self._root.iterdir():
+            if directory.is_dir():
+                with os.scandir(directory) as scan:
+                    for entry in scan:
+                        yield Path(entry.path), _named(entry.name)
+
+    def _create(self, path: str) -> int:
+        try:
+            return os.open(path, _WRITE, 0o600)
+        except FileNotFoundError:  # the first block of its directory
+            Path(path).parent.mkdir(exist_ok=True, mode=0o700)
+            return os.open(path, _WRITE, 0o600)
 
     def _path(self, cid: Cid) -> str:
         return f"{self._root}/{cid.digest[0]:02x}/{cid}"

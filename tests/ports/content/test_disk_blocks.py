@@ -132,6 +132,7 @@ async def test_files_that_a_power_cut_left_without_a_row_are_swept(tmp_path) -> 
     async with open_disk_blocks(tmp_path, quota_bytes=QUOTA) as store:
         await store.put([block(1)], owner=JOB)
     stray = file_of(tmp_path, cid_of(RAW, b"stray"))
+    stray.parent.mkdir(exist_ok=True)
     stray.write_bytes(b"stray")
     odd = stray.with_name("bogus")
     odd.write_bytes(b"")
