@@ -303,6 +303,8 @@ BOOK_BIDS_MAX = 16_384
 """Bids of one book that an audit reads."""
 BOOK_BYTES_MAX = 64 << 20
 """One enveloped bid book."""
+AUDIT_THREADS_MAX = 16
+"""Threads that check the signatures of one book; what the interpreter does itself leaves no work for more."""
 TENDER_GOSSIP_BURST = 32.0
 """Tenders of one author heard at once by gossip. protocol/04."""
 TENDER_GOSSIP_GRACE_S = 0.2
@@ -416,6 +418,8 @@ TASKS_IN_FLIGHT_MAX = 64
 """Tasks of one warm lease that wait for their turn."""
 RUN_FETCH_TIMEOUT_S = 3600.0
 """Fetching all inputs of one run."""
+RUN_COLLECT_TIMEOUT_S = 3600.0
+"""Saving the last checkpoint, sealing all outputs and storing the receipt of one run."""
 RUN_RESULT_KEEP_S = 7 * 86_400.0
 """How long a worker keeps a result that nobody has taken."""
 RUN_EPOCHS_REMEMBERED_MAX = 4096
@@ -438,6 +442,30 @@ JOB_NO_MATCH_PAUSE_S = 5.0
 # --- sandboxes ------------------------------------------------------------------------------------------------
 TREE_DEPTH_MAX = 32
 """Directories inside each other in an output; each costs an open file while the tree is read."""
+OUTPUT_WAITING_BYTES_MAX = 256 * 1024
+"""Output of one sandbox that nobody has read yet; past it the program waits."""
+DISK_WATCH_S = 1.0
+"""How often the files of a sandbox are added up where no file system of fixed size bounds them."""
+DISK_ENTRIES_MAX = 200_000
+"""Files and directories in the writable mounts of a sandbox that is watched; more count as over its disk limit."""
+SANDBOX_MOUNTS_MAX = 64
+"""Mounts of one sandbox."""
+SANDBOX_PREPARE_TIMEOUT_S = 900.0
+"""Getting an image or compiling a module, with all transfers."""
+SANDBOX_START_TIMEOUT_S = 30.0
+"""From the call to a running program; an engine on a loaded machine needs several seconds."""
+SANDBOX_STOP_TIMEOUT_S = 30.0
+"""From SIGKILL to the last trace gone; afterwards the rest is left to `reap`."""
+SANDBOX_TMP_BYTES_MAX = 64 << 20
+"""/tmp of a sandbox, in memory, and within its memory limit."""
+SANDBOX_FILES_MAX = 1024
+"""Open files of one process in a sandbox."""
+IMAGES_BYTES_MAX = 16 << 30
+"""Unpacked root file systems that one node keeps; the least recently used goes first."""
+IMAGE_BYTES_MAX = 8 << 30
+"""One root file system, unpacked."""
+IMAGE_FILES_MAX = 400_000
+"""Files and directories of one root file system."""
 
 # --- content ------------------------------------------------------------------------------------------------------
 CONTENT_CHUNK_BYTES = 262_104

@@ -9,6 +9,8 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+from skyops_p2p.adapters.confine.hierarchies import Hierarchy, find_hierarchies, lines_of, word_of
+
 _HARD_LIMIT_CONTROLLERS = frozenset({"cpu", "memory", "pids"})
 
 
@@ -24,18 +26,6 @@ class Machine:
     """Whether we may make control groups that bound CPU, memory and process count."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Hierarchy:
-    """One mounted control group hierarchy and our place in it."""
-
-    controllers: frozenset[str]
-    is_v2: bool
-    mount: Path
-    """Where the hierarchy's visible top is mounted."""
-    own: Path
-    """The directory of our own group, below `mount`."""
-
-
 def look_at_machine(data_dir: Path, *, root: Path = Path("/")) -> Machine:
     """Return what is there; what cannot be found out is empty, one core, or zero.
 
@@ -43,7 +33,7 @@ def look_at_machine(data_dir: Path, *, root: Path = Path("/")) -> Machine:
         data_dir: The disk below it is measured; it need not exist yet.
         root: Where proc and sys are looked for; another directory in tests.
     """
-    hierarchies = _hierarchies(root)
+    hierarchies = find_hierarchies(root)
     return Machine(
         cpu_model=_cpu_model(root),
         cpu_cores=_cpu_cores(hierarchies),
@@ -54,14 +44,14 @@ def look_at_machine(data_dir: Path, *, root: Path = Path("/")) -> Machine:
 
 
 def _cpu_model(root: Path) -> str:
-    for line in _lines(root / "proc/cpuinfo"):
+    for line in lines_of(root / "proc/cpuinfo"):
         name, _, value = line.partition(":")
         if name.strip() == "model name" and value.strip():
             return " ".join(value.split())
     return platform.processor() or platform.machine()
 
 
-def _cpu_cores(hierarchies: list[_Hierarchy]) -> int:
+def _cpu_cores(hierarchies: list[Hierarchy]) -> int:
     """Count the cores that the affinity mask and the quota leave us, at least 1."""
     cores = len(os.sched_getaffinity(0))
     for hierarchy in hierarchies:
@@ -69,17 +59,17 @@ def _cpu_cores(hierarchies: list[_Hierarchy]) -> int:
             continue
         for group in _groups(hierarchy):
             if hierarchy.is_v2:
-                quota, _, period = _word(group / "cpu.max").partition(" ")
+                quota, _, period = word_of(group / "cpu.max").partition(" ")
             else:
-                quota, period = _word(group / "cpu.cfs_quota_us"), _word(group / "cpu.cfs_period_us")
+                quota, period = word_of(group / "cpu.cfs_quota_us"), word_of(group / "cpu.cfs_period_us")
             if quota.isdigit() and period.isdigit() and int(period):
                 cores = min(cores, int(quota) // int(period))
     return max(cores, 1)
 
 
-def _memory_bytes(root: Path, hierarchies: list[_Hierarchy]) -> int:
+def _memory_bytes(root: Path, hierarchies: list[Hierarchy]) -> int:
     total = 0
-    for line in _lines(root / "proc/meminfo"):
+    for line in lines_of(root / "proc/meminfo"):
         words = line.split()
         if words[:1] == ["MemTotal:"] and len(words) > 1 and words[1].isdigit():
             total = int(words[1]) * 1024
@@ -87,7 +77,7 @@ def _memory_bytes(root: Path, hierarchies: list[_Hierarchy]) -> int:
         if "memory" not in hierarchy.controllers:
             continue
         for group in _groups(hierarchy):
-            limit = _word(group / ("memory.max" if hierarchy.is_v2 else "memory.limit_in_bytes"))
+            limit = word_of(group / ("memory.max" if hierarchy.is_v2 else "memory.limit_in_bytes"))
             if limit.isdigit():
                 total = min(total, int(limit))
     return total
@@ -103,7 +93,7 @@ def _disk_free_bytes(data_dir: Path) -> int:
     return 0
 
 
-def _has_hard_limits(hierarchies: list[_Hierarchy]) -> bool:
+def _has_hard_limits(hierarchies: list[Hierarchy]) -> bool:
     """Return whether all needed controllers are there and we may make groups below our own."""
     usable = {
         controller
@@ -114,49 +104,8 @@ def _has_hard_limits(hierarchies: list[_Hierarchy]) -> bool:
     return usable >= _HARD_LIMIT_CONTROLLERS
 
 
-def _hierarchies(root: Path) -> list[_Hierarchy]:
-    """Match the groups of /proc/self/cgroup with the mounts of /proc/self/mountinfo."""
-    own_paths: dict[str, str] = {}  # {controller, or "" for v2: path of our group}
-    for line in _lines(root / "proc/self/cgroup"):
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        own_paths.update(dict.fromkeys(controllers.split(","), path))
-    found = []
-    for line in _lines(root / "proc/self/mountinfo"):
-        before, separator, after = line.partition(" - ")
-        fields, types = before.split(), after.split()
-        if not separator or len(fields) < 5 or len(types) < 3 or types[0] not in ("cgroup", "cgroup2"):
-            continue
-        mount = root / fields[4].lstrip("/")
-        is_v2 = types[0] == "cgroup2"
-        options = types[2].split(",")
-        own_path = (
-            own_paths.get("") if is_v2 else next((own_paths[o] for o in options if o in own_paths), None)
-        )
-        if own_path is None:
-            continue
-        own = mount / os.path.relpath(own_path or "/", fields[3])
-        # A group outside what is mounted here (a container's view): its visible top is the nearest we see.
-        own = own if own.is_dir() and ".." not in own.parts else mount
-        names = _word(own / "cgroup.controllers").split() if is_v2 else options
-        found.append(_Hierarchy(frozenset(names), is_v2, mount, own))
-    return found
-
-
-def _groups(hierarchy: _Hierarchy) -> list[Path]:
+def _groups(hierarchy: Hierarchy) -> list[Path]:
     """Return our group and all above it that we see: the tightest limit counts."""
     return [
         place for place in (hierarchy.own, *hierarchy.own.parents) if place.is_relative_to(hierarchy.mount)
     ]
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(errors="replace").splitlines()
-    except OSError:
-        return []
-
-
-def _word(path: Path) -> str:
-    """Return the text of a one-line file, or nothing."""
-    return " ".join(_lines(path)).strip()
