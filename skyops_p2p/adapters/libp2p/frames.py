@@ -41,11 +41,16 @@ class Libp2pFrameStream:
     Args:
         stream: The libp2p stream, its protocol agreed.
         linger: Takes the stream after our close, to reset it if the peer never closes; None resets at once.
+        offer: Protocol that is still to be agreed on, see `host.protocol_offer`: it goes out with the first frame, and
+            the answer to both is waited for together, which saves two round trips. Empty: it is agreed.
     """
 
-    def __init__(self, stream: Any, linger: Callable[[Any], None] | None = None) -> None:
+    def __init__(
+        self, stream: Any, linger: Callable[[Any], None] | None = None, *, offer: bytes = b""
+    ) -> None:
         self._stream = stream
         self._linger = linger
+        self._unsent_offer = self._unheard_answer = offer
         self._buffer = bytearray()
         self._is_closed = False
         self._has_seen_end = False
@@ -68,7 +73,8 @@ class Libp2pFrameStream:
         if self._is_closed:
             raise self._closed_error("was closed by us")
         try:
-            await self._stream.write(encode_length(len(frame)) + frame)
+            offer, self._unsent_offer = self._unsent_offer, b""
+            await self._stream.write(offer + encode_length(len(frame)) + frame)
         except FOREIGN_ERRORS as error:
             raise self._broken_error(error) from error
 
@@ -76,9 +82,12 @@ class Libp2pFrameStream:
         """Wait for one frame.
 
         Raises:
-            NetworkError: Closed before a whole frame (`stream_closed`) or broken (`stream_broken`).
+            NetworkError: Closed before a whole frame (`stream_closed`), broken (`stream_broken`), or the peer does not
+                take the offered protocol (`protocol_unsupported`).
             RemoteProtocolError: Longer than `bytes_max` (`oversized`), or a malformed length (`malformed`).
         """
+        if self._unheard_answer:
+            await self._hear_answer()
         while (prefix := parse_length(self._buffer, bytes_max, self._peer)) is None:
             await self._fill()
         start, length = prefix
@@ -116,6 +125,18 @@ class Libp2pFrameStream:
         """Reset the stream: the peer loses what it has not read yet. Never raises."""
         self._is_closed = True
         await reset_stream(self._stream)
+
+    async def _hear_answer(self) -> None:
+        """Wait until the peer has agreed to the offered protocol."""
+        expected = self._unheard_answer
+        while len(self._buffer) < len(expected) and expected.startswith(self._buffer):
+            await self._fill()
+        if not self._buffer.startswith(expected):
+            raise NetworkError(
+                f"{self._peer} does not serve the offered protocol", code="protocol_unsupported"
+            )
+        del self._buffer[: len(expected)]
+        self._unheard_answer = b""
 
     async def _fill(self) -> None:
         if self._is_closed:

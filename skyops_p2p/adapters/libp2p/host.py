@@ -18,12 +18,14 @@ from libp2p.host.exceptions import StreamFailure
 from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.peer.id import ID
 from libp2p.protocol_muxer.exceptions import MultiselectClientError
+from libp2p.protocol_muxer.multiselect_client import MULTISELECT_PROTOCOL_ID
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_ID
 from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.transport.upgrader import TransportUpgrader
+from libp2p.utils import encode_delim
 from multiaddr import Multiaddr as RawMultiaddr
 
 from skyops_p2p import limits
@@ -93,13 +95,7 @@ class SkyopsHost(BasicHost):
         Raises:
             StreamFailure: The peer does not speak it, or did not answer.
         """
-        if not self._network.get_connections(peer_id):
-            await self._network.dial_peer(peer_id)
-        # Shielded: a cancelled opening would keep one of yamux's 256 places for ever.
-        with shielded(limits.WRITE_STALL_MAX_S) as scope:
-            stream = await self._network.new_stream(peer_id)
-        if scope.cancelled_caught:
-            raise StreamFailure(f"{peer_id} does not read")
+        stream = await self.raw_stream(peer_id)
         try:
             protocol = await self.multiselect_client.select_one_of(
                 protocol_ids, MultiselectCommunicator(stream), int(limits.STREAM_NEGOTIATION_TIMEOUT_S)
@@ -113,6 +109,21 @@ class SkyopsHost(BasicHost):
         stream.set_protocol(protocol)
         return stream
 
+    async def raw_stream(self, peer_id: ID) -> Any:
+        """Open a stream on which no protocol is agreed yet.
+
+        Raises:
+            StreamFailure: The peer does not read.
+        """
+        if not self._network.get_connections(peer_id):
+            await self._network.dial_peer(peer_id)
+        # Shielded: a cancelled opening would keep one of yamux's 256 places for ever.
+        with shielded(limits.WRITE_STALL_MAX_S) as scope:
+            stream = await self._network.new_stream(peer_id)
+        if scope.cancelled_caught:
+            raise StreamFailure(f"{peer_id} does not read")
+        return stream
+
     async def _identify_peer(self, peer_id: ID, *, reason: str) -> None:
         # Runs as a system task: an error that escaped here would end the whole program.
         try:
@@ -122,6 +133,14 @@ class SkyopsHost(BasicHost):
                 self._identified(peer_id, list(known.get_addrs()))
         except Exception as error:  # noqa: BLE001 - whatever a peer says of itself
             self._contain("identify", peer_id, error)
+
+
+def protocol_offer(protocol: str) -> bytes:
+    """Return what a dialler says to agree on one protocol, and what a peer that agrees answers, byte for byte.
+
+    Source: the multistream-select 1.0 specification of libp2p.
+    """
+    return b"".join(encode_delim(line.encode()) for line in (MULTISELECT_PROTOCOL_ID, protocol))
 
 
 async def reset_stream(stream: Any) -> None:

@@ -27,7 +27,7 @@ from skyops_p2p.adapters.libp2p.events import EventFeed
 from skyops_p2p.adapters.libp2p.frames import FOREIGN_ERRORS, Libp2pFrameStream
 from skyops_p2p.adapters.libp2p.gossip import Gossip
 from skyops_p2p.adapters.libp2p.health import watch_connections
-from skyops_p2p.adapters.libp2p.host import HostOptions, build_host, reset_stream
+from skyops_p2p.adapters.libp2p.host import HostOptions, build_host, protocol_offer, reset_stream
 from skyops_p2p.adapters.libp2p.relay import Relay
 from skyops_p2p.adapters.libp2p.requests import Lingering, RequestClient, RequestCounters, RequestService
 from skyops_p2p.adapters.libp2p.transport import Meter, is_port_taken
@@ -103,7 +103,7 @@ class Libp2pNetwork:
         self._dialler = Dialler(self._swarm, self._host.get_peerstore(), self._host.get_id(), self._relay)
         self._lingering = Lingering()
         self._request_counters = RequestCounters()
-        self._client = RequestClient(self._open_frame_stream, self._request_counters)
+        self._client = RequestClient(self._offer_frame_stream, self._request_counters)
         self._service = RequestService(self._request_counters, self._contain)
         self._feed.forgotten += [self._gossip.forget_peer, self._forget_peer]
         self._stack = AsyncExitStack()
@@ -270,8 +270,7 @@ class Libp2pNetwork:
 
     async def request(self, peer: PeerId, protocol: str, payload: bytes, *, timeout_s: float) -> bytes:
         """Send one framed request and wait for its response; see `ports.Network.request`."""
-        if peer not in self.connected_peers():
-            raise _not_connected(peer)
+        self._connected(peer)
         return await self._client.request(peer, protocol, payload, timeout_s=timeout_s)
 
     def serve_streams(self, protocol: str, server: StreamServer) -> None:
@@ -299,18 +298,29 @@ class Libp2pNetwork:
             raise NetworkError(f"{peer} did not open {protocol} in time", code="stream_timeout") from error
 
     async def _open_frame_stream(self, peer: PeerId, protocol: str) -> Libp2pFrameStream:
-        raw_peer = parse_peer(peer)
-        if not self._swarm.get_connections(raw_peer):
-            raise _not_connected(peer)
         try:
-            stream = await self._host.new_stream(raw_peer, [protocol])
+            stream = await self._host.new_stream(self._connected(peer), [protocol])
         except StreamFailure as error:
-            is_unknown = "not supported" in str(error)
-            code = "protocol_unsupported" if is_unknown else "stream_failed"
+            code = "protocol_unsupported" if "not supported" in str(error) else "stream_failed"
             raise NetworkError(f"{peer} does not serve {protocol}", code=code) from error
         except FOREIGN_ERRORS as error:
             raise NetworkError(f"cannot open a stream to {peer}", code="stream_failed") from error
         return Libp2pFrameStream(stream, self._lingering.add)
+
+    async def _offer_frame_stream(self, peer: PeerId, protocol: str) -> Libp2pFrameStream:
+        """Open a stream for a request: the protocol is agreed on while the request travels."""
+        try:
+            stream = await self._host.raw_stream(self._connected(peer))
+        except FOREIGN_ERRORS as error:
+            raise NetworkError(f"cannot open a stream to {peer}", code="stream_failed") from error
+        return Libp2pFrameStream(stream, self._lingering.add, offer=protocol_offer(protocol))
+
+    def _connected(self, peer: PeerId) -> ID:
+        """Return libp2p's id of a connected peer."""
+        raw_peer = parse_peer(peer)
+        if not self._swarm.get_connections(raw_peer):
+            raise NetworkError(f"not connected to {peer}", code="not_connected", hint="Dial the peer first.")
+        return raw_peer
 
     # --- bookkeeping ----------------------------------------------------------------------------------------
     def statistics(self) -> NetworkStatistics:
@@ -375,12 +385,6 @@ def _checked_psk(psk_hex: str | None) -> str | None:
             hint="Write 32 random bytes as hex into the file that network.psk_file names.",
         )
     return digits or None
-
-
-def _not_connected(peer: PeerId) -> NetworkError:
-    return NetworkError(
-        f"there is no connection to {peer}", code="not_connected", hint="Dial the peer first."
-    )
 
 
 def _parse_listen(text: str) -> RawMultiaddr:

@@ -1,9 +1,9 @@
 """Requests and responses over long-lived streams, and streams served by protocol id.
 
-A request stream carries one request at a time: a frame out, a frame back. When the response is in, the
-stream waits idle for the next request, so that a request costs one round trip instead of three. Concurrent
-requests take further streams, at most REQUESTS_INBOUND_PER_PEER_MAX per peer. A request whose idle stream
-turns out to be closed is sent once more on a fresh one, so a server may see it twice.
+A request stream carries one request at a time: a frame out, a frame back. The first frame travels with the offer of
+the protocol, so that a request costs one round trip on a new stream too. When the response is in, the stream waits
+idle for the next request. Concurrent requests take further streams, at most REQUESTS_INBOUND_PER_PEER_MAX per peer.
+A request whose idle stream turns out to be closed is sent once more on a fresh one, so a server may see it twice.
 
 Response frame: one status byte, 0 with the response or 1 with the ASCII code of a refusal.
 """
