@@ -6,10 +6,10 @@ Spec: protocol/05-execution.md, "Faults". Source of the doubling pause: truncate
 from dataclasses import dataclass
 
 from skyops_p2p import limits
-from skyops_p2p.core.execution.outcomes import Cause, outcome_of
+from skyops_p2p.core.execution.outcomes import EXCUSED, Cause, outcome_of
 
 PREEMPTIONS_MAX = 16
-"""Preemptions of one shard that are not counted as attempts; past them they are."""
+"""Ends of one shard's leases that are not counted as attempts (see `is_uncounted`); past them they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Record:
     attempts: int = 0
     """Leases that count against attempts_max."""
     preemptions: int = 0
+    """Leases whose end was not counted; see `is_uncounted`."""
     failures_in_row: int = 0
     """Failed attempts since the last checkpoint; sets the pause."""
 
@@ -44,23 +45,32 @@ class Decision:
     """One sentence for a person."""
 
 
+def is_uncounted(code: str, record: Record) -> bool:
+    """Tell whether an end says nothing against job or worker: a preemption, or this node's own absence.
+
+    Args:
+        code: Outcome code.
+        record: Before this end is noted.
+    """
+    is_harmless = outcome_of(code).cause is Cause.PREEMPTION or code in EXCUSED
+    return is_harmless and record.preemptions < PREEMPTIONS_MAX
+
+
 def decide(code: str, record: Record, policy: RetryPolicy) -> Decision:
     """Judge a failed attempt.
 
     Args:
         code: Outcome code, not `succeeded`.
-        record: With this attempt counted.
+        record: With this attempt counted, unless it `is_uncounted`.
         policy: The job's.
     """
     outcome = outcome_of(code)
-    if outcome.cause is Cause.REQUESTER and code not in ("requester_silent", "not_taken", "stale_epoch"):
+    if outcome.cause is Cause.REQUESTER and code not in EXCUSED:
         return Decision(is_again=False, reason=outcome.meaning)
     if outcome.cause is Cause.JOB and code != "requeue_asked":
         return Decision(
             is_again=False, reason=f"{outcome.meaning} Another worker would see the same, so it stays."
         )
-    if outcome.cause is Cause.PREEMPTION and record.preemptions <= PREEMPTIONS_MAX:
-        return Decision(is_again=True, excludes_worker=True, reason=outcome.meaning)
     if record.attempts >= policy.attempts_max:
         return Decision(
             is_again=False,
@@ -69,10 +79,11 @@ def decide(code: str, record: Record, policy: RetryPolicy) -> Decision:
     is_loss = outcome.cause in (Cause.WORKER, Cause.NETWORK)
     if is_loss and not policy.is_after_loss:
         return Decision(is_again=False, reason=f"{outcome.meaning} retry.is_after_loss is false.")
+    is_at_once = outcome.cause is Cause.PREEMPTION or (is_loss and record.failures_in_row <= 1)
     return Decision(
         is_again=True,
-        after_s=0.0 if is_loss and record.failures_in_row <= 1 else pause_s(record, policy),
-        excludes_worker=is_loss,
+        after_s=0.0 if is_at_once else pause_s(record, policy),
+        excludes_worker=is_loss or outcome.cause is Cause.PREEMPTION or code == "stale_epoch",
         reason=outcome.meaning,
     )
 

@@ -45,7 +45,7 @@ class PeerHeard(Event):
 
 @dataclass(frozen=True, slots=True)
 class LinkLost(Event):
-    """The session with the peer has ended."""
+    """The session that carries the lease has ended, or could not be opened; the end of an older one is not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,12 @@ class LinkRestored(Event):
 
 @dataclass(frozen=True, slots=True)
 class WitnessesAnswered(Event):
-    """Others were asked whether they reach the peer."""
+    """Others were asked whether they reach the peer, and some answered; where nobody did, nothing is told."""
 
     is_alive: bool
+    """One of them reaches it; False: all that answered do not."""
+    asked: int | None = None
+    """Number of the AskWitnesses that this answers; None: the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +78,17 @@ class SendBeat(Effect):
 
 @dataclass(frozen=True, slots=True)
 class RestoreLink(Effect):
-    """Open a new session and attach to the lease; report LinkRestored, or LinkLost if that failed."""
+    """Open a new session and attach to the lease; report LinkRestored, or LinkLost if that failed.
+
+    It comes again while the doubt lasts: at most one attempt is under way.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class AskWitnesses(Effect):
-    """Ask other peers whether they reach the peer; report WitnessesAnswered."""
+    """Ask other peers whether they reach the peer; report WitnessesAnswered with the same number."""
+
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +117,7 @@ class Lease(Machine[LeaseState]):
         (_H, LinkRestored): to(_H),
         (_H, WitnessesAnswered): to(_H),
         (_H, LeaseCloseRequested): to(_C),
-        (_H, DeadlineReached): to(_H, _S),
+        (_H, DeadlineReached): to(_H, _S, _L),  # this process may have been frozen for long
         (_S, PeerHeard): to(_H),
         (_S, LinkLost): to(_S),
         (_S, LinkRestored): to(_H),
@@ -136,6 +144,12 @@ class Lease(Machine[LeaseState]):
         self._beat_at = MonotonicS(now + self._times.beat_s)
         self._ask_at: MonotonicS | None = None
         """When witnesses are asked (again); only while the requester suspects."""
+        self._asked = 0
+        """Number of the newest question to witnesses."""
+        self._doubted_since = 0
+        """The newest question before the doubt that lasts: an answer to it or an older one says nothing."""
+        self._rests_until = now
+        """No question before: a peer that breaks each session at once costs no more than one that is silent."""
 
     @property
     def heard_at(self) -> MonotonicS:
@@ -146,7 +160,9 @@ class Lease(Machine[LeaseState]):
         """See Machine."""
         if self.state in (_L, _C):
             return None
-        instants = [self._beat_at, MonotonicS(self._heard_at + self._times.ttl_s)]
+        instants = [MonotonicS(self._heard_at + self._times.ttl_s)]
+        if self._has_link:
+            instants.append(self._beat_at)
         if self.state is _H:
             instants.append(MonotonicS(self._heard_at + self._times.suspect_s))
         if self._ask_at is not None:
@@ -156,7 +172,7 @@ class Lease(Machine[LeaseState]):
     def check_invariants(self) -> None:
         """See Machine."""
         assert (self.state in (_L, _C)) == bool(self.code), "over means stated why"
-        assert (self._ask_at is not None) <= (self.state is _S and self._is_requester), "asked without doubt"
+        assert (self._ask_at is not None) == (self.state is _S and self._is_requester), "doubt means to ask"
 
     # --- one method per event -----------------------------------------------------------------------------------
     def _on_peer_heard(self, _event: PeerHeard, now: MonotonicS) -> list[Effect]:
@@ -167,7 +183,7 @@ class Lease(Machine[LeaseState]):
     def _on_link_restored(self, _event: LinkRestored, now: MonotonicS) -> list[Effect]:
         if self.state not in (_H, _S):
             return []
-        self._has_link = True
+        self._beat_at = MonotonicS(now + self._times.beat_s)
         self._trust(now)
         return [SendBeat()]
 
@@ -178,9 +194,10 @@ class Lease(Machine[LeaseState]):
         return self._suspect(now) if self.state is _H else []
 
     def _on_witnesses_answered(self, event: WitnessesAnswered, now: MonotonicS) -> list[Effect]:
-        if self.state is not _S:
+        is_late = event.asked is not None and event.asked <= self._doubted_since
+        if self.state is not _S or not self._is_requester or is_late:
             return []
-        if not event.is_alive:
+        if not event.is_alive:  # EXE-7
             return self._lapse("worker_lost")
         self._ask_at = MonotonicS(now + self._times.witness_s)
         return []
@@ -196,10 +213,9 @@ class Lease(Machine[LeaseState]):
         if now >= self._heard_at + self._times.ttl_s:  # EXE-8
             return self._lapse("worker_silent" if self._is_requester else "requester_silent")
         effects: list[Effect] = []
-        if now >= self._beat_at:
+        if self._has_link and now >= self._beat_at:  # EXE-7
             self._beat_at = MonotonicS(now + self._times.beat_s)
-            if self._has_link:
-                effects.append(SendBeat())
+            effects.append(SendBeat())
         if self.state is _H and now >= self._heard_at + self._times.suspect_s:
             effects += self._suspect(now)
         elif self._ask_at is not None and now >= self._ask_at:
@@ -208,16 +224,24 @@ class Lease(Machine[LeaseState]):
 
     # --- all ------------------------------------------------------------------------------------------------------
     def _trust(self, now: MonotonicS) -> None:
-        self.state, self._heard_at, self._ask_at = _H, now, None
+        """Forget the doubt. Who is heard has a link to us, even if a second one could not be opened."""
+        self.state, self._heard_at, self._ask_at, self._has_link = _H, now, None, True
 
     def _suspect(self, now: MonotonicS) -> list[Effect]:
-        self.state = _S
-        return self._ask(now) if self._is_requester else []
+        self.state, self._doubted_since = _S, self._asked
+        if not self._is_requester:
+            return []
+        if now < self._rests_until:
+            self._ask_at = self._rests_until
+            return []
+        return self._ask(now)
 
     def _ask(self, now: MonotonicS) -> list[Effect]:
-        """Try the link and ask the witnesses side by side; ask again if nobody answers at all."""
+        """Try the link and ask the witnesses side by side; ask again if nobody answers at all. Rules: EXE-7."""
+        self._asked += 1
         self._ask_at = MonotonicS(now + self._times.witness_s)
-        return [RestoreLink(), AskWitnesses()]
+        self._rests_until = MonotonicS(now + self._times.beat_s)
+        return [RestoreLink(), AskWitnesses(self._asked)]
 
     def _lapse(self, code: str) -> list[Effect]:
         self.state, self.code, self._ask_at = _L, code, None

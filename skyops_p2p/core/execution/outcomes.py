@@ -83,10 +83,10 @@ OUTCOMES: dict[str, Outcome] = {
     ),
     "output_too_large": Outcome(Cause.JOB, "The outputs are larger than the job's disk.", _MORE),
     "output_too_many": Outcome(Cause.JOB, "There are too many output files.", "Pack them into one."),
-    "spec_refused": Outcome(
-        Cause.JOB, "The worker does not run such a job.", "Run `skyops job check` with its text in mind."
-    ),
     # --- the worker's
+    "spec_refused": Outcome(
+        Cause.WORKER, "The worker does not run such a job.", "Run `skyops job check` with its text in mind."
+    ),
     "limit_not_enforced": Outcome(
         Cause.WORKER, "The worker's runtime cannot enforce what the job asks for.", "Another one is tried."
     ),
@@ -101,6 +101,9 @@ OUTCOMES: dict[str, Outcome] = {
     "prepare_timeout": Outcome(
         Cause.WORKER, "Getting the image took the worker too long.", "Another one is tried."
     ),
+    "collect_timeout": Outcome(
+        Cause.WORKER, "The worker took too long over sealing the outputs.", "Another one is tried."
+    ),
     "workspace_failed": Outcome(Cause.WORKER, "The worker has no room for the job.", "Another is tried."),
     "store_full": Outcome(Cause.WORKER, "The worker's disk is full.", "Another one is tried."),
     "run_lost": Outcome(Cause.WORKER, "The worker was restarted under the job.", "It goes on elsewhere."),
@@ -112,6 +115,14 @@ OUTCOMES: dict[str, Outcome] = {
     "unknown_lease": Outcome(Cause.WORKER, "The worker knows nothing of the lease.", "Another is tried."),
     "busy": Outcome(Cause.WORKER, "The worker serves too many leases.", "Another one is tried."),
     # --- nobody's
+    "no_worker": Outcome(
+        Cause.NETWORK, "Nobody took the job in timeouts.queue.", "`skyops match` says why each node did not."
+    ),
+    "checkpoint_unavailable": Outcome(
+        Cause.NETWORK,
+        "The checkpoint to go on from could not be fetched or opened.",
+        "It goes on from the one before.",
+    ),
     "input_unavailable": Outcome(
         Cause.NETWORK, "The worker could not fetch the inputs.", "Keep this node running while it fetches."
     ),
@@ -130,6 +141,13 @@ OUTCOMES: dict[str, Outcome] = {
     ),
     "cancelled": Outcome(Cause.REQUESTER, "The job was cancelled.", ""),
     "superseded": Outcome(Cause.REQUESTER, "The job went on under a newer epoch.", ""),
+    "over_budget": Outcome(Cause.REQUESTER, "The job has cost what it may.", "Raise price.total_max."),
+    "deadline_passed": Outcome(
+        Cause.REQUESTER, "The job's time was over before it ended.", "Raise timeouts.total, or the deadline."
+    ),
+    "restarted": Outcome(
+        Cause.REQUESTER, "This node was restarted while the lease was being opened.", "It goes on by itself."
+    ),
     "stale_epoch": Outcome(Cause.REQUESTER, "A newer lease of the job is known.", ""),
     "requester_silent": Outcome(
         Cause.REQUESTER, "The requester was not heard for the lease's time.", "Keep this node running."
@@ -137,6 +155,11 @@ OUTCOMES: dict[str, Outcome] = {
     "not_taken": Outcome(Cause.REQUESTER, "Nobody fetched the result in time.", "Fetch results sooner."),
 }
 """Code -> what it means. Spec: protocol/05-execution.md, "Outcomes"."""
+
+STOP_CODES = frozenset({"cancelled", "superseded", "over_budget"})
+"""What a requester's LeaseStop may say. Rules: EXE-19."""
+EXCUSED = frozenset({"requester_silent", "not_taken", "stale_epoch", "restarted"})
+"""Ends of this side's own making that nobody wanted: the job goes on."""
 
 _OF_EXIT = {
     "signalled": "program_killed",
@@ -153,6 +176,21 @@ _OF_EXIT = {
 def outcome_of(code: str) -> Outcome:
     """Return what a code means; one that is not known counts as the worker's."""
     return OUTCOMES.get(code) or Outcome(Cause.WORKER, f"The worker said {code}.", "Another one is tried.")
+
+
+def stop_code(code: str) -> str:
+    """Return what a requester's LeaseStop says; a code that it may not use counts as `cancelled`. Rules: EXE-19."""
+    return code if code in STOP_CODES else "cancelled"
+
+
+def told_code(code: str) -> str:
+    """Return what a worker's word for a failure counts as, while this side has wished for no end.
+
+    A worker that speaks of a success that it did not sign, or of a wish that its requester did not have, would else
+    end the job. Rules: EXE-20.
+    """
+    is_wish = outcome_of(code).cause is Cause.REQUESTER and code not in EXCUSED
+    return "worker_lied" if is_wish or code == SUCCEEDED else code
 
 
 def code_of_exit(kind: str, exit_code: int | None, *, stopped_for: str, retry_codes: tuple[int, ...]) -> str:

@@ -44,6 +44,9 @@ class StepFailed(Event):
 
     code: str
     text: str
+    step: str = ""
+    """The RunState in which it was begun, so that a report that crosses an AbortStep is not taken for the next step's;
+    empty: the step that is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ class StopRequested(Event):
 
 @dataclass(frozen=True, slots=True)
 class LeaseLapsed(Event):
-    """The requester was silent for the lease's time, or a newer epoch is known."""
+    """The requester was silent for the lease's time (`requester_silent`), or a newer epoch is known."""
 
     code: str
 
@@ -134,12 +137,15 @@ class StopProgram(Effect):
 
 @dataclass(frozen=True, slots=True)
 class AbortStep(Effect):
-    """Cancel the step under way (fetching, preparing, collecting); nothing is reported."""
+    """Cancel the step under way (fetching, preparing, collecting); it reports nothing, or has just reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class FinishRun(Effect):
-    """Save a last checkpoint and seal the outputs as asked, sign and store the receipt; report ResultStored."""
+    """Save a last checkpoint and seal the outputs as asked, sign and store the receipt; report ResultStored.
+
+    A SaveCheckpoint under way is waited for first: two at a time would be one number for two receipts (EXE-12).
+    """
 
     code: str
     exit: ProgramExit
@@ -159,6 +165,6 @@ class OfferResult(Effect):
 
 @dataclass(frozen=True, slots=True)
 class EndRun(Effect):
-    """As FreeMachine, and forget the sealed result too."""
+    """As FreeMachine, and forget the sealed result too; whatever is still under way is cancelled."""
 
     code: str

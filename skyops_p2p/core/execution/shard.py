@@ -5,74 +5,17 @@ before anything is promised, so that a restarted node goes on with the lease tha
 protocol/05-execution.md, "Shard". Diagram: machines/execution-shard.
 """
 
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import replace
 from typing import ClassVar
 
 from skyops_p2p import limits
 from skyops_p2p.core.execution import shard_events as ev
 from skyops_p2p.core.execution.faults import Record, RetryPolicy, decide
-from skyops_p2p.core.execution.outcomes import SUCCEEDED, Cause, outcome_of
+from skyops_p2p.core.execution.outcomes import SUCCEEDED, Cause, outcome_of, told_code
+from skyops_p2p.core.execution.shard_record import Attempt, ShardRecord, ShardState
 from skyops_p2p.core.machine import DeadlineReached, Effect, Machine, Table, to
 from skyops_p2p.types import MonotonicS, PeerId
 
-
-class ShardState(Enum):
-    """Where a shard is."""
-
-    IDLE = "idle"
-    WAITING = "waiting"
-    """A pause before the next attempt or search."""
-    MATCHING = "matching"
-    OPENING = "opening"
-    """A lease is being opened, or attached to again."""
-    RUNNING = "running"
-    FETCHING = "fetching"
-    """The run is over and its outputs are on their way."""
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    """Kept with everything needed to go on by hand: `skyops retry`."""
-    CANCELLED = "cancelled"
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One lease, as the record keeps it."""
-
-    epoch: int
-    worker: PeerId
-    price: int
-    """Microcredits an hour."""
-    award: bytes
-    tender_job: bytes
-    code: str = ""
-    """How it ended; empty while it stands."""
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ShardRecord:
-    """What is known of a shard; persisted as a whole."""
-
-    state: ShardState = ShardState.IDLE
-    epoch: int = 0
-    """Of the newest lease; 0 before the first."""
-    attempts: tuple[Attempt, ...] = ()
-    """At most ATTEMPTS_KEPT, oldest first."""
-    tally: Record = field(default_factory=Record)
-    excluded: tuple[PeerId, ...] = ()
-    checkpoints: tuple[bytes, ...] = ()
-    """Enveloped receipts, oldest first; at most CHECKPOINTS_KEPT."""
-    checkpoint_sequence: int = 0
-    result: bytes | None = None
-    """Enveloped receipt of the result that counts."""
-    code: str = ""
-    """Outcome; empty before the end."""
-    text: str = ""
-
-
-ATTEMPTS_KEPT = 32
-EXCLUDED_MAX = limits.JOB_PEERS_MAX
 _I, _W, _M, _O = ShardState.IDLE, ShardState.WAITING, ShardState.MATCHING, ShardState.OPENING
 _R, _F, _OK = ShardState.RUNNING, ShardState.FETCHING, ShardState.SUCCEEDED
 _X, _C = ShardState.FAILED, ShardState.CANCELLED
@@ -81,6 +24,9 @@ _OVER = (_OK, _X, _C)
 _LEASED = (_O, _R, _F)
 _NEXT = (_W, _M, _X)
 """Where a failed attempt may lead."""
+_OF_A_LEASE = (ev.LeaseGranted, ev.LeaseDenied, ev.ResultReceived, ev.LeaseLost)
+_OF_OUTPUTS = (ev.OutputsFetched, ev.OutputsUnavailable)
+_OF_A_SEARCH = (ev.MatchFound, ev.MatchFailed)
 
 
 class ShardRun(Machine[ShardState]):
@@ -90,44 +36,35 @@ class ShardRun(Machine[ShardState]):
         policy: The job's word on trying again.
         record: As persisted; a new one for a new shard.
         grace_s: For a cancelled program.
-        checks_deadline: Whether an overdue shard fails; see ShardBegun.
     """
 
     TRANSITIONS: ClassVar[Table] = {
         (_I, ev.ShardBegun): to(_M),
-        (_I, ev.CancelRequested): to(_C),
-        **{(state, ev.ShardRestored): to(*_OPEN, _X) for state in (_I, *_OPEN)},
+        **{(state, ev.ShardRestored): to(_M) for state in (_I, _M)},
+        (_W, ev.ShardRestored): to(_W),
+        **{(state, ev.ShardRestored): to(_O) for state in (_O, _R)},
+        (_F, ev.ShardRestored): to(_F),
         (_M, ev.MatchFound): to(_O),
         (_M, ev.MatchFailed): to(_W, _X),
         (_O, ev.LeaseGranted): to(_O, _R),
-        **{(state, ev.LeaseGranted): to(state) for state in (_R, _F, *_OVER, _W, _M)},
-        **{(state, ev.LeaseDenied): to(state, *_NEXT) for state in (_O, _R, _F)},
-        **{(state, ev.CheckpointReceived): to(state) for state in (*_OPEN, *_OVER)},
+        **{(state, ev.LeaseDenied): to(state, *_NEXT) for state in (_O, _R)},
         **{(state, ev.ResultReceived): to(state, _F, _OK, *_NEXT) for state in (_O, _R)},
-        (_F, ev.ResultReceived): to(_F),
         **{(state, ev.LeaseLost): to(state, *_NEXT) for state in (_O, _R)},
-        (_F, ev.LeaseLost): to(_F),
-        **{(state, ev.PreemptionNoticed): to(state) for state in (*_OPEN, *_OVER)},
         (_F, ev.OutputsFetched): to(_F, _OK),
         (_F, ev.OutputsUnavailable): to(_F, *_NEXT),
-        **{(state, ev.CancelRequested): to(_C) for state in _OPEN},
+        **{(state, ev.CheckpointReceived): to(state) for state in (*_OPEN, *_OVER)},
+        **{(state, ev.PreemptionNoticed): to(state) for state in (*_OPEN, *_OVER)},
+        **{(state, ev.CancelRequested): to(_C) for state in (_I, *_OPEN)},
         **{(state, ev.CancelRequested): to(state) for state in _OVER},
-        (_X, ev.RetryRequested): to(_M),
-        (_C, ev.RetryRequested): to(_M),
-        **{(state, DeadlineReached): to(state, _M, _X) for state in ShardState},
+        **{(state, ev.RetryRequested): to(_M) for state in (_X, _C)},
+        (_W, DeadlineReached): to(_W, _M, _X),
+        **{(state, DeadlineReached): to(state, _X) for state in (_M, *_LEASED)},
+        **{(state, DeadlineReached): to(state) for state in (_I, *_OVER)},
         # What was under way when the shard went on may still report.
-        **{
-            (state, event): to(state)
-            for state in (_W, _M, *_OVER)
-            for event in (ev.ResultReceived, ev.LeaseLost, ev.LeaseDenied)
-        },
-        **{
-            (state, event): to(state)
-            for state in (_W, _M, _O, _R, *_OVER)
-            for event in (ev.OutputsFetched, ev.OutputsUnavailable)
-        },
-        **{(state, ev.MatchFailed): to(state) for state in (_W, *_LEASED, *_OVER)},
-        **{(state, ev.MatchFound): to(state) for state in (_W, *_LEASED, *_OVER)},
+        **{(state, event): to(state) for state in (_W, _M, _F, *_OVER) for event in _OF_A_LEASE},
+        **{(state, event): to(state) for state in (_W, _M, _O, _R, *_OVER) for event in _OF_OUTPUTS},
+        **{(state, event): to(state) for state in (_W, *_LEASED, *_OVER) for event in _OF_A_SEARCH},
+        (_R, ev.LeaseGranted): to(_R),
     }
 
     def __init__(
@@ -141,15 +78,19 @@ class ShardRun(Machine[ShardState]):
         super().__init__(self.record.state)
         self._policy = policy
         self._grace_s = grace_s
-        self._queue_until: MonotonicS | None = None
+        self._queue_s = 0.0
+        """How long one search may last."""
+        self._queue_until = MonotonicS(0.0)
+        """When the search under way, or paused, is over."""
+        self._is_unsure = False
+        """Restarted before the worker's answer came: it may never have heard of the lease."""
         self._total_until: MonotonicS | None = None
         self._pause_until: MonotonicS | None = None
 
     @property
     def worker(self) -> PeerId | None:
         """The worker of the newest lease while it stands."""
-        last = self.record.attempts[-1] if self.record.attempts else None
-        return last.worker if last and not last.code else None
+        return None if self.record.lease is None else self.record.lease.worker
 
     def next_deadline(self) -> MonotonicS | None:
         """See Machine."""
@@ -160,28 +101,25 @@ class ShardRun(Machine[ShardState]):
 
     def check_invariants(self) -> None:
         """See Machine."""
-        record = self.record
-        assert record.state is self.state, "the record says another state"
-        assert (self.state in _OVER) == bool(record.code), "over means stated why"
+        self.record.check()
+        assert self.record.state is self.state, "the record says another state"
         assert (self.state is _W) == (self._pause_until is not None), "a pause outside of waiting"
-        assert (self.state in _LEASED) <= (self.worker is not None), "leased without a worker"
-        assert (self.state is _OK) <= (record.result is not None), "success without a receipt"
-        assert record.epoch >= len(record.attempts) or len(record.attempts) == ATTEMPTS_KEPT, "epochs repeat"
-        epochs = [attempt.epoch for attempt in record.attempts]
-        assert epochs == sorted(set(epochs)), "epochs do not rise"
 
     # --- beginning --------------------------------------------------------------------------------------------------
-    def _on_shard_begun(self, event: ev.ShardBegun, _now: MonotonicS) -> list[Effect]:
-        self._queue_until, self._total_until = event.queue_until, event.total_until
+    def _on_shard_begun(self, event: ev.ShardBegun, now: MonotonicS) -> list[Effect]:
+        self._set_times(event.queue_until, event.total_until, now)
         return self._search("looking for a worker")
 
     def _on_shard_restored(self, event: ev.ShardRestored, now: MonotonicS) -> list[Effect]:
-        self._queue_until, self._total_until = event.queue_until, event.total_until
+        self._set_times(event.queue_until, event.total_until, now)
         match self.state:
-            case ShardState.OPENING | ShardState.RUNNING if self.worker is not None:
+            case ShardState.OPENING | ShardState.RUNNING:
+                assert self.worker is not None, "leased without a worker"
+                self._is_unsure = self.state is _O
                 self._move(_O)
                 return [ev.AttachLease(self.record.epoch, self.worker), ev.TellShard("attaching again")]
-            case ShardState.FETCHING if self.record.result is not None:
+            case ShardState.FETCHING:
+                assert self.record.result is not None, "fetching without a result"
                 return [ev.FetchOutputs(self.record.epoch, self.record.result)]
             case ShardState.WAITING:
                 self._pause_until = now
@@ -194,12 +132,8 @@ class ShardRun(Machine[ShardState]):
             return []
         epoch = self.record.epoch + 1  # EXE-4
         attempt = Attempt(epoch, event.worker, event.price, event.award, event.tender_job)
-        self.record = replace(
-            self.record,
-            epoch=epoch,
-            attempts=(*self.record.attempts, attempt)[-ATTEMPTS_KEPT:],
-            tally=replace(self.record.tally, attempts=self.record.tally.attempts + 1),
-        )
+        self.record = self.record.leased(attempt)
+        self._is_unsure = False
         self._move(_O)
         resume = self.record.checkpoints[-1] if self.record.checkpoints else None
         return [
@@ -211,48 +145,51 @@ class ShardRun(Machine[ShardState]):
     def _on_match_failed(self, event: ev.MatchFailed, now: MonotonicS) -> list[Effect]:
         if self.state is not _M:
             return []
-        if self._queue_until is None or now >= self._queue_until:
+        if now >= self._queue_until:
             return self._fail("no_worker", f"{event.text} ({event.code})")
+        self.record = self.record.forgiving_preemptions()  # nobody else took it
         wait_until = MonotonicS(min(now + limits.JOB_NO_MATCH_PAUSE_S, self._queue_until))
         return self._pause(wait_until, f"no worker yet: {event.code}")
 
     # --- leased -----------------------------------------------------------------------------------------------------
     def _on_lease_granted(self, event: ev.LeaseGranted, _now: MonotonicS) -> list[Effect]:
-        if self.state is not _O or event.epoch != self.record.epoch:
+        if self.state is not _O or not self._is_newest(event.epoch):
             return []
+        self._is_unsure = False
         self._move(_R)
         return [ev.StoreShard(), ev.TellShard("running")]
 
     def _on_lease_denied(self, event: ev.LeaseDenied, now: MonotonicS) -> list[Effect]:
-        return self._attempt_failed(event.epoch, event.code, event.text, now)
+        code = told_code(event.code)
+        if self._is_unsure and code == "unknown_lease":
+            code = "restarted"
+        if outcome_of(code).cause is Cause.JOB:  # only a receipt may say that  # EXE-20
+            code = "worker_lied"
+        return self._attempt_failed(event.epoch, code, event.text, now)
 
     def _on_lease_lost(self, event: ev.LeaseLost, now: MonotonicS) -> list[Effect]:
-        if self.state is _F:
-            return []  # the outputs may have other holders
         return self._attempt_failed(event.epoch, event.code, "", now)
 
     def _on_preemption_noticed(self, event: ev.PreemptionNoticed, _now: MonotonicS) -> list[Effect]:
-        is_ours = self.state in _LEASED and event.epoch == self.record.epoch
+        is_ours = self.state in _LEASED and self._is_newest(event.epoch)
         return [ev.TellShard(f"the worker will stop: {event.code}")] if is_ours else []
 
     def _on_checkpoint_received(self, event: ev.CheckpointReceived, _now: MonotonicS) -> list[Effect]:
         is_newer = event.sequence > self.record.checkpoint_sequence
-        if self.state in _OVER or event.epoch != self.record.epoch or not is_newer:  # EXE-6
+        if self.state in _OVER or not self._is_newest(event.epoch) or not is_newer:
             return []
-        self.record = replace(
-            self.record,
-            checkpoints=(*self.record.checkpoints, event.receipt)[-limits.CHECKPOINTS_KEPT :],
-            checkpoint_sequence=event.sequence,
-            tally=replace(self.record.tally, failures_in_row=0),
-        )
+        self.record = self.record.with_checkpoint(event.receipt, event.sequence)
         return [ev.StoreShard(), ev.FetchCheckpoint(event.receipt)]
 
     def _on_result_received(self, event: ev.ResultReceived, now: MonotonicS) -> list[Effect]:
-        if self.state not in (_O, _R) or event.epoch != self.record.epoch:  # EXE-6
+        if self.state in (_W, _M, _F) or not self._is_newest(event.epoch):
             return []
+        self.record = self.record.with_receipt(event.receipt)
+        taken = ev.TakeResult(event.epoch, event.receipt)
+        if self.state in _OVER:  # nobody wants it, or the ResultTaken was lost: the worker need not keep it
+            return [ev.StoreShard(), taken]
         if event.code != SUCCEEDED:
-            taken = ev.TakeResult(event.epoch, event.receipt)
-            return [*self._attempt_failed(event.epoch, event.code, event.text, now), taken]
+            return self._attempt_failed(event.epoch, told_code(event.code), event.text, now, then=taken)
         self.record = replace(self.record, result=event.receipt)
         if not event.has_outputs:
             return self._succeed()
@@ -264,27 +201,26 @@ class ShardRun(Machine[ShardState]):
         ]
 
     def _on_outputs_fetched(self, event: ev.OutputsFetched, _now: MonotonicS) -> list[Effect]:
-        is_ours = self.state is _F and event.epoch == self.record.epoch
+        is_ours = self.state is _F and self._is_newest(event.epoch)
         return self._succeed() if is_ours else []
 
     def _on_outputs_unavailable(self, event: ev.OutputsUnavailable, now: MonotonicS) -> list[Effect]:
-        if self.state is not _F or event.epoch != self.record.epoch:
+        if self.state is not _F:
             return []
-        self.record = replace(self.record, result=None)
-        return self._attempt_failed(event.epoch, event.code, event.text, now)
+        close = ev.StopLease(event.epoch, "superseded", 0.0)
+        return self._attempt_failed(event.epoch, event.code, event.text, now, then=close)
 
     # --- ending -----------------------------------------------------------------------------------------------------
     def _on_cancel_requested(self, _event: ev.CancelRequested, _now: MonotonicS) -> list[Effect]:
         if self.state in _OVER:
             return []
         stop = self._stop_what_runs("cancelled")
-        self._close_attempt("cancelled", "")
-        self._end(_C, "cancelled", "")
-        return [ev.StoreShard(), *stop, ev.TellShard("cancelled"), ev.EndShard()]
+        self.record = self.record.closed("cancelled", "")
+        return self._end(_C, "cancelled", "", then=stop)
 
-    def _on_retry_requested(self, event: ev.RetryRequested, _now: MonotonicS) -> list[Effect]:
-        self._queue_until, self._total_until = event.queue_until, event.total_until
-        self.record = replace(self.record, code="", text="", result=None, tally=Record(), excluded=())
+    def _on_retry_requested(self, event: ev.RetryRequested, now: MonotonicS) -> list[Effect]:
+        self._set_times(event.queue_until, event.total_until, now)
+        self.record = replace(self.record, code="", text="", tally=Record(), excluded=())
         return self._search("trying again")
 
     def _on_deadline_reached(self, _event: DeadlineReached, now: MonotonicS) -> list[Effect]:
@@ -292,71 +228,73 @@ class ShardRun(Machine[ShardState]):
             return []
         if self._total_until is not None and now >= self._total_until:
             stop = self._stop_what_runs("cancelled")
-            self._close_attempt("cancelled", "the job's time was over")
-            return [*self._fail("deadline_passed", "the job's time was over"), *stop]
+            self.record = self.record.closed("cancelled", "the job's time was over")
+            return self._fail("deadline_passed", "the job's time was over", then=stop)
         if self._pause_until is not None and now >= self._pause_until:
             return self._search("looking for a worker")
         return []
 
     # --- all --------------------------------------------------------------------------------------------------------
-    def _attempt_failed(self, epoch: int, code: str, text: str, now: MonotonicS) -> list[Effect]:
-        """Close the newest attempt and go on as the fault rules say. Rules: EXE-6."""
-        if self.state not in _LEASED or epoch != self.record.epoch:
+    def _is_newest(self, epoch: int) -> bool:
+        """Tell whether something comes under the newest epoch; what does not changes nothing. Rules: EXE-6."""
+        return epoch == self.record.epoch and bool(self.record.attempts)
+
+    def _set_times(self, queue_until: MonotonicS, total_until: MonotonicS | None, now: MonotonicS) -> None:
+        self._queue_until, self._total_until = queue_until, total_until
+        self._queue_s = max(0.0, queue_until - now)
+
+    def _attempt_failed(
+        self, epoch: int, code: str, text: str, now: MonotonicS, *, then: Effect | None = None
+    ) -> list[Effect]:
+        """Close the newest attempt and go on as the fault rules say; `then` is performed once that is stored."""
+        is_fetched = self.state is _F and then is None  # the outputs may have other holders than this worker
+        if self.state not in _LEASED or is_fetched or not self._is_newest(epoch):
             return []
-        worker, tally = self.worker, self.record.tally
-        is_preemption = outcome_of(code).cause is Cause.PREEMPTION
-        tally = replace(
-            tally,
-            attempts=tally.attempts - is_preemption,
-            preemptions=tally.preemptions + is_preemption,
-            failures_in_row=tally.failures_in_row + (not is_preemption),
-        )
-        decision = decide(code, tally, self._policy)
-        self.record = replace(self.record, tally=tally)
-        if decision.excludes_worker and worker is not None and worker not in self.record.excluded:
-            self.record = replace(self.record, excluded=(*self.record.excluded, worker)[-EXCLUDED_MAX:])
-        self._close_attempt(code, text)
+        record = self.record.tallied(code)
+        if code == "checkpoint_unavailable":
+            record = record.without_newest_checkpoint()
+        decision = decide(code, record.tally, self._policy)
+        if decision.excludes_worker and record.lease is not None:
+            record = record.excluding(record.lease.worker)
+        self.record = record.closed(code, text)
+        self._queue_until = MonotonicS(now + decision.after_s + self._queue_s)
+        follow = () if then is None else (then,)
         if not decision.is_again:
-            return self._fail(code, text or decision.reason)
+            return self._fail(code, text or decision.reason, then=follow)
+        why = f"{code}: {decision.reason}"
         if decision.after_s <= 0:
-            return self._search(f"{code}: {decision.reason}")
-        return self._pause(MonotonicS(now + decision.after_s), f"{code}: {decision.reason}")
+            return self._search(why, then=follow)
+        return self._pause(MonotonicS(now + decision.after_s), why, then=follow)
 
-    def _close_attempt(self, code: str, text: str) -> None:
-        """Note how the newest attempt ended, unless that is known."""
-        if self.worker is not None:
-            last = replace(self.record.attempts[-1], code=code, text=text)
-            self.record = replace(self.record, attempts=(*self.record.attempts[:-1], last))
-
-    def _stop_what_runs(self, code: str) -> list[Effect]:
+    def _stop_what_runs(self, code: str) -> tuple[Effect, ...]:
         if self.state is _M:
-            return [ev.StopSearch()]
-        return [ev.StopLease(self.record.epoch, code, self._grace_s)] if self.state in _LEASED else []
+            return (ev.StopSearch(),)
+        return (ev.StopLease(self.record.epoch, code, self._grace_s),) if self.state in _LEASED else ()
 
-    def _search(self, text: str) -> list[Effect]:
+    def _search(self, text: str, *, then: tuple[Effect, ...] = ()) -> list[Effect]:
         self._move(_M)
-        return [ev.StoreShard(), ev.FindWorker(self.record.excluded), ev.TellShard(text)]
+        return [ev.StoreShard(), *then, ev.FindWorker(self.record.excluded), ev.TellShard(text)]
 
-    def _pause(self, until: MonotonicS, text: str) -> list[Effect]:
+    def _pause(self, until: MonotonicS, text: str, *, then: tuple[Effect, ...] = ()) -> list[Effect]:
         self._move(_W)
         self._pause_until = until
-        return [ev.StoreShard(), ev.TellShard(text)]
+        return [ev.StoreShard(), *then, ev.TellShard(text)]
 
     def _succeed(self) -> list[Effect]:
-        receipt, epoch = self.record.result, self.record.epoch
+        receipt = self.record.result
         assert receipt is not None, "success without a receipt"
-        self._close_attempt(SUCCEEDED, "")
-        self._end(_OK, SUCCEEDED, "")
-        return [ev.StoreShard(), ev.TakeResult(epoch, receipt), ev.TellShard("succeeded"), ev.EndShard()]
+        self.record = self.record.closed(SUCCEEDED, "")
+        return self._end(_OK, SUCCEEDED, "", then=(ev.TakeResult(self.record.epoch, receipt),))
 
-    def _fail(self, code: str, text: str) -> list[Effect]:
-        self._end(_X, code, text)
-        return [ev.StoreShard(), ev.TellShard(f"failed: {code}"), ev.EndShard()]
+    def _fail(self, code: str, text: str, *, then: tuple[Effect, ...] = ()) -> list[Effect]:
+        return self._end(_X, code, text, then=then)
 
-    def _end(self, state: ShardState, code: str, text: str) -> None:
+    def _end(self, state: ShardState, code: str, text: str, *, then: tuple[Effect, ...]) -> list[Effect]:
         self._move(state)
         self.record = replace(self.record, code=code, text=text)
+        told = f"failed: {code}" if state is _X else state.value
+        return [ev.StoreShard(), *then, ev.TellShard(told), ev.EndShard()]
 
     def _move(self, state: ShardState) -> None:
         self.state, self._pause_until = state, None
-        self.record = replace(self.record, state=state)
+        self.record = self.record.moved(state)

@@ -15,7 +15,7 @@ class ShardBegun(Event):
     """The inputs are sealed, and what it depends on has ended well."""
 
     queue_until: MonotonicS
-    """timeouts.queue is over then."""
+    """timeouts.queue from now; each later search has as long."""
     total_until: MonotonicS | None
     """The job's deadline, or timeouts.total."""
 
@@ -43,7 +43,7 @@ class MatchFound(Event):
 
 @dataclass(frozen=True, slots=True)
 class MatchFailed(Event):
-    """Nobody took it this time."""
+    """Nobody took it this time; `code` is a failure code of the auction."""
 
     code: str
     text: str
@@ -58,7 +58,7 @@ class LeaseGranted(Event):
 
 @dataclass(frozen=True, slots=True)
 class LeaseDenied(Event):
-    """It answered LeaseRefused, or no session could be opened (`session_failed`)."""
+    """It answered LeaseRefused; or a lease could not be opened, since no session could (`session_failed`)."""
 
     epoch: int
     code: str
@@ -147,7 +147,7 @@ class FindWorker(Effect):
 
 @dataclass(frozen=True, slots=True)
 class StopSearch(Effect):
-    """End a match under way; what it awarded meanwhile is released."""
+    """End a match under way; it reports nothing more, and what it awarded meanwhile is released."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,11 @@ class OpenLease(Effect):
 
 @dataclass(frozen=True, slots=True)
 class AttachLease(Effect):
-    """After a restart: open a session and send LeaseAttach; report LeaseGranted or LeaseDenied."""
+    """After a restart: open a session and send LeaseAttach; report LeaseGranted or LeaseDenied.
+
+    Where no session can be opened the lease's own machine goes on trying, and reports LeaseLost in the end: a worker is
+    not given up because this node has just started. Rules: EXE-7.
+    """
 
     epoch: int
     worker: PeerId
@@ -186,7 +190,7 @@ class FetchOutputs(Effect):
 
 @dataclass(frozen=True, slots=True)
 class TakeResult(Effect):
-    """Send ResultTaken, and close the lease."""
+    """Send ResultTaken, and close the lease; with no session left nothing is to be done."""
 
     epoch: int
     receipt: bytes

@@ -1,0 +1,168 @@
+"""What a requester knows of one shard, persisted as a whole: its attempts, its checkpoints, how it stands. Pure.
+
+Every change is a new record. Spec: protocol/05-execution.md, "Shard".
+"""
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from skyops_p2p import limits
+from skyops_p2p.core.execution.faults import Record, is_uncounted
+from skyops_p2p.core.execution.outcomes import SUCCEEDED, Cause, outcome_of
+from skyops_p2p.types import PeerId
+
+ATTEMPTS_KEPT = 32
+EXCLUDED_MAX = limits.JOB_PEERS_MAX
+
+
+class ShardState(Enum):
+    """Where a shard is."""
+
+    IDLE = "idle"
+    WAITING = "waiting"
+    """A pause before the next attempt or search."""
+    MATCHING = "matching"
+    OPENING = "opening"
+    """A lease is being opened, or attached to again."""
+    RUNNING = "running"
+    FETCHING = "fetching"
+    """The run is over and its outputs are on their way."""
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    """Kept with everything needed to go on by hand: `skyops retry`."""
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One lease, as the record keeps it."""
+
+    epoch: int
+    worker: PeerId
+    price: int
+    """Microcredits an hour."""
+    award: bytes
+    """Digest of the enveloped award, 32 bytes."""
+    tender_job: bytes
+    """Id under which the bid book is kept, 16 bytes."""
+    code: str = ""
+    """How it ended; empty while it stands."""
+    text: str = ""
+    receipt: bytes | None = None
+    """Enveloped result receipt, if the worker signed one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRecord:
+    """What is known of a shard."""
+
+    state: ShardState = ShardState.IDLE
+    epoch: int = 0
+    """Of the newest lease; 0 before the first."""
+    attempts: tuple[Attempt, ...] = ()
+    """At most ATTEMPTS_KEPT, oldest first; only the last one may stand."""
+    tally: Record = field(default_factory=Record)
+    excluded: tuple[PeerId, ...] = ()
+    """Workers that get no second chance; at most EXCLUDED_MAX, the oldest is forgotten."""
+    checkpoints: tuple[bytes, ...] = ()
+    """Enveloped receipts, oldest first; at most CHECKPOINTS_KEPT."""
+    checkpoint_sequence: int = 0
+    """Of the newest of them; 0 for none."""
+    result: bytes | None = None
+    """Enveloped receipt of the result that counts."""
+    code: str = ""
+    """Outcome; empty before the end."""
+    text: str = ""
+
+    @property
+    def lease(self) -> Attempt | None:
+        """The attempt that stands."""
+        last = self.attempts[-1] if self.attempts else None
+        return last if last and not last.code else None
+
+    def moved(self, state: ShardState) -> "ShardRecord":
+        """Return the record in another state."""
+        return replace(self, state=state)
+
+    def leased(self, attempt: Attempt) -> "ShardRecord":
+        """Return the record with one more attempt, whose epoch is used up by that."""
+        return replace(
+            self,
+            epoch=attempt.epoch,
+            attempts=(*self.attempts, attempt)[-ATTEMPTS_KEPT:],
+            tally=replace(self.tally, attempts=self.tally.attempts + 1),
+        )
+
+    def with_receipt(self, receipt: bytes) -> "ShardRecord":
+        """Return the record with the newest attempt's receipt in it."""
+        return replace(self, attempts=(*self.attempts[:-1], replace(self.attempts[-1], receipt=receipt)))
+
+    def closed(self, code: str, text: str) -> "ShardRecord":
+        """Return the record with the attempt that stands closed; its result counts only if it succeeded."""
+        if self.lease is None:
+            return self
+        last = replace(self.lease, code=code, text=text)
+        result = self.result if code == SUCCEEDED else None
+        return replace(self, attempts=(*self.attempts[:-1], last), result=result)
+
+    def tallied(self, code: str) -> "ShardRecord":
+        """Return the record with the newest attempt's end counted."""
+        tally = self.tally
+        if is_uncounted(code, tally):
+            tally = replace(tally, attempts=tally.attempts - 1, preemptions=tally.preemptions + 1)
+        else:
+            tally = replace(tally, failures_in_row=tally.failures_in_row + 1)
+        return replace(self, tally=tally)
+
+    def excluding(self, worker: PeerId) -> "ShardRecord":
+        """Return the record with a worker excluded."""
+        if worker in self.excluded:
+            return self
+        return replace(self, excluded=(*self.excluded, worker)[-EXCLUDED_MAX:])
+
+    def forgiving_preemptions(self) -> "ShardRecord":
+        """Return the record with those workers let in again whose only fault was a preemption."""
+        preempted: set[PeerId] = set()
+        failed: set[PeerId] = set()
+        for attempt in self.attempts:
+            cause = outcome_of(attempt.code).cause
+            if cause is Cause.PREEMPTION:
+                preempted.add(attempt.worker)
+            elif cause in (Cause.WORKER, Cause.NETWORK):
+                failed.add(attempt.worker)
+        forgiven = preempted - failed
+        return replace(self, excluded=tuple(peer for peer in self.excluded if peer not in forgiven))
+
+    def with_checkpoint(self, receipt: bytes, sequence: int) -> "ShardRecord":
+        """Return the record with a newer checkpoint: what fails from now on fails for the first time."""
+        return replace(
+            self,
+            checkpoints=(*self.checkpoints, receipt)[-limits.CHECKPOINTS_KEPT :],
+            checkpoint_sequence=sequence,
+            tally=replace(self.tally, failures_in_row=0),
+        )
+
+    def without_newest_checkpoint(self) -> "ShardRecord":
+        """Return the record as before its newest checkpoint: the next receipt follows the older one, or none.
+
+        Rules: EXE-12.
+        """
+        checkpoints = self.checkpoints[:-1]
+        sequence = self.checkpoint_sequence - 1 if checkpoints else 0
+        return replace(self, checkpoints=checkpoints, checkpoint_sequence=sequence)
+
+    def check(self) -> None:
+        """Raise AssertionError if the fields contradict each other."""
+        is_over = self.state in (ShardState.SUCCEEDED, ShardState.FAILED, ShardState.CANCELLED)
+        is_leased = self.state in (ShardState.OPENING, ShardState.RUNNING, ShardState.FETCHING)
+        has_result = self.state in (ShardState.FETCHING, ShardState.SUCCEEDED)
+        epochs = [attempt.epoch for attempt in self.attempts]
+        assert is_over == bool(self.code), "over means stated why"
+        assert is_leased == (self.lease is not None), "a lease that stands in no lease's state, or none"
+        assert has_result == (self.result is not None), "a result that does not count, or none"
+        assert all(attempt.code for attempt in self.attempts[:-1]), "two leases stand"
+        assert epochs == sorted(set(epochs)), "epochs do not rise"
+        assert self.epoch == max(epochs, default=0), "the newest epoch has no attempt"
+        assert len(self.checkpoints) <= self.checkpoint_sequence, "checkpoints that were not counted"
+        assert (self.checkpoint_sequence > 0) == bool(self.checkpoints), "a sequence of no checkpoint"
+        assert self.tally.attempts >= 0, "fewer than no attempts"
