@@ -25,6 +25,8 @@ BINDING_LIFETIME_MS_MAX = 366 * 24 * 3600 * 1000
 """A wallet binding is renewed at least once a year. protocol/01 IDN-6."""
 BINDINGS_CACHED_MAX = 4096
 """Bindings whose signatures are remembered as good: about 3 MiB when full."""
+RECORDS_CACHED_MAX = 1024
+"""Node records whose signatures are remembered as good: at most 8 MiB, of which the map holds most anyway."""
 CLOCK_SKEW_MS_MAX = 120_000
 """How far in the future a peer's timestamp may lie. protocol/00 CNV-9."""
 

@@ -77,7 +77,8 @@ def handshake(invocation: Invocation, peer: str, *, as_json: bool) -> None:
             ("role", "worker" if session.is_worker else "peer (offers no compute)"),
             ("gpus", gpus),
             ("runtimes", ", ".join(session.runtimes) or "-"),
-            ("tokens", ", ".join(session.tokens) or "-"),
+            ("modes", ", ".join(session.modes) or "-"),
+            ("tokens", ", ".join(session.tokens) or ("any" if session.is_worker else "-")),
             ("software", session.agent or "-"),
         ]
     )

@@ -1,4 +1,4 @@
-"""Checks of the multiaddrs and keys that people type into settings.
+"""Checks of the multiaddrs, keys and symbols that people type into settings.
 
 Only the forms that this program can really use are admitted, so that a typing mistake is found before the
 node starts: an IP address or a DNS name, TCP, and a peer id or a relay where that makes sense. Sources:
@@ -74,6 +74,27 @@ def check_declared_gpu(text: str) -> str:
         raise ValueError(f'{text!r}: declare a GPU as "MODEL:VRAM in GiB", for example "A100:80"')
     if not (vram.isascii() and vram.isdigit() and 1 <= int(vram[:9]) <= 1024):
         raise ValueError(f"{text!r}: the VRAM is a whole number of GiB, 1 to 1024")
+    return text
+
+
+def check_peer(text: str) -> str:
+    """Return `text` if it is a peer id, "12D3KooW…".
+
+    Raises:
+        ValueError: It is not.
+    """
+    _check_peer_id(text, text)
+    return text
+
+
+def check_token(text: str) -> str:
+    """Return `text` if it is the symbol of a token, "SKYOPS".
+
+    Raises:
+        ValueError: It is not.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9]{1,16}", text):
+        raise ValueError(f'{text!r}: a token is 1 to 16 letters and digits, for example "SKYOPS"')
     return text
 
 

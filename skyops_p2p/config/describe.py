@@ -117,6 +117,9 @@ def _kind(annotation: Any) -> tuple[str, str]:
     if origin is Literal:
         return "choice", "one of " + ", ".join(json.dumps(choice) for choice in get_args(annotation))
     if origin is tuple:
+        entry = get_args(annotation)[0]
+        if get_origin(entry) is Literal:
+            return "list", "a list of " + ", ".join(json.dumps(choice) for choice in get_args(entry))
         return "list", "a list of texts"
     if origin in (Union, types.UnionType) and set(get_args(annotation)) == {Path, type(None)}:
         return "path", "a path, or an empty text for none"

@@ -6,7 +6,7 @@ The docstring below each field is what people read: in the config file that `sky
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -17,6 +17,8 @@ from skyops_p2p.config.addresses import (
     check_bootstrap,
     check_declared_gpu,
     check_listen,
+    check_peer,
+    check_token,
     is_loopback,
 )
 
@@ -47,6 +49,10 @@ ListenAddrs = Annotated[tuple[str, ...], _each(check_listen)]
 AnnounceAddrs = Annotated[tuple[str, ...], _each(check_announce)]
 BootstrapAddrs = Annotated[tuple[str, ...], _each(check_bootstrap)]
 DeclaredGpus = Annotated[tuple[str, ...], _each(check_declared_gpu)]
+PeerIds = Annotated[tuple[str, ...], _each(check_peer)]
+Tokens = Annotated[tuple[str, ...], _each(check_token)]
+JobMode = Literal["priority", "commit", "flex"]
+"""The modes of tenders; written again here, for the wire's models take long to import. A test compares."""
 
 
 class Section(BaseModel):
@@ -110,6 +116,18 @@ class WorkerSection(Section):
     """Price hint for one GPU hour (without a GPU: one hour of the machine), in millionths of a credit."""
     pricing: str = Field("default", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
     """Price strategy of bids: "default", or the name of a plug-in (entry point group `skyops.pricing`)."""
+    modes: tuple[JobMode, ...] = Field(
+        get_args(JobMode), min_length=1, max_length=limits.MANIFEST_WORDS_MAX, strict=False
+    )
+    """Modes of jobs to bid for; tenders of other modes are declined."""
+    tokens: Tokens = Field((), max_length=limits.MANIFEST_WORDS_MAX, strict=False)
+    """Symbols of the tokens to be paid in, e.g. "SKYOPS"; empty: any."""
+    duration_s_max: int = Field(0, ge=0, le=31_536_000)
+    """Longest execution time-out of a job, in seconds, to bid for; 0: any."""
+    refused_requesters: PeerIds = Field((), max_length=limits.WORKER_REFUSED_MAX, strict=False)
+    """Peer ids of requesters not to work for."""
+    audit_awards: bool = True
+    """Fetch the bid book of each award that this worker won or lost, and audit it; a cheat is kept as a proof."""
     slots: int = Field(1, ge=1, le=256)
     """Jobs to run side by side."""
     declared_gpus: DeclaredGpus = Field((), max_length=limits.RECORD_GPUS_MAX, strict=False)

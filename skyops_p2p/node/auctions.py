@@ -20,13 +20,12 @@ from skyops_p2p.core.node_core import NodeCore
 from skyops_p2p.core.records import check_record
 from skyops_p2p.crypto.node_key import NodeKey
 from skyops_p2p.errors import RemoteProtocolError, SkyopsError
-from skyops_p2p.node.auction_records import proof_entry
-from skyops_p2p.node.bidding import JOURNAL_STEM, Tell
+from skyops_p2p.node.auction_journal import AuctionJournal
 from skyops_p2p.node.calling import Caller
 from skyops_p2p.node.candidates import bidder_of
 from skyops_p2p.node.ports_bundle import NodePorts
 from skyops_p2p.node.questions import Questions
-from skyops_p2p.ports import Network, Store
+from skyops_p2p.ports import Network
 from skyops_p2p.types import MonotonicS, PeerId
 from skyops_p2p.wire.envelope import open_envelope
 from skyops_p2p.wire.messages.auction import Commit
@@ -34,6 +33,7 @@ from skyops_p2p.wire.messages.auction import Commit
 log = logging.getLogger(__name__)
 
 Progress = Callable[[ev.ReportProgress], None]
+Tell = Callable[[str, PeerId, str], None]
 QUEUE_MAX = 1024
 """Answers of one match that wait for its task: bids are bounded below it."""
 RELEASE_TIMEOUT_S = 2.0
@@ -50,7 +50,7 @@ class AuctionHouse:
         core: Read for records of late bidders.
         network: To publish and to ask through.
         caller: Asks workers.
-        store: Where proofs are kept.
+        journal: Where proofs are kept.
         ports: Standing of bidders, the clock, and where the bid books go.
         node_key: Signs tenders, books and awards.
         tell: Reports to the node's feed.
@@ -60,7 +60,7 @@ class AuctionHouse:
         self,
         core: NodeCore,
         network: Network,
-        store: Store,
+        journal: AuctionJournal,
         *,
         caller: Caller,
         ports: NodePorts,
@@ -70,7 +70,7 @@ class AuctionHouse:
         self._core = core
         self._network = network
         self._caller = caller
-        self._store = store
+        self._journal = journal
         self._standing = ports.standing
         self._wall_clock = ports.wall_clock
         self._questions = Questions(network, core.rules)
@@ -129,7 +129,7 @@ class AuctionHouse:
         run = next((run for run in self._running.values() if run.is_about(tender)), None)
         if run is None:
             raise RemoteProtocolError(
-                "no such tender is open", code="unknown_tender", rule="AUC-1", peer=peer
+                "no such tender is open", code="unknown_tender", rule="AUC-35", peer=peer
             )
         number = next(self._ids)
         reply = run.replies[number] = _Reply()
@@ -291,10 +291,7 @@ class _Performer:
         return None
 
     async def _keep_proof(self, effect: ev.KeepProof) -> None:
-        key = f"proof/{effect.tender.hex()}"
-        await self._quietly(
-            self._house._store.append(JOURNAL_STEM, key, proof_entry(effect)), "keep_proof", effect.offender
-        )
+        await self._quietly(self._house._journal.keep_proof(effect), "keep_proof", effect.offender)
         self._house._tell("note", effect.offender, f"offence proven: {effect.offence}")
 
     @staticmethod

@@ -1,42 +1,41 @@
 """The worker's side of auctions: feeds tenders and requests to the bidding desk, and performs what comes out.
 
-A promise is persisted before it is sent: an award that is taken goes to the journal (stem `auction`) before its
-confirmation leaves. Spec: protocol/04-auction.md, "Worker".
+A promise is persisted before it is sent: an award that is taken goes to the journal before its confirmation leaves, and
+is put back after a restart. Spec: protocol/04-auction.md, "Worker" and "Confirmation".
 """
 
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 import trio
 
 from skyops_p2p import limits
 from skyops_p2p.core.auction import events as ev
 from skyops_p2p.core.auction import worker_events as wev
-from skyops_p2p.core.auction.audit import audit
+from skyops_p2p.core.auction.bidding_context import BiddingContext, WorkerTerms
 from skyops_p2p.core.auction.capacity import Capacity, Supply, supply_of
 from skyops_p2p.core.auction.desk import BiddingDesk
+from skyops_p2p.core.auction.leases import LeaseTerms
+from skyops_p2p.core.auction.named_book import audit_named_book
 from skyops_p2p.core.auction.prices import PriceStrategy
-from skyops_p2p.core.auction.worker import BiddingContext, WorkerTerms
 from skyops_p2p.core.machine import Effect, Event
 from skyops_p2p.core.node_core import NodeCore
 from skyops_p2p.core.node_events import LoadChanged
 from skyops_p2p.crypto.node_key import NodeKey
 from skyops_p2p.errors import RemoteProtocolError, SkyopsError
-from skyops_p2p.node.auction_records import lease_entry, proof_entry
+from skyops_p2p.node.auction_journal import AuctionJournal
 from skyops_p2p.node.calling import Caller
+from skyops_p2p.node.host import Host
 from skyops_p2p.node.ports_bundle import NodePorts
 from skyops_p2p.node.pricing import MachinePricing
-from skyops_p2p.ports import Store
-from skyops_p2p.types import MonotonicS, PeerId
+from skyops_p2p.types import MonotonicS
 from skyops_p2p.wire.messages.auction import BookRequest
 from skyops_p2p.wire.messages.peering import NodeRecord
 from skyops_p2p.wire.model import encode_message
 
 log = logging.getLogger(__name__)
-
-JOURNAL_STEM = "auction"
-Tell = Callable[[str, PeerId, str], None]
 
 
 class BiddingShell:
@@ -45,48 +44,48 @@ class BiddingShell:
     Args:
         core: Read for our own record.
         caller: Asks requesters.
-        store: Where leases and proofs are kept.
-        ports: Clock and entropy.
+        journal: Where leases and proofs are kept.
+        ports: Clock, entropy, and a place for long computations.
         node_key: Signs bids.
+        terms: For whom and for what to bid.
         pricing: What to ask.
-        post: Queues an event for the node's core.
-        tell: Reports to the node's feed.
+        host: Takes news of the load, and tells the feed.
     """
 
     def __init__(
         self,
         core: NodeCore,
         caller: Caller,
-        store: Store,
+        journal: AuctionJournal,
         *,
         ports: NodePorts,
         node_key: NodeKey,
+        terms: WorkerTerms,
         pricing: PriceStrategy,
-        post: Callable[[Event], None],
-        tell: Tell,
+        host: Host,
     ) -> None:
         self._core = core
         self._caller = caller
-        self._store = store
+        self._journal = journal
         self._ports = ports
-        self._post = post
-        self._tell = tell
+        self._host = host
         self._pricing = pricing
         self._capacity = Capacity(Supply((), 0, 0, 0, 0))
         self._record: NodeRecord | None = None
-        context = BiddingContext(
-            core.rules, node_key, self._capacity, pricing, self._own_record, WorkerTerms()
-        )
+        context = BiddingContext(core.rules, node_key, self._capacity, pricing, self._own_record, terms)
         self.desk = BiddingDesk(context)
         self._ids = itertools.count(1)
         self._answers: dict[int, bytes | str] = {}
         self._changed = trio.Event()
         self._nursery: trio.Nursery | None = None
+        self._looking = 0
+        """Books that are looked at without having won, at most BOOK_FETCHES_MAX."""
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Keep the deadlines of open tenders until cancelled."""
+        """Put back what was promised before a restart, then keep the deadlines of open tenders until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            await self._restore()
             task_status.started()
             while True:
                 deadline = self.desk.next_deadline()
@@ -116,6 +115,37 @@ class BiddingShell:
     async def hear_tender(self, data: bytes) -> None:
         """Take a tender that came by gossip."""
         await self._perform(self._take_tender(data, None))
+
+    async def take_lease(self, award: bytes) -> LeaseTerms | None:
+        """Hand a confirmed award to the job that begins: its capacity is held from now on until `end_lease`.
+
+        After a restart the lease can be taken again for LEASE_START_TIMEOUT_S.
+
+        Args:
+            award: Digest of the award's envelope.
+
+        Returns:
+            The lease with its claim, which no longer expires; None if there is none, or if it was taken before.
+
+        Raises:
+            StoreError: It cannot be written down that the job has it; nothing is taken.
+        """
+        if not self.desk.holds(award):
+            return None
+        await self._journal.mark_taken(award)
+        lease, effects = self.desk.take_lease(award, _now())
+        await self._perform(effects)
+        if lease is None and not self.desk.is_taken(award):  # it ended while that was written
+            await self._journal.forget_lease(award)
+        return lease
+
+    async def end_lease(self, tender: bytes) -> None:
+        """Free what a job held that took its lease; nothing happens if it did not, or ended it before.
+
+        Args:
+            tender: Digest of the tender.
+        """
+        await self._perform(self.desk.end_lease(tender))
 
     def leave(self) -> None:
         """Make no new bids: the node is shutting down."""
@@ -154,17 +184,19 @@ class BiddingShell:
                     self._answers[number] = data if is_stored else "store_failed"
                 case ev.RefuseRequest(number, code):
                     self._answers[number] = code
-                case wev.StoreLease():
-                    is_stored = await self._journal(effect.award.digest.hex(), lease_entry(effect))
+                case wev.StoreLease(lease):
+                    is_stored = await self._is_done(self._journal.store_lease(lease), "lease_not_stored")
+                case wev.ForgetLease(award):
+                    await self._journal.forget_lease(award)
                 case ev.KeepProof():
-                    await self._journal(f"proof/{effect.tender.hex()}", proof_entry(effect))
-                    self._tell("note", effect.offender, f"offence proven: {effect.offence}")
+                    await self._is_done(self._journal.keep_proof(effect), "proof_not_kept")
+                    self._host.tell("note", effect.offender, f"offence proven: {effect.offence}")
                 case wev.SendCommit():
                     self._start(self._send_commit, effect)
                 case wev.FetchBook():
                     self._start(self._fetch_book, effect)
                 case wev.CapacityChanged():
-                    self._post(LoadChanged(self._slots_free(), self._capacity.utilisation_permille()))
+                    self._host.post(LoadChanged(self._slots_free(), self._capacity.utilisation_permille()))
                 case wev.EndBid(tender, code):
                     log.info("bid_ended tender=%s code=%s", tender.hex()[:8], code)
         self._changed.set()
@@ -173,13 +205,33 @@ class BiddingShell:
     def _slots_free(self) -> int:
         return max(0, self._capacity.free().slots)
 
-    async def _journal(self, key: str, body: bytes) -> bool:
+    @staticmethod
+    async def _is_done(writing: Awaitable[None], trouble: str) -> bool:
         try:
-            await self._store.append(JOURNAL_STEM, key, body)
+            await writing
         except SkyopsError as error:
-            log.warning("auction_not_stored key=%s code=%s", key[:16], error.code)
+            log.warning("%s code=%s", trouble, error.code)
             return False
         return True
+
+    async def _restore(self) -> None:
+        """Put back the awards that were confirmed before a restart; what cannot be read is told, and skipped.
+
+        Rules: AUC-31.
+        """
+        try:
+            leases, troubles = await self._journal.leases()
+        except SkyopsError as error:
+            leases, troubles = [], [f"what was promised before the restart cannot be read ({error.code})"]
+        now, unix = _now(), self._ports.wall_clock.now_ms()
+        for kept in leases:
+            until = MonotonicS(now + (kept.ends_unix_ms - unix) / 1000)
+            lease = replace(kept.lease, claim=replace(kept.lease.claim, expires_at=until))
+            if not self.desk.restore(lease):
+                troubles.append(f"the stored lease {lease.award.digest.hex()[:16]} contradicts another one")
+        for trouble in troubles:
+            log.warning("lease_not_restored: %s", trouble)
+            self._host.tell("note", self._core.peer_id, trouble)
 
     def _start(self, action: Callable[..., object], effect: Effect) -> None:
         if self._nursery is not None:
@@ -196,20 +248,32 @@ class BiddingShell:
         await self._perform(self.desk.handle(effect.tender, event, _now()))
 
     async def _fetch_book(self, effect: wev.FetchBook) -> None:
-        """Fetch the bid book of an award and audit it: a worker that was cheated can prove it."""
+        """Look at a bid book that concerns us: a worker that was cheated can prove it. Rules: AUC-34."""
+        if effect.is_winner:
+            await self._look_into(effect)
+            return
+        if self._looking >= limits.BOOK_FETCHES_MAX:
+            log.info("book_not_fetched peer=%s code=busy", effect.peer[-8:])
+            return
+        self._looking += 1
+        try:
+            await trio.sleep(self._ports.entropy.uniform() * limits.BOOK_FETCH_DELAY_S_MAX)
+            await self._look_into(effect)
+        finally:
+            self._looking -= 1
+
+    async def _look_into(self, effect: wev.FetchBook) -> None:
         request = encode_message(BookRequest(book=effect.book))
         try:
             data = await self._caller.ask(effect.peer, request, timeout_s=limits.REQUEST_TIMEOUT_S)
+            audited = await self._ports.compute(audit_named_book, effect, data, self._core.rules)
         except SkyopsError as error:
-            log.info("book_not_fetched peer=%s code=%s", effect.peer[-8:], error.code)
+            log.info("book_not_audited peer=%s code=%s", effect.peer[-8:], error.code)
             return
-        report = audit(data, self._core.rules)  # at most TENDER_BIDS_MAX bids: some milliseconds
-        if report.digest != effect.book or report.requester != effect.peer:
+        if audited is None:
             log.info("book_is_another peer=%s", effect.peer[-8:])
             return
-        findings = tuple(finding.rule for finding in report.findings)
-        event = wev.BookAudited(effect.peer, data, findings)
-        await self._perform(self.desk.handle(effect.tender, event, _now()))
+        await self._perform(self.desk.handle(effect.tender, audited, _now()))
 
 
 def _now() -> MonotonicS:

@@ -14,7 +14,7 @@ from skyops_p2p.core.presence import PresenceTimes
 from skyops_p2p.core.rules import NetworkRules
 from skyops_p2p.node.book_shelf import FileShelf
 from skyops_p2p.node.identity import Identity
-from skyops_p2p.node.ports_bundle import NodePorts
+from skyops_p2p.node.ports_bundle import NodePorts, in_thread
 from skyops_p2p.ports import DhtRules, Network, Store
 from skyops_p2p.types import Multiaddr, NetworkName, PeerId, WalletAddress
 
@@ -69,6 +69,7 @@ def default_ports(config: NodeConfig, identity: Identity) -> NodePorts:
         hardware=DeclaredHardwareProbe(declared, probe) if declared else probe,
         stake=NeutralStake(),
         books=FileShelf(config.data_dir),
+        compute=in_thread,
     )
 
 

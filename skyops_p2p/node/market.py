@@ -4,8 +4,7 @@ One request protocol (`auction`) serves both; tenders are heard on the topics of
 """
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable
 
 import trio
 
@@ -16,19 +15,21 @@ from skyops_p2p.core.auction.events import AuctionBegun, ReportProgress
 from skyops_p2p.core.auction.tenders import check_tender
 from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.core.jobs.terms import tender_terms
-from skyops_p2p.core.machine import Event
 from skyops_p2p.core.node_core import NodeCore
 from skyops_p2p.core.rate import PeerRates
 from skyops_p2p.core.rules import AUCTION_PROTOCOL
 from skyops_p2p.crypto.node_key import NodeKey
 from skyops_p2p.errors import RemoteProtocolError
+from skyops_p2p.node.auction_journal import AuctionJournal
 from skyops_p2p.node.auctions import AuctionHouse
 from skyops_p2p.node.bidding import BiddingShell
 from skyops_p2p.node.calling import Caller
 from skyops_p2p.node.candidates import screen_map
+from skyops_p2p.node.host import Host
 from skyops_p2p.node.match_view import MatchStepView, MatchView, match_view, step_view
 from skyops_p2p.node.ports_bundle import NodePorts
 from skyops_p2p.node.pricing import load_pricing
+from skyops_p2p.node.worker_terms import worker_terms
 from skyops_p2p.ports import Network, Store, Verdict
 from skyops_p2p.types import MicroCredits, MonotonicS, PeerId
 from skyops_p2p.wire.envelope import envelope_kind
@@ -39,22 +40,6 @@ log = logging.getLogger(__name__)
 
 RESOURCE_CLASSES = ("gpu", "cpu")
 _BLAMELESS = frozenset({"expired", "not_yet_valid"})
-
-
-class Host(Protocol):
-    """What the market asks of the node that it belongs to: see Dispatcher."""
-
-    def hears(self, hearers: Mapping[str, Callable[[bytes], None]]) -> None:
-        """Hand accepted gossip of these topics to the hearers."""
-
-    def post(self, event: Event) -> None:
-        """Queue an event for the node's core."""
-
-    def tell(self, kind: str, peer: PeerId, text: str) -> None:
-        """Tell whoever watches the node."""
-
-    async def connect(self, peer: PeerId, *, timeout_s: float) -> None:
-        """Dial a peer unless it is connected."""
 
 
 class Market:
@@ -91,27 +76,29 @@ class Market:
             peers_max=limits.ADDRESS_BOOK_PEERS_MAX,
         )
         caller = Caller(network, host.connect, core.rules.protocol_id(AUCTION_PROTOCOL))
+        journal = AuctionJournal(store, core.rules, ports.wall_clock)
         self._house = AuctionHouse(
             core,
             network,
-            store,
+            journal,
             caller=caller,
             ports=ports,
             node_key=node_key,
             tell=host.tell,
         )
-        self._bidding = BiddingShell(
+        self.bidding = BiddingShell(
             core,
             caller,
-            store,
+            journal,
             ports=ports,
             node_key=node_key,
+            terms=worker_terms(config.worker),
             pricing=load_pricing(
                 config.worker.pricing, MicroCredits(config.worker.price_microcredits_per_hour)
             ),
-            post=host.post,
-            tell=host.tell,
+            host=host,
         )
+        """The worker's side; jobs take and end their leases there."""
         host.hears({core.rules.tender_topic(kind): self._hear for kind in RESOURCE_CLASSES})
         self._heard_in, self._heard_out = trio.open_memory_channel[tuple[float, bytes]](
             limits.TENDERS_OPEN_MAX
@@ -120,17 +107,18 @@ class Market:
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve both sides until cancelled."""
         protocol = self._core.rules.protocol_id(AUCTION_PROTOCOL)
-        self._network.serve_requests(protocol, self._answer, bytes_max=limits.MESSAGE_BYTES_MAX)
         async with trio.open_nursery() as nursery:
             await nursery.start(self._house.run)
             if self._config.worker.enabled:
-                await nursery.start(self._bidding.run)
+                await nursery.start(self.bidding.run)  # with what it promised before a restart
+            self._network.serve_requests(protocol, self._answer, bytes_max=limits.MESSAGE_BYTES_MAX)
+            if self._config.worker.enabled:
                 for kind in RESOURCE_CLASSES:
                     await self._network.subscribe(self._core.rules.tender_topic(kind), self._judge)
             task_status.started()
             async for heard_at, data in self._heard_out:
                 await trio.sleep_until(heard_at + limits.TENDER_GOSSIP_GRACE_S)
-                await self._bidding.hear_tender(data)
+                await self.bidding.hear_tender(data)
 
     async def match(self, spec: JobSpec, progress: Callable[[MatchStepView], None]) -> MatchView:
         """Look for a worker for a job; see Node.match."""
@@ -159,7 +147,7 @@ class Market:
 
     def leave(self) -> None:
         """Make no new bids: the node is shutting down."""
-        self._bidding.leave()
+        self.bidding.leave()
 
     # --- inbound ----------------------------------------------------------------------------------------------
     async def _answer(self, peer: PeerId, data: bytes) -> bytes:
@@ -167,20 +155,21 @@ class Market:
         kind = envelope_kind(data)
         if kind == Commit.name:
             return await self._house.answer_commit(peer, data)
-        if kind is None and decode_fields(data)[0] == BookRequest.number:
+        if kind is None and decode_fields(data)[0] == BookRequest.number:  # AUC-34
             return await self._book(decode_message(BookRequest, data))
         if not self._config.worker.enabled:
-            raise RemoteProtocolError("offers no compute", code="not_a_worker", rule="AUC-2", peer=peer)
+            raise RemoteProtocolError("offers no compute", code="not_a_worker", rule="AUC-35", peer=peer)
         if kind == Tender.name:
-            return await self._bidding.answer_tender(data)
-        return await self._bidding.answer_request(data)
+            return await self.bidding.answer_tender(data)
+        return await self.bidding.answer_request(data)
 
     async def _book(self, request: BookRequest) -> bytes:
+        """Show a bid book to whoever can name it. Rules: AUC-34."""
         data = await self._ports.books.find(request.book)
         if data is None:
-            raise RemoteProtocolError("no such bid book", code="unknown_book", rule="AUC-3")
+            raise RemoteProtocolError("no such bid book", code="unknown_book", rule="AUC-34")
         if len(data) > limits.FRAME_BYTES_MAX - 1:
-            raise RemoteProtocolError("the book does not fit a frame", code="oversized", rule="AUC-3")
+            raise RemoteProtocolError("the book does not fit a frame", code="oversized", rule="AUC-34")
         return data
 
     def _judge(self, _topic: str, author: PeerId, payload: bytes) -> Verdict:

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from typing import Protocol, TypeVar, TypeVarTuple, Unpack
+
+import trio
 
 from skyops_p2p.node.book_shelf import BookShelf, MemoryShelf
 from skyops_p2p.node.standing import NeutralStanding, StandingSource
@@ -10,6 +13,27 @@ from skyops_p2p.ports import DhtRules, Entropy, HardwareProbe, Network, OpenStor
 
 OpenNetwork = Callable[[DhtRules], AbstractAsyncContextManager[Network]]
 """Starts the network with the node's rules for DHT values; it listens once the context is entered."""
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class Compute(Protocol):
+    """Runs a computation that takes long: in a thread, or in place where virtual time stands still meanwhile."""
+
+    async def __call__(self, function: Callable[[Unpack[Ts]], T], /, *args: *Ts) -> T:
+        """Return what the function returns, or raise what it raises."""
+
+
+async def in_place(function: Callable[[Unpack[Ts]], T], /, *args: *Ts) -> T:
+    """Compute in the loop itself: for simulations, whose clock must not run on beside a thread."""
+    await trio.lowlevel.checkpoint()
+    return function(*args)
+
+
+async def in_thread(function: Callable[[Unpack[Ts]], T], /, *args: *Ts) -> T:
+    """Compute in a worker thread, so that the node answers meanwhile."""
+    return await trio.to_thread.run_sync(function, *args)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,5 +50,7 @@ class NodePorts:
     """Reputation and weights of workers; neutral until there are receipts."""
     books: BookShelf = field(default_factory=MemoryShelf)
     """Where bid books are kept."""
+    compute: Compute = in_place
+    """How what takes long is computed: audits of bid books."""
     needs_stake: bool = False
     """Whether the stake port is asked at all; without a chain it is neutral."""

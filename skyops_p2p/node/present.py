@@ -113,6 +113,7 @@ def session_view(session: LiveSession, now: MonotonicS) -> SessionView:
         is_worker=manifest.is_worker,
         gpus=gpu_views(manifest.hardware),
         runtimes=tuple(runtime.name for runtime in manifest.runtimes),
+        modes=manifest.modes,
         tokens=manifest.tokens,
         took_ms=session.took_s * 1000,
     )

@@ -192,8 +192,8 @@ class Node:
             is_worker=worker.enabled,
             hardware=record.hardware if record else NO_HARDWARE,
             runtimes=record.runtimes if record else (),
-            modes=(),
-            tokens=(),
+            modes=worker.modes if worker.enabled else (),
+            tokens=worker.tokens if worker.enabled else (),
             price_microcredits_per_hour=worker.price_microcredits_per_hour,
             lifetime_s=round(limits.SESSION_LIFETIME_S),
         )

@@ -108,7 +108,10 @@ class SessionView(View):
     is_worker: bool
     gpus: tuple[GpuView, ...]
     runtimes: tuple[str, ...]
+    modes: tuple[str, ...]
+    """Job modes that it bids for; empty for none."""
     tokens: tuple[str, ...]
+    """Tokens that it is paid in; empty for any."""
     took_ms: float
     """How long the handshake took."""
 

@@ -150,6 +150,7 @@ class FakeNode:
             is_worker=True,
             gpus=(A100,),
             runtimes=("wasm",),
+            modes=("flex",),
             tokens=(),
             took_ms=12.0,
         )

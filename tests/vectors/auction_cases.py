@@ -166,7 +166,9 @@ class Market:
         for who in offers:
             if raw(who) != winner:
                 release = auction.Release(
-                    tender=self.tender.digest, code="not_chosen" if winner else "no_match"
+                    tender=self.tender.digest,
+                    code="not_chosen" if winner else "no_match",
+                    book=sha256(self.signed()),
                 )
                 self.say(ALICE, who, seal(release, ALICE.node_key, RULES.network))
                 self.say(who, ALICE, auction.Received())

@@ -171,7 +171,7 @@ def auction_examples() -> list[Message]:
             expires_unix_ms=NOW + 2000,
         ),
         auction.Confirm(award=bytes([10] * 32), is_accepted=True, code="accepted"),
-        auction.Release(tender=sha256(tender), code="not_chosen"),
+        auction.Release(tender=sha256(tender), code="not_chosen", book=bytes([9] * 32)),
         auction.BookRequest(book=bytes([9] * 32)),
         auction.Received(),
     ]  # fmt: skip

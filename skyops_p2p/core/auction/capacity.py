@@ -57,7 +57,7 @@ class Claim:
     """Held by this claim alone; equal in model and memory."""
     state: ClaimState
     expires_at: MonotonicS | None
-    """When it ends by itself; None for a lease that its owner ends."""
+    """When it ends by itself; None for a lease that its owner ends (`BiddingDesk.end_lease`)."""
 
 
 def supply_of(record: NodeRecord) -> Supply:
@@ -149,6 +149,34 @@ class Capacity:
             return None
         lease = self._claims[tender] = replace(claim, state=ClaimState.LEASED, expires_at=expires_at)
         return lease
+
+    def restore(self, claim: Claim) -> bool:
+        """Put a lease back that was there before a restart, when the machine has not been looked at yet.
+
+        Until the first `resize` the machine is taken to have just what it has promised, so that nothing else is sold;
+        `resize` drops what it turns out not to have.
+
+        Args:
+            claim: Of a tender that has none.
+
+        Returns:
+            Whether it is back: not if its devices are held by another claim, or RESERVATIONS_MAX claims stand.
+        """
+        names = {device.name for held in self._claims.values() for device in held.devices}
+        is_held = claim.tender in self._claims or any(device.name in names for device in claim.devices)
+        if is_held or len(self._claims) >= limits.RESERVATIONS_MAX:
+            return False
+        self._claims[claim.tender] = claim
+        supply, needs = self.supply, claim.needs
+        there = {device.name for device in supply.devices}
+        self.supply = Supply(
+            devices=(*supply.devices, *(d for d in claim.devices if d.name not in there)),
+            cpu_cores=supply.cpu_cores + needs.cpu_cores,
+            memory_mib=supply.memory_mib + needs.memory_mib,
+            disk_mib=supply.disk_mib + needs.disk_mib,
+            slots=supply.slots + 1,
+        )
+        return True
 
     def release(self, tender: bytes) -> Claim | None:
         """End a claim; None if there is none."""

@@ -1,19 +1,24 @@
 """All tenders that one worker deals with: who gets an answer, which machine a message is for, and two with one id.
 
 The worker's shell feeds what comes by gossip and by request in here and performs what comes out. At most
-TENDERS_OPEN_MAX tenders are open at a time, and TENDERS_SEEN_MAX are remembered, so that a repeated tender is not bid
-for again and a second one with the same id is proven. Spec: protocol/04-auction.md, "Worker".
+TENDERS_OPEN_MAX tenders without an award are open at a time, and TENDERS_SEEN_MAX are remembered, so that a repeated
+tender is not bid for again and a second one with the same id is proven. A confirmed award (a lease) stays until the job
+takes it over with `take_lease`, and what it holds until `end_lease`. Spec: protocol/04-auction.md, "Worker".
 """
 
 from collections import OrderedDict
+from dataclasses import replace
 
 from skyops_p2p import limits
 from skyops_p2p.core.auction import events as ev
 from skyops_p2p.core.auction import worker_events as wev
+from skyops_p2p.core.auction.bidding_context import BiddingContext
 from skyops_p2p.core.auction.codes import DECLINE_CODES
 from skyops_p2p.core.auction.invitation import is_invited
+from skyops_p2p.core.auction.leases import LeaseTerms
+from skyops_p2p.core.auction.named_book import misaward
 from skyops_p2p.core.auction.tenders import check_tender, is_conflict
-from skyops_p2p.core.auction.worker import Bidding, BiddingContext, BiddingState, misaward
+from skyops_p2p.core.auction.worker import Bidding, BiddingState
 from skyops_p2p.core.machine import DeadlineReached, Effect, Event
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.crypto.node_key import peer_id_to_bytes
@@ -56,6 +61,8 @@ class BiddingDesk:
         """Tender -> code with which it ended, oldest first."""
         self._ids: OrderedDict[tuple[bytes, bytes, int], Signed[Tender]] = OrderedDict()
         """(requester, job id, round) -> the first tender with it, oldest first."""
+        self._taken: dict[bytes, bytes] = {}
+        """Tender -> digest of the award, of the leases that jobs run under; each holds a claim."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -105,7 +112,7 @@ class BiddingDesk:
             return [proof, *self._decline(digest, "tender_conflict", request_id)]
         if request_id is None and not is_invited(tender.message, digest, self._own):  # AUC-6
             return []
-        if self.is_leaving or len(self._open) >= limits.TENDERS_OPEN_MAX:
+        if self.is_leaving or self._undecided() >= limits.TENDERS_OPEN_MAX:
             return self._decline(digest, "leaving" if self.is_leaving else "busy", request_id)
         self._open[digest] = Bidding(self._context, tender, salt=salt)
         return self.handle(digest, event, now)
@@ -113,7 +120,7 @@ class BiddingDesk:
     def take_request(self, data: bytes, now: MonotonicS, *, request_id: int) -> list[Effect]:
         """Take any other request of a requester: CommitAck, RevealRequest, Award or Release.
 
-        What concerns no open tender is refused with `unknown_tender`.
+        What concerns no open tender is refused with `unknown_tender`. Rules: AUC-35.
         """
         try:
             tender, event = self._route(data, request_id)
@@ -138,6 +145,66 @@ class BiddingDesk:
             _trim(self._ended)
         return list(effects)
 
+    def holds(self, award: bytes) -> bool:
+        """Return whether a confirmed award waits for its job, by the digest of its envelope."""
+        return self._lease(award) is not None
+
+    def is_taken(self, award: bytes) -> bool:
+        """Return whether a job runs under an award, by the digest of its envelope."""
+        return award in self._taken.values()
+
+    def take_lease(self, award: bytes, now: MonotonicS) -> tuple[LeaseTerms | None, list[Effect]]:
+        """Hand a confirmed award to the job that begins: its capacity is held from now on until `end_lease`.
+
+        Args:
+            award: Digest of the award's envelope.
+            now: Monotonic seconds.
+
+        Returns:
+            The lease with its claim, which no longer expires; None if there is none, or if it was taken before. And
+            the effects to perform.
+        """
+        lease = self._lease(award)
+        if lease is None:
+            return None, []
+        tender = lease.tender.digest
+        effects = self.handle(tender, wev.LeaseTaken(), now)
+        claim = self._context.capacity.get(tender)
+        if claim is None:
+            return None, effects
+        self._taken[tender] = award
+        return replace(lease, claim=claim), effects
+
+    def end_lease(self, tender: bytes) -> list[Effect]:
+        """Free what a job held that took its lease; nothing happens if it did not, or ended it before.
+
+        Args:
+            tender: Digest of the tender.
+        """
+        award = self._taken.pop(tender, None)
+        if award is None:
+            return []
+        is_freed = self._context.capacity.release(tender) is not None
+        return [wev.ForgetLease(award), *([wev.CapacityChanged()] if is_freed else [])]
+
+    def restore(self, lease: LeaseTerms) -> bool:
+        """Put a lease back that was confirmed before a restart, as if it had just been confirmed.
+
+        Args:
+            lease: With a claim that ends at a time of the present clock.
+
+        Returns:
+            Whether it was: not if another lease holds one of its devices, or RESERVATIONS_MAX claims stand.
+
+        Rules: AUC-31.
+        """
+        digest = lease.tender.digest
+        if digest in self._open or not self._context.capacity.restore(lease.claim):
+            return False
+        self._remember_id(lease.tender)
+        self._open[digest] = Bidding.restored(self._context, lease)
+        return True
+
     def wake(self, now: MonotonicS) -> list[Effect]:
         """End what has run out."""
         due = [d for d, b in self._open.items() if (at := b.next_deadline()) is not None and at <= now]
@@ -154,7 +221,8 @@ class BiddingDesk:
     def check_invariants(self) -> None:
         """Raise AssertionError if the tables contradict each other."""
         self._context.capacity.check_invariants()
-        assert len(self._open) <= limits.TENDERS_OPEN_MAX, "too many open tenders"
+        assert self._undecided() <= limits.TENDERS_OPEN_MAX, "too many open tenders"
+        assert not self._open.keys() & self._taken.keys(), "open and taken by a job"
         assert not self._open.keys() & self._ended.keys(), "open and ended"
         assert set(self._by_commit.values()) <= self._open.keys(), "a commitment of no open tender"
         assert max(len(self._ended), len(self._ids)) <= limits.TENDERS_SEEN_MAX, "too much remembered"
@@ -162,6 +230,14 @@ class BiddingDesk:
             bidding.check_invariants()
             assert bidding.digest == digest, "a machine under another's key"
             assert bidding.state is not BiddingState.IDLE, "a tender without an answer"
+
+    def _lease(self, award: bytes) -> LeaseTerms | None:
+        leases = (bidding.lease for bidding in self._open.values())
+        return next((lease for lease in leases if lease is not None and lease.award.digest == award), None)
+
+    def _undecided(self) -> int:
+        """Count the open tenders without an award; those with one are bounded by what the machine has."""
+        return sum(1 for bidding in self._open.values() if bidding.lease is None)
 
     def _route(self, data: bytes, request_id: int) -> tuple[bytes, Event]:
         """Find the tender that a request concerns; its machine opens and checks the request.

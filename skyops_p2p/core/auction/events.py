@@ -17,7 +17,7 @@ from skyops_p2p.wire.envelope import Signed
 from skyops_p2p.wire.messages.auction import Award, Bid, BidBook, Tender
 
 ResourceClass = Literal["gpu", "cpu"]
-Offence = Literal["two_tenders", "two_commits", "two_commit_sets", "commit_censored", "misaward"]
+Offence = Literal["two_tenders", "two_commits", "two_commit_sets", "two_books", "commit_censored", "misaward"]
 Step = Literal["asked", "answered", "closed", "revealed", "decided", "awarding", "widened", "waiting"]
 
 

@@ -45,6 +45,8 @@ class Auction(AuctionSteps):
         (_A, ev.ConfirmArrived): to(_A, _M, _C, _W, _F),
         (_A, ev.ConfirmMissing): to(_A, _C, _W, _F),
         (_A, ev.BookLost): to(_A, _F),
+        (_C, ev.BookLost): to(_C, _F),
+        (_W, ev.BookLost): to(_W, _F),
         (_A, DeadlineReached): to(_A, _C, _W, _F),
         (_W, DeadlineReached): to(_W, _C, _F),
         **{(state, ev.CancelRequested): to(_F) for state in _LIVE},
@@ -61,7 +63,7 @@ class Auction(AuctionSteps):
                 (ev.DelayFailed, (_V,)),
                 (ev.ConfirmArrived, (_A,)),
                 (ev.ConfirmMissing, (_A,)),
-                (ev.BookLost, (_A,)),
+                (ev.BookLost, (_A, _C, _W)),
                 (ev.BidderLookedUp, ()),
                 (DeadlineReached, _LIVE),
                 (ev.CancelRequested, _LIVE),
@@ -181,8 +183,14 @@ class Auction(AuctionSteps):
         return self._fail("delay_not_proven", now, event.code) if is_ours else []
 
     def _on_book_lost(self, event: ev.BookLost, now: MonotonicS) -> list[Effect]:
-        is_ours = self._current(event.tender) is not None and self.state is _A
-        return self._fail("book_not_stored", now, event.code) if is_ours else []
+        decided = self._decided
+        if decided is None or decided.digest != event.tender or self.state not in (_A, _C, _W, _F):
+            return []
+        self._decided = None
+        # Whatever followed from the book was not done: no award, no wider round, no end.
+        decided.lose_book()
+        freed = self._let_go(decided, "failed")
+        return [*freed, *self._fail("book_not_stored", now, event.code)]
 
     def _on_confirm_arrived(self, event: ev.ConfirmArrived, now: MonotonicS) -> list[Effect]:
         round_, offer = self._current(event.tender), self._offer
@@ -196,9 +204,7 @@ class Auction(AuctionSteps):
             return self._withdraw(round_, "confirm_invalid", error.code, now)
         if confirm.message.is_accepted:
             return self._match(round_, offer, confirm.data, now)
-        round_.bound.pop(offer.peer, None)  # it says itself that it holds nothing
-        self.outcomes.note(offer.peer, decline_code(confirm.message.code), "award")
-        return self._award(round_, now)
+        return self._withdraw(round_, decline_code(confirm.message.code), "award", now)
 
     def _on_confirm_missing(self, event: ev.ConfirmMissing, now: MonotonicS) -> list[Effect]:
         round_, offer = self._current(event.tender), self._offer

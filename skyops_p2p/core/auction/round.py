@@ -11,7 +11,7 @@ from enum import Enum
 
 from skyops_p2p import limits
 from skyops_p2p.core.auction.book import Evidence, Sealed, close_commits, sealed
-from skyops_p2p.core.auction.codes import DECLINE_CODES, UNKNOWN_CODE
+from skyops_p2p.core.auction.codes import ACCEPTED, DECLINE_CODES, UNKNOWN_CODE
 from skyops_p2p.core.auction.events import Bidder, ResourceClass, SendRelease
 from skyops_p2p.core.auction.screening import wanted_gpus
 from skyops_p2p.core.auction.sealing import check_reveal
@@ -203,13 +203,19 @@ class Round:
         )
 
     def take_book(self, book: BidBook) -> Signed[BidBook]:
-        """Sign the bid book and line up the ranked bidders."""
+        """Sign the bid book and line up the ranked bidders. Rules: AUC-26."""
         self.book = Signed(book, self._key.peer_id, self._seal(book))
         self.queue = deque(peer_id_from_bytes(raw) for raw in book.ranking)
         return self.book
 
+    def lose_book(self) -> None:
+        """Go on without the book, which nobody has heard of: it could not be stored. Rules: AUC-26."""
+        self.book = None
+        self.queue.clear()
+        self.bound = dict.fromkeys(self.commits)  # those whom it excluded were not told
+
     def award(self, peer: PeerId, *, expires_unix_ms: int) -> Signed[Award]:
-        """Sign the award of a ranked bidder."""
+        """Sign the award of a ranked bidder. Rules: AUC-27."""
         assert self.book is not None, "an award before the book"
         raw = peer_id_to_bytes(peer)
         award = Award(
@@ -226,21 +232,32 @@ class Round:
         """Open the answer to an award.
 
         Raises:
-            RemoteProtocolError: `wrong_signer`, `wrong_award`, or what `open_envelope` raises.
+            RemoteProtocolError: `wrong_signer`, `wrong_award`, `malformed` (its code contradicts it), or what
+                `open_envelope` raises.
+
+        Rules: AUC-32.
         """
         confirm = open_envelope(data, Confirm, self._network, bytes_max=limits.TENDER_BYTES_MAX)
-        if confirm.signer != peer:
-            raise RemoteProtocolError("another peer's confirmation", code="wrong_signer", peer=peer)
-        if confirm.message.award != award.digest:
-            raise RemoteProtocolError("of another award", code="wrong_award", peer=peer)
+        said = confirm.message
+        if confirm.signer != peer:  # AUC-32
+            raise RemoteProtocolError(
+                "another peer's confirmation", code="wrong_signer", rule="AUC-32", peer=peer
+            )
+        if said.award != award.digest:  # AUC-32
+            raise RemoteProtocolError("of another award", code="wrong_award", rule="AUC-32", peer=peer)
+        if said.is_accepted != (said.code == ACCEPTED):  # AUC-32
+            raise RemoteProtocolError("confirms and refuses", code="malformed", rule="AUC-32", peer=peer)
         return confirm
 
     def release(self, peers: Iterable[PeerId], code: str) -> list[SendRelease]:
-        """Let bidders go that hold capacity for us."""
+        """Let bidders go that hold capacity for us; once there is a book, they are told its name. Rules: AUC-29."""
         leaving = [peer for peer in peers if peer in self.bound]
         for peer in leaving:
             del self.bound[peer]
-        data = self._seal(Release(tender=self.digest, code=code)) if leaving else b""
+        if not leaving:
+            return []
+        book = self.book.digest if self.book is not None else None
+        data = self._seal(Release(tender=self.digest, code=code, book=book))
         return [SendRelease(peer, self.digest, data) for peer in leaving]
 
     def check_invariants(self) -> None:

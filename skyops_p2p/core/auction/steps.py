@@ -90,6 +90,8 @@ class AuctionSteps(Machine[AuctionState]):
         self._asked: set[PeerId] = set()
         self._bidders: dict[PeerId, ev.Bidder] = {}
         self._offer: Offer | None = None
+        self._decided: Round | None = None
+        """The round whose book was handed out last to be stored."""
         self._enough = 0
         """Bids for which the commit window closes once all invited have answered."""
         self._furthest = "no_candidates"
@@ -229,13 +231,14 @@ class AuctionSteps(Machine[AuctionState]):
 
     # --- awarding -------------------------------------------------------------------------------------------------
     def _decide(self, round_: Round, proof: bytes, now: MonotonicS) -> list[Effect]:
-        """Build, sign and store the bid book, release who is out, and award."""
+        """Build, sign and store the bid book, release who is out, and award. Rules: AUC-26."""
         if (
             round_.tender.message.policy == "vdf" and not proof
         ):  # nothing was revealed: there is nothing to draw
             return self._widen("no_reveals", now)
         evidence = round_.evidence(self._bidders.values(), closed_unix_ms=self._unix(now), proof=proof)
         book = round_.take_book(self._context.decide(evidence, round_.commit_set))
+        self._decided = round_
         for exclusion in book.message.exclusions:
             peer = peer_id_from_bytes(exclusion.bidder)
             self.outcomes.note_unless_known(peer, exclusion.codes[0], " ".join(exclusion.codes[1:]))
@@ -248,7 +251,7 @@ class AuctionSteps(Machine[AuctionState]):
         ]
 
     def _award(self, round_: Round, now: MonotonicS) -> list[Effect]:
-        """Ask the next ranked bidder to take the job."""
+        """Ask the next ranked bidder to take the job. Rules: AUC-27."""
         self._offer = None
         unix, gone = self._unix(now), list[Effect]()
         while round_.queue:
@@ -269,7 +272,7 @@ class AuctionSteps(Machine[AuctionState]):
         return [*gone, *self._widen(failure, now)]
 
     def _withdraw(self, round_: Round, code: str, detail: str, now: MonotonicS) -> list[Effect]:
-        """Tell the chosen worker that its award is void, then ask the next: never two at a time."""
+        """Tell the chosen worker that its award is void, then ask the next: never two at a time. Rules: AUC-28."""
         assert self._offer is not None, "nobody was awarded"
         peer = self._offer.peer
         self.outcomes.note(peer, code, detail)
@@ -350,7 +353,7 @@ class AuctionSteps(Machine[AuctionState]):
         return [*round_.release(tuple(round_.bound), code)]
 
     def _void(self, peer: PeerId, tender: bytes, code: str = "withdrawn") -> Effect:
-        """Tell a worker that nothing of a tender concerns it any longer."""
+        """Tell a worker that nothing of a tender concerns it any longer. Rules: AUC-28."""
         release = Release(tender=tender, code=code)
         return ev.SendRelease(peer, tender, seal(release, self._context.node_key, self._network))
 

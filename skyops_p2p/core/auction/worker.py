@@ -5,24 +5,23 @@ only under a signed commit set that our commitment is in; a requester that leave
 sets, proves its own fault. Spec: protocol/04-auction.md. Diagram: machines/auction-worker.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
 
 from skyops_p2p import limits
 from skyops_p2p.core.auction import events as ev
 from skyops_p2p.core.auction import worker_events as wev
-from skyops_p2p.core.auction.capacity import Capacity
-from skyops_p2p.core.auction.codes import ACCEPTED, DECLINE_CODES
+from skyops_p2p.core.auction.bidding_context import BiddingContext, WorkerTerms
+from skyops_p2p.core.auction.codes import ACCEPTED, DECLINE_CODES, known_code
+from skyops_p2p.core.auction.leases import LeaseTerms
+from skyops_p2p.core.auction.named_book import misaward
 from skyops_p2p.core.auction.offers import ask_of, bid_of
-from skyops_p2p.core.auction.prices import PriceStrategy, checked_quote
+from skyops_p2p.core.auction.prices import checked_quote
 from skyops_p2p.core.auction.screening import screen
 from skyops_p2p.core.auction.sealing import commit_root, seal_bid
 from skyops_p2p.core.machine import DeadlineReached, Effect, Machine, Table, to
-from skyops_p2p.core.rules import NetworkRules
 from skyops_p2p.crypto.hashing import sha256
-from skyops_p2p.crypto.node_key import NodeKey, peer_id_to_bytes
+from skyops_p2p.crypto.node_key import peer_id_to_bytes
 from skyops_p2p.errors import RemoteProtocolError
 from skyops_p2p.types import MonotonicS, PeerId
 from skyops_p2p.wire.envelope import Signed, open_envelope, seal
@@ -33,7 +32,6 @@ from skyops_p2p.wire.messages.auction import (
     CommitSet,
     Confirm,
     Decline,
-    ModeName,
     Received,
     Release,
     Reveal,
@@ -42,6 +40,8 @@ from skyops_p2p.wire.messages.auction import (
 )
 from skyops_p2p.wire.messages.peering import NodeRecord
 from skyops_p2p.wire.model import AnyMessage, decode_message, encode_message
+
+__all__ = ["RECEIVED", "Bidding", "BiddingContext", "BiddingState", "WorkerTerms"]
 
 RECEIVED = encode_message(Received())
 
@@ -56,34 +56,6 @@ class BiddingState(Enum):
     HELD = "held"
     """The award is confirmed; the capacity waits for the job."""
     ENDED = "ended"
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerTerms:
-    """For whom and for what this worker bids."""
-
-    modes: frozenset[ModeName] = frozenset({"priority", "commit", "flex"})
-    tokens: frozenset[str] = frozenset()
-    """Tokens that it is paid in; empty: any."""
-    duration_s_max: int = 0
-    """Longest execution time-out; 0: any."""
-    refused: frozenset[PeerId] = frozenset()
-    """Requesters that it does not work for."""
-    audits_awards: bool = True
-    """Fetch and audit the bid book of each award."""
-
-
-@dataclass(frozen=True, slots=True)
-class BiddingContext:
-    """What all bids of one worker share."""
-
-    rules: NetworkRules
-    node_key: NodeKey
-    capacity: Capacity
-    pricing: PriceStrategy
-    record: Callable[[], NodeRecord | None]
-    """Our newest node record: what a bid's hardware is checked against; None before the first one."""
-    terms: WorkerTerms
 
 
 _I, _C, _R, _H, _E = BiddingState
@@ -103,6 +75,7 @@ class Bidding(Machine[BiddingState]):
         (_I, wev.TenderReceived): to(_C, _E),
         (_C, wev.RevealRequested): to(_C, _R, _E),
         (_R, wev.AwardReceived): to(_R, _H, _E),
+        (_H, wev.AwardReceived): to(_H, _E),
         (_H, wev.LeaseTaken): to(_E),
         (_C, wev.CommitRefused): to(_C, _E),
         **{(state, wev.ReleaseReceived): to(state, _E) for state in _ALL},
@@ -112,7 +85,7 @@ class Bidding(Machine[BiddingState]):
         **{(state, wev.CommitAcknowledged): to(state) for state in _ALL},
         **{(state, wev.CommitRefused): to(state) for state in (_R, _H, _E)},
         **{(state, wev.RevealRequested): to(state) for state in (_R, _H, _E)},
-        **{(state, wev.AwardReceived): to(state) for state in (_C, _H, _E)},
+        **{(state, wev.AwardReceived): to(state) for state in (_C, _E)},
         **{(state, wev.BookAudited): to(state) for state in _ALL},
         (_E, wev.LeaseTaken): to(_E),
     }
@@ -132,9 +105,24 @@ class Bidding(Machine[BiddingState]):
         self._reveal: Reveal | None = None
         self._ack = b""
         self._commit_set = b""
-        self._award: Signed[Award] | None = None
+        self.lease: LeaseTerms | None = None
+        """What is held, while it is held."""
         self._deadline: MonotonicS | None = None
         self._expires_at = MonotonicS(0.0)
+
+    @classmethod
+    def restored(cls, context: BiddingContext, lease: LeaseTerms) -> "Bidding":
+        """Return the machine of an award that was confirmed before a restart.
+
+        Args:
+            context: Its capacity holds the lease's claim again.
+            lease: With a claim that ends at a time of the present clock.
+
+        Rules: AUC-31.
+        """
+        bidding = cls(context, lease.tender, salt=b"")
+        bidding.state, bidding.lease, bidding._deadline = _H, lease, lease.claim.expires_at
+        return bidding
 
     @property
     def requester(self) -> PeerId:
@@ -149,9 +137,9 @@ class Bidding(Machine[BiddingState]):
         """See Machine."""
         is_open = self.state in (_C, _R, _H)
         assert is_open == (self._deadline is not None), "a deadline without a promise, or the reverse"
-        assert is_open <= (self._reveal is not None), "a promise without a bid"
-        assert (self.state is _H) <= (self._award is not None), "held without an award"
-        assert (self.state in (_R, _H)) <= bool(self._commit_set), "revealed without a commit set"
+        assert is_open <= (self._reveal is not None or self.state is _H), "a promise without a bid"
+        assert (self.state is _H) == (self.lease is not None), "held without an award"
+        assert (self.state is _R) <= bool(self._commit_set), "revealed without a commit set"
         assert (self.state is _E) == bool(self.code), "an end without a reason"
         if self.state is _E and self.code != "taken":
             assert self._context.capacity.get(self.digest) is None, "capacity is held for nothing"
@@ -217,9 +205,12 @@ class Bidding(Machine[BiddingState]):
         code = self._award_objection(award, now)
         if code:
             return [self._confirm(event.request_id, award, code)]
-        if self.state is _H:
-            return [self._confirm(event.request_id, award, ACCEPTED)]
-        return self._hold(event.request_id, award, now)
+        if self.lease is None:
+            return self._hold(event.request_id, award, now)
+        if self._context.capacity.get(self.digest) is None:  # AUC-30: the hardware is gone
+            refused = self._confirm(event.request_id, award, "reservation_expired")
+            return [refused, *self._end("reservation_expired")]
+        return [self._confirm(event.request_id, award, ACCEPTED)]
 
     def _on_release_received(self, event: wev.ReleaseReceived, _now: MonotonicS) -> list[Effect]:
         try:
@@ -229,15 +220,20 @@ class Bidding(Machine[BiddingState]):
         except RemoteProtocolError as error:
             return [ev.RefuseRequest(event.request_id, error.code)]
         answer = ev.AnswerRequest(event.request_id, RECEIVED)
-        return [answer, *([] if self.state is _E else self._end(release.message.code))]
+        if self.state is _E:
+            return [answer]
+        looked_into = self._look_into(release)
+        return [answer, *self._end(known_code(release.message.code)), *looked_into]
 
     def _on_book_audited(self, event: wev.BookAudited, _now: MonotonicS) -> list[Effect]:
         return misaward(event, self.digest)
 
-    def _on_lease_taken(self, _event: wev.LeaseTaken, _now: MonotonicS) -> list[Effect]:
+    def _on_lease_taken(self, _event: wev.LeaseTaken, now: MonotonicS) -> list[Effect]:
         if self.state is _E:
             return []
-        self.state, self.code, self._deadline = _E, "taken", None
+        if self._context.capacity.confirm(self.digest, now) is None:  # without an expiry: the job ends it
+            return self._end("reservation_expired")
+        self.state, self.code, self._deadline, self.lease = _E, "taken", None, None
         return [wev.EndBid(self.digest, self.code)]
 
     def _on_deadline_reached(self, _event: DeadlineReached, now: MonotonicS) -> list[Effect]:
@@ -285,7 +281,7 @@ class Bidding(Machine[BiddingState]):
     def _answer_again(self, request_id: int | None) -> list[Effect]:
         if request_id is None:
             return []
-        if self.state is not _E:
+        if self.state is not _E and self.commit:  # after a restart the commitment is no longer known
             return self._say_commit(request_id)
         return [self._say_decline(request_id, self.code if self.code in DECLINE_CODES else "past_deadline")]
 
@@ -316,11 +312,11 @@ class Bidding(Machine[BiddingState]):
 
     # --- holding --------------------------------------------------------------------------------------------------
     def _award_objection(self, award: Signed[Award], now: MonotonicS) -> str:
-        """Return why an award is not confirmed; nothing if it is good."""
+        """Return why an award is not confirmed; nothing if it is good. Rules: AUC-30."""
         if self.state is _E:
             return "reservation_expired"
-        if self._award is not None:
-            return "" if award.digest == self._award.digest else "award_mismatch"
+        if self.lease is not None:
+            return "" if award.digest == self.lease.award.digest else "award_mismatch"
         bid, message = self._reveal.bid if self._reveal else None, award.message
         is_ours = message.winner == peer_id_to_bytes(self._context.node_key.peer_id)
         if self.state is not _R or bid is None or not is_ours or message.price != bid.price:
@@ -336,12 +332,30 @@ class Bidding(Machine[BiddingState]):
         if claim is None:
             refused = self._confirm(request_id, award, "reservation_expired")
             return [refused, *self._end("reservation_expired")]
-        self.state, self._award, self._deadline = _H, award, until
-        store = wev.StoreLease(self.requester, self.tender, award, self._reveal.bid, claim)
-        effects: list[Effect] = [store, self._confirm(request_id, award, ACCEPTED)]
-        if self._context.terms.audits_awards:
-            effects.append(wev.FetchBook(self.requester, self.digest, award.message.book))
-        return effects
+        self.lease = LeaseTerms(self.requester, self.tender, award, self._reveal.bid, claim)
+        self.state, self._deadline = _H, until
+        stored_first: list[Effect] = [wev.StoreLease(self.lease)]  # AUC-31
+        confirmed = self._confirm(request_id, award, ACCEPTED)
+        return [*stored_first, confirmed, *self._fetch(award.message.book, award.data, is_winner=True)]
+
+    def _look_into(self, release: Signed[Release]) -> list[Effect]:
+        """Want to see the bid book that a bidder is let go with, or keep two of one tender as a proof.
+
+        Rules: AUC-26, AUC-34.
+        """
+        book = release.message.book
+        if book is None:
+            return []
+        if self.lease is None:
+            return self._fetch(book, release.data, is_winner=False)
+        award = self.lease.award
+        return [] if book == award.message.book else [self._proof("two_books", award.data, release.data)]
+
+    def _fetch(self, book: bytes, statement: bytes, *, is_winner: bool) -> list[Effect]:
+        if not self._context.terms.audits_awards:
+            return []
+        acks = (self._ack,) if self._ack else ()
+        return [wev.FetchBook(self.requester, self.digest, book, statement, acks, is_winner)]
 
     def _confirm(self, request_id: int, award: Signed[Award], code: str) -> Effect:
         confirm = Confirm(award=award.digest, is_accepted=code == ACCEPTED, code=code)
@@ -349,9 +363,11 @@ class Bidding(Machine[BiddingState]):
 
     # --- all ------------------------------------------------------------------------------------------------------
     def _end(self, code: str) -> list[Effect]:
-        self.state, self.code, self._deadline = _E, code, None
+        """End, and free what was reserved. Rules: AUC-33."""
+        forgotten = [wev.ForgetLease(self.lease.award.digest)] if self.lease is not None else []
+        self.state, self.code, self._deadline, self.lease = _E, code, None, None
         claim = self._context.capacity.release(self.digest)
-        return [wev.EndBid(self.digest, code), *([wev.CapacityChanged()] if claim else [])]
+        return [wev.EndBid(self.digest, code), *forgotten, *([wev.CapacityChanged()] if claim else [])]
 
     def _open(self, data: bytes, kind: type[AnyMessage]) -> Signed[AnyMessage]:
         """Open what only the requester may have signed.
@@ -366,11 +382,6 @@ class Bidding(Machine[BiddingState]):
 
     def _proof(self, offence: ev.Offence, *evidence: bytes) -> Effect:
         return ev.KeepProof(offence, self.requester, self.digest, (self.tender.data, *evidence))
-
-
-def misaward(event: wev.BookAudited, tender: bytes) -> list[Effect]:
-    """Return the proof that an audited book is against the rule, if it is: the book itself, which is signed."""
-    return [ev.KeepProof("misaward", event.requester, tender, (event.data,))] if event.findings else []
 
 
 def _refusal(message: str, code: str, rule: str) -> RemoteProtocolError:

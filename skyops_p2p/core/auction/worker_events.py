@@ -7,11 +7,9 @@ before what follows is sent.
 
 from dataclasses import dataclass
 
-from skyops_p2p.core.auction.capacity import Claim
+from skyops_p2p.core.auction.leases import LeaseTerms
 from skyops_p2p.core.machine import Effect, Event
 from skyops_p2p.types import PeerId, UnixMs
-from skyops_p2p.wire.envelope import Signed
-from skyops_p2p.wire.messages.auction import Award, Bid, Tender
 
 
 # --- events -----------------------------------------------------------------------------------------
@@ -68,18 +66,19 @@ class ReleaseReceived(Event):
 
 @dataclass(frozen=True, slots=True)
 class BookAudited(Event):
-    """The bid book that an award names was fetched and audited; good also for a tender that is no longer open."""
+    """The bid book of FetchBook has come and was audited; good also for a tender that is no longer open."""
 
     requester: PeerId
-    """Who signed it."""
-    data: bytes
+    """Who said that this is its book."""
     findings: tuple[str, ...]
     """Rules that it breaks; empty: it is in order."""
+    evidence: tuple[bytes, ...]
+    """What convinces anybody of the findings: the statement that names the book, the book, and acknowledgements."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseTaken(Event):
-    """The job itself began: from now on its own machine ends the lease."""
+    """The job itself began: from now on its own machine ends the lease; see `BiddingDesk.take_lease`."""
 
 
 # --- effects ----------------------------------------------------------------------------------------
@@ -96,12 +95,15 @@ class SendCommit(Effect):
 class StoreLease(Effect):
     """Persist that the award was taken, before the confirmation is sent."""
 
-    requester: PeerId
-    tender: Signed[Tender]
-    award: Signed[Award]
-    """Its digest names the lease."""
-    bid: Bid
-    claim: Claim
+    lease: LeaseTerms
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetLease(Effect):
+    """The lease is over: what StoreLease persisted is not needed any longer."""
+
+    award: bytes
+    """Digest of the award."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,12 @@ class FetchBook(Effect):
     tender: bytes
     book: bytes
     """Digest of the book."""
+    statement: bytes
+    """The requester's enveloped Award or Release that names the book."""
+    acks: tuple[bytes, ...]
+    """The requester's enveloped CommitAck, if it has come: the commitment must be in the book."""
+    is_winner: bool
+    """False: many others were let go at this moment, so wait a random time first."""
 
 
 @dataclass(frozen=True, slots=True)

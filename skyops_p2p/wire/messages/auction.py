@@ -306,6 +306,8 @@ class Release(Message):
     tender: Annotated[Bytes32, N(1)]
     code: Annotated[Code, N(2)]
     """`not_chosen`, `withdrawn`, `no_match` or `failed`."""
+    book: Annotated[Bytes32 | None, N(3)] = None
+    """Digest of the enveloped bid book, which the bidder may ask for and audit; absent where none was built."""
 
 
 class BookRequest(Message):

@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from skyops_p2p import limits
 from skyops_p2p.wire.messages.peering import HardwarePart, RuntimePart
 from skyops_p2p.wire.model import (
     Bytes32,
@@ -96,10 +97,10 @@ class Manifest(Message):
     is_worker: Annotated[bool, N(2)]
     hardware: Annotated[HardwarePart, N(3)]
     runtimes: Annotated[tuple[RuntimePart, ...], Field(max_length=8), N(4)]
-    modes: Annotated[tuple[Name, ...], Field(max_length=8), N(5)]
+    modes: Annotated[tuple[Name, ...], Field(max_length=limits.MANIFEST_WORDS_MAX), N(5)]
     """Job modes that can be submitted here: "priority", "commit", "flex"; empty for none."""
-    tokens: Annotated[tuple[Name, ...], Field(max_length=8), N(6)]
-    """Symbols of the tokens taken in payment, e.g. "SKYOPS"."""
+    tokens: Annotated[tuple[Name, ...], Field(max_length=limits.MANIFEST_WORDS_MAX), N(6)]
+    """Symbols of the tokens taken in payment, e.g. "SKYOPS"; empty for any."""
     price_microcredits_per_hour: Annotated[Count, N(7)]
     lifetime_s: Annotated[int, Field(ge=1, le=86_400), N(8)]
     """Longest session that this party allows, seconds; the shorter of both counts."""

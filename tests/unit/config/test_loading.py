@@ -61,6 +61,11 @@ def test_later_sources_win_and_are_remembered(tmp_path):
         ("SKYOPS_API_PORT", " 8080 ", "api", "port", 8080),
         ("SKYOPS_LOG_LEVEL", "debug", "log", "level", "debug"),
         ("SKYOPS_NETWORK_PSK_FILE", "", "network", "psk_file", None),
+        ("SKYOPS_WORKER_MODES", "flex, commit", "worker", "modes", ("flex", "commit")),
+        ("SKYOPS_WORKER_TOKENS", "SKYOPS", "worker", "tokens", ("SKYOPS",)),
+        ("SKYOPS_WORKER_REFUSED_REQUESTERS", PEER, "worker", "refused_requesters", (PEER,)),
+        ("SKYOPS_WORKER_DURATION_S_MAX", "3600", "worker", "duration_s_max", 3600),
+        ("SKYOPS_WORKER_AUDIT_AWARDS", "no", "worker", "audit_awards", False),
     ],
 )  # fmt: skip
 def test_environment_text_is_read_as_the_settings_type(tmp_path, variable, text, section, field, value):
@@ -109,6 +114,16 @@ def test_whole_numbers_in_the_file_serve_as_numbers(tmp_path):
             "config.toml:2: worker.declared_gpus: declared hardware is",
         ),
         ("is_testnet = true\n[worker]\ndeclared_gpus = ['A100']\n", "'A100': declare a GPU as"),
+        (
+            "[worker]\nmodes = ['flexible']\n",
+            'found [\'flexible\'], allowed is a list of "priority", "commit", "flex", at least 1 entry',
+        ),
+        ("[worker]\nmodes = []\n", "worker.modes: found [], allowed is"),
+        ("[worker]\ntokens = ['SKY OPS']\n", "'SKY OPS': a token is 1 to 16 letters and digits"),
+        ("[worker]\ntokens = ['', 'ETH']\n", "'': a token is 1 to 16"),
+        ("[worker]\nduration_s_max = -1\n", "allowed is a whole number, at least 0, at most 31536000"),
+        ("[worker]\nrefused_requesters = ['mallory']\n", "'mallory' is not a peer id"),
+        ("[worker]\naudit_awards = 1\n", "found 1, allowed is true or false"),
     ],
 )
 def test_a_wrong_file_is_refused_with_place_finding_and_bounds(tmp_path, text, expected):

@@ -1,6 +1,7 @@
 """A few whole nodes over a simulated network, for tests of the trio shell in virtual time."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,13 +18,20 @@ from skyops_p2p.node.identity import Identity
 from skyops_p2p.node.ports_bundle import NodePorts
 from skyops_p2p.node.runtime import Node
 from skyops_p2p.node.views import MapQuery
-from skyops_p2p.ports import DhtRules, Network, StakeCheck
+from skyops_p2p.ports import DhtRules, Network, RequestServer, StakeCheck
 from skyops_p2p.simulation.clock import SimClock
 from skyops_p2p.simulation.entropy import SeededEntropy, derived_bytes
 from skyops_p2p.simulation.fabric import SimFabric
 from skyops_p2p.simulation.hardware import DeclaredHardware, seeded_hardware
 from skyops_p2p.simulation.network import SimNetwork, simulated_addr
+from skyops_p2p.types import PeerId
+from skyops_p2p.wire.envelope import envelope_kind
+from skyops_p2p.wire.model import decode_fields
+from skyops_p2p.wire.registry import message_of
 
+Tap = Callable[[SimNetwork, str, str], None]
+"""Called with a node's network, a moment ("asks", "answered", "takes", "answers") and the kind of the request that its
+auction protocol sends or serves at that moment; it may kill the node."""
 SEED = 7
 STATES = ("pending", "active", "suspect", "inactive", "slashed")
 NAMES = ("alice", "bob", "carol", "mallory")
@@ -32,6 +40,36 @@ NAMES = ("alice", "bob", "carol", "mallory")
 def identity(name: str) -> Identity:
     key = NodeKey.from_seed(derived_bytes(SEED, name, "node"))
     return Identity(key, Wallet.from_secret(derived_bytes(SEED, name, "wallet")))
+
+
+def kind_of(request: bytes) -> str:
+    """Return the name of the message in a request."""
+    kind = envelope_kind(request)
+    return kind if kind is not None else message_of(decode_fields(request)[0]).name
+
+
+class TappedNetwork(SimNetwork):
+    """A network whose auction requests somebody watches."""
+
+    tap: Tap
+
+    async def request(self, peer: PeerId, protocol: str, payload: bytes, *, timeout_s: float) -> bytes:
+        if "/auction/" not in protocol:
+            return await super().request(peer, protocol, payload, timeout_s=timeout_s)
+        self.tap(self, "asks", kind_of(payload))
+        answer = await super().request(peer, protocol, payload, timeout_s=timeout_s)
+        self.tap(self, "answered", kind_of(payload))
+        return answer
+
+    def serve_requests(self, protocol: str, server: RequestServer, *, bytes_max: int) -> None:
+        async def tapped(peer: PeerId, request: bytes) -> bytes:
+            self.tap(self, "takes", kind_of(request))
+            answer = await server(peer, request)
+            self.tap(self, "answers", kind_of(request))
+            return answer
+
+        watched = tapped if "/auction/" in protocol else server
+        super().serve_requests(protocol, watched, bytes_max=bytes_max)
 
 
 @dataclass
@@ -43,14 +81,31 @@ class SmallWorld:
     disks: dict[str, MemoryDisk] = field(default_factory=dict)
     stake: StakeCheck = field(default_factory=NeutralStake)
     needs_stake: bool = False
+    taps: dict[str, Tap] = field(default_factory=dict)
+    """Who watches the auction requests of a node, by name."""
+    starts: Counter[str] = field(default_factory=Counter)
 
     def network(self, name: str, dht_rules: DhtRules) -> SimNetwork:
-        return SimNetwork(
-            self.fabric, identity(name).node_key.peer_id, NAMES.index(name), dht_rules=dht_rules
-        )
+        peer, number = identity(name).node_key.peer_id, NAMES.index(name)
+        if name not in self.taps:
+            return SimNetwork(self.fabric, peer, number, dht_rules=dht_rules)
+        tapped = TappedNetwork(self.fabric, peer, number, dht_rules=dht_rules)
+        tapped.tap = self.taps[name]
+        return tapped
 
-    def node(self, name: str, /, *, join: str | None = None, beat_s: float = 1.0, **network: object) -> Node:
+    def node(
+        self,
+        name: str,
+        /,
+        *,
+        join: str | None = None,
+        beat_s: float = 1.0,
+        worker: Mapping[str, object] | None = None,
+        **network: object,
+    ) -> Node:
         number = NAMES.index(name)
+        self.starts[name] += 1  # a restarted node does not throw the same dice again
+        entropy = SeededEntropy(SEED, name, self.starts[name])
 
         def open_network(rules: DhtRules) -> AbstractAsyncContextManager[Network]:
             return self.network(name, rules)
@@ -59,7 +114,7 @@ class SmallWorld:
             open_network=open_network,
             open_store=lambda: open_memory_store(self.disks.setdefault(name, MemoryDisk())),
             wall_clock=SimClock(),
-            entropy=SeededEntropy(SEED, name),
+            entropy=entropy,
             hardware=DeclaredHardware(seeded_hardware(SEED, number)),
             stake=self.stake,
             books=self.shelves.setdefault(name, MemoryShelf()),
@@ -70,7 +125,7 @@ class SmallWorld:
             "data_dir": Path("/nowhere"),
             "network": {"name": "testnet-small", "bootstrap": bootstrap, **network},
             "presence": {"beat_s": beat_s, "probe_timeout_s": 1.0},
-            "worker": {"enabled": True, "region": "eu"},
+            "worker": {"enabled": True, "region": "eu", **(worker or {})},
             "is_testnet": True,
         }
         return Node(NodeConfig.model_validate(config), identity(name), ports=ports)

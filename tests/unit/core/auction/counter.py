@@ -102,8 +102,10 @@ class Counter:
         }
         return self.sign(Award.model_validate({**fields, **changes}), who)
 
-    def release(self, code: str = "not_chosen", who: Person | None = None) -> bytes:
-        return self.sign(Release(tender=self.tender.digest, code=code), who)
+    def release(
+        self, code: str = "not_chosen", who: Person | None = None, *, book: bytes | None = None
+    ) -> bytes:
+        return self.sign(Release(tender=self.tender.digest, code=code, book=book), who)
 
     @property
     def proofs(self) -> list[ev.KeepProof]:

@@ -53,16 +53,15 @@ class Shop:
         pricing = FixedPriceList(
             per_gpu={}, other_gpu=MicroCredits(self.price), machine=MicroCredits(self.price)
         )
-        self.desk = BiddingDesk(
-            BiddingContext(
-                rules=RULES,
-                node_key=self.person.node_key,
-                capacity=self.capacity,
-                pricing=pricing,
-                record=lambda: self.verified.record,
-                terms=self.terms,
-            )
+        self.context = BiddingContext(
+            rules=RULES,
+            node_key=self.person.node_key,
+            capacity=self.capacity,
+            pricing=pricing,
+            record=lambda: self.verified.record,
+            terms=self.terms,
         )
+        self.desk = BiddingDesk(self.context)
 
     @property
     def peer(self) -> PeerId:

@@ -38,7 +38,7 @@ def test_the_book_of_a_match_passes_the_audit() -> None:
     assert house.match.award.message.book == stored.book
 
 
-def test_the_book_is_stored_before_the_award_is_sent() -> None:
+def test_the_book_is_stored_before_the_award_is_sent() -> None:  # AUC-26
     kinds = [type(effect) for effect in three().begin().run().done]
     assert kinds.index(ev.StoreBook) < kinds.index(ev.SendAward)
     assert kinds.count(ev.SendAward) == 1

@@ -13,13 +13,13 @@ from skyops_p2p.errors import UnexpectedEvent
 from skyops_p2p.wire.envelope import open_envelope, seal
 from skyops_p2p.wire.messages.auction import Confirm, Release
 from tests.unit.core.auction.house import DEAD, House, Shop, answer_with, from_only, lose, three
-from tests.unit.core.people import BOB, CAROL, MALLORY, NOW, RULES, START, crowd
+from tests.unit.core.people import BOB, CAROL, MALLORY, NOW, RULES, START, Person, crowd
 
 S = AuctionState
 
 
 # --- awards ---------------------------------------------------------------------------------------------------------
-def test_reserves_are_asked_in_order() -> None:
+def test_reserves_are_asked_in_order() -> None:  # AUC-27
     house = three()
     house.changes[ev.SendAward] = from_only(BOB, lose)
     house.begin().run()
@@ -33,7 +33,7 @@ def test_reserves_are_asked_in_order() -> None:
     assert house.claims() == {"carol": "leased"}
 
 
-def test_a_silent_winner_is_told_that_its_award_is_void() -> None:
+def test_a_silent_winner_is_told_that_its_award_is_void() -> None:  # AUC-28
     house = three()
     late: list[ev.ConfirmArrived] = []
     house.changes[ev.ConfirmArrived] = from_only(BOB, late.append)
@@ -56,10 +56,10 @@ def test_a_silent_winner_is_told_that_its_award_is_void() -> None:
     )
 
 
-def confirm_with(**changes: Any) -> Any:
+def confirm_with(who: Person = BOB, **changes: Any) -> Any:
     def change(event: ev.ConfirmArrived) -> ev.ConfirmArrived:
         confirm = open_envelope(event.data, Confirm, RULES.network).message.model_copy(update=changes)
-        return replace(event, data=seal(confirm, BOB.node_key, RULES.network))
+        return replace(event, data=seal(confirm, who.node_key, RULES.network))
 
     return change
 
@@ -70,15 +70,68 @@ def confirm_with(**changes: Any) -> Any:
         (confirm_with(is_accepted=False, code="leaving"), "leaving"),
         (confirm_with(is_accepted=False, code="nonsense"), "other"),
         (confirm_with(award=bytes(32)), "confirm_invalid"),
+        (confirm_with(code="leaving"), "confirm_invalid"),
+        (confirm_with(is_accepted=False), "confirm_invalid"),
+        (confirm_with(MALLORY), "confirm_invalid"),
         (answer_with(b"\x00"), "confirm_invalid"),
     ],
 )
-def test_a_winner_that_does_not_confirm_makes_way(change: Any, code: str) -> None:
+def test_a_winner_that_does_not_confirm_makes_way(change: Any, code: str) -> None:  # AUC-28, AUC-32
     house = three()
     house.changes[ev.ConfirmArrived] = from_only(BOB, change)
     house.begin().run()
     assert house.match.winner == CAROL.peer
     assert house.outcomes()[BOB.peer] == code
+    assert house.claims() == {"carol": "leased"}, "whatever bob holds, he is released"
+
+
+def test_a_winner_that_says_it_is_too_late_is_released_before_the_next_is_asked() -> None:  # AUC-28
+    house = three().begin().until(ev.SendAward)
+    house.now = type(house.now)(START + 0.999)
+    bob = house.shops[BOB.peer]
+    late = house.flight[0]
+    assert isinstance(late, ev.SendAward)
+    bobs_clock = type(house.now)(START + 1.0)
+    answer = house.ask(bob, lambda rid: bob.desk.take_request(late.data, bobs_clock, request_id=rid))
+    assert isinstance(answer, ev.AnswerRequest)
+    house.flight[0] = ev.ConfirmArrived(BOB.peer, late.tender, answer.data)
+    house.run()
+    assert house.outcomes()[BOB.peer] == "past_deadline"
+    assert house.claims() == {"carol": "leased"}
+
+
+def released(house: House) -> dict[str, Release]:
+    """Return what each worker was let go with, the last word counting."""
+    return {
+        house.shops[sent.peer].person.name: open_envelope(sent.data, Release, RULES.network).message
+        for sent in house.told(ev.SendRelease)
+    }
+
+
+def test_losers_are_told_the_name_of_the_book() -> None:  # AUC-29
+    house = three()
+    house.changes[ev.AskReveal] = from_only(MALLORY, lose)
+    house.begin().run()
+    book = house.match.book.digest
+    assert {name: (one.code, one.book) for name, one in released(house).items()} == {
+        "carol": ("not_chosen", book),
+        "mallory": ("not_chosen", book),
+    }
+    kinds = [type(effect) for effect in house.done]
+    assert kinds.index(ev.StoreBook) < kinds.index(ev.SendRelease)
+
+
+def test_losers_of_a_book_without_a_winner_are_told_its_name() -> None:  # AUC-29
+    house = three().begin(reputation_min=900_000).run()
+    assert house.failure.code == "all_excluded"
+    (stored,) = house.told(ev.StoreBook)
+    assert {(one.code, one.book) for one in released(house).values()} == {("no_match", stored.book)}
+
+
+def test_without_a_book_nobody_is_told_of_one() -> None:  # AUC-29
+    house = three().begin().until(ev.AskReveal)
+    house.feed(ev.CancelRequested()).run()
+    assert {(one.code, one.book) for one in released(house).values()} == {("withdrawn", None)}
 
 
 def test_nobody_confirms() -> None:
@@ -90,13 +143,34 @@ def test_nobody_confirms() -> None:
     assert house.claims() == {}
 
 
-def test_an_unstored_book_awards_nobody() -> None:
-    house = three().begin().until(ev.SendAward)
-    assert house.auction.round is not None
-    house.flight.clear()  # the shell drops what follows StoreBook
-    house.feed(ev.BookLost(house.auction.round.digest, "disk_full")).run()
+def lose_book(house: House) -> House:
+    """Do as the shell does when the book cannot be stored: drop what follows StoreBook, and say so."""
+    (index,) = [n for n, effect in enumerate(house.done) if isinstance(effect, ev.StoreBook)]
+    tender = house.done[index].tender
+    del house.done[index + 1 :]
+    house.flight.clear()
+    return house.feed(ev.BookLost(tender, "disk_full"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"reputation_min": 900_000},
+        {"reputation_min": 900_000, "invite_share": 2**30},
+    ],
+    ids=["awarded", "all excluded", "all excluded, and a wider round begun"],
+)
+def test_an_unstored_book_awards_nobody_and_fails_the_match(changes: dict[str, Any]) -> None:  # AUC-26
+    house = three().begin(**changes)
+    while not house.told(ev.StoreBook):
+        house.step()
+    lose_book(house)
     assert (house.failure.code, house.failure.detail) == ("book_not_stored", "disk_full")
+    house.run()
     assert house.claims() == {}
+    assert {(one.code, one.book) for one in released(house).values()} == {("failed", None)}
+    assert house.feed(ev.BookLost(house.told(ev.StoreBook)[0].tender, "disk_full")).failure, "once"
 
 
 def test_the_award_of_a_bid_that_has_run_out_is_not_sent() -> None:

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from skyops_p2p import limits
 from skyops_p2p.core.auction import events as ev
 from skyops_p2p.core.auction import worker_events as wev
 from skyops_p2p.core.auction.audit import audit
@@ -122,14 +121,15 @@ def test_an_award_is_stored_and_confirmed_and_its_book_audited() -> None:
     award = alice.award(alice.revealed())
     assert code_of(alice.send(award)) == "accepted"
     (stored,) = alice.shop.told(wev.StoreLease)
-    assert (stored.requester, stored.award.data) == (ALICE.peer, award)
-    assert alice.shop.told(wev.FetchBook) == [wev.FetchBook(ALICE.peer, alice.tender.digest, bytes(32))]
+    assert (stored.lease.requester, stored.lease.award.data) == (ALICE.peer, award)
+    (fetch,) = alice.shop.told(wev.FetchBook)
+    assert fetch == wev.FetchBook(ALICE.peer, alice.tender.digest, bytes(32), award, (), is_winner=True)
     assert alice.shop.capacity.claims()[0].state.value == "leased"
     assert code_of(alice.send(award)) == "accepted", "again"
     assert len(alice.shop.told(wev.StoreLease)) == 1
 
 
-def test_a_lease_is_stored_before_it_is_confirmed() -> None:
+def test_a_lease_is_stored_before_it_is_confirmed() -> None:  # AUC-31
     alice = Counter()
     award = alice.award(alice.revealed())
     kinds = [type(effect) for effect in alice.shop.desk.take_request(award, alice.now, request_id=99)]
@@ -146,7 +146,9 @@ def test_a_lease_is_stored_before_it_is_confirmed() -> None:
         ({"tender": bytes(32)}, "unknown_tender"),
     ],
 )
-def test_a_wrong_award_is_not_confirmed(changes: dict[str, Any], code: str) -> None:
+def test_a_wrong_award_is_not_confirmed(  # AUC-30
+    changes: dict[str, Any], code: str
+) -> None:
     alice = Counter()
     bid = alice.revealed()
     assert code_of(alice.send(alice.award(bid, **changes))) == code
@@ -162,7 +164,7 @@ def test_a_sealed_bid_cannot_be_awarded() -> None:
     assert code_of(alice.send(alice.award(bid))) == "award_mismatch"
 
 
-def test_an_award_after_the_reservation_is_refused() -> None:
+def test_an_award_after_the_reservation_is_refused() -> None:  # AUC-30
     alice = Counter()
     bid = alice.revealed()
     alice.shop.capacity.release(alice.tender.digest)
@@ -174,27 +176,80 @@ def test_an_award_against_the_rule_is_kept_as_a_proof() -> None:
     alice = Counter()
     alice.send(alice.award(alice.revealed()))
     desk, digest = alice.shop.desk, alice.tender.digest
-    good = wev.BookAudited(ALICE.peer, b"book", ())
+    good = wev.BookAudited(ALICE.peer, (), (b"award", b"book"))
     assert desk.handle(digest, good, alice.now) == []
     (proof,) = desk.handle(digest, replace(good, findings=("AUC-18",)), alice.now)
-    assert proof == ev.KeepProof("misaward", ALICE.peer, digest, (b"book",))
+    assert proof == ev.KeepProof("misaward", ALICE.peer, digest, (b"award", b"book"))
     desk.handle(digest, wev.LeaseTaken(), alice.now)
     assert desk.handle(digest, replace(good, findings=("AUC-18",)), alice.now) == [proof], "also afterwards"
 
 
-def test_the_job_takes_the_lease_over() -> None:
+def test_an_award_whose_hardware_is_gone_is_not_confirmed_again() -> None:  # AUC-30
     alice = Counter()
-    alice.send(alice.award(alice.revealed()))
-    effects = alice.shop.desk.handle(alice.tender.digest, wev.LeaseTaken(), alice.now)
-    assert effects == [wev.EndBid(alice.tender.digest, "taken")]
-    assert len(alice.shop.capacity) == 1
-    alice.wake(limits.LEASE_START_TIMEOUT_S - 1)
-    assert len(alice.shop.capacity) == 1
+    award = alice.award(alice.revealed())
+    assert code_of(alice.send(award)) == "accepted"
+    alice.shop.capacity.resize(replace(alice.shop.capacity.supply, devices=()))
+    assert code_of(alice.send(award)) == "reservation_expired"
+    assert alice.ended == ["reservation_expired"]
+    assert alice.shop.told(wev.ForgetLease) == [wev.ForgetLease(sha256(award))]
+
+
+# --- books that a release names -------------------------------------------------------------------------------------
+BOOK = bytes([3] * 32)
+
+
+@pytest.mark.parametrize("is_acknowledged", [False, True])
+def test_a_loser_looks_at_the_book_that_it_is_released_with(is_acknowledged: bool) -> None:  # AUC-34
+    alice = Counter()
+    commit = alice.commit()
+    acks = (alice.ack(commit),) if is_acknowledged else ()
+    for ack in acks:
+        alice.send(ack)
+    released = alice.release(book=BOOK)
+    alice.send(released)
+    (fetch,) = alice.shop.told(wev.FetchBook)
+    assert fetch == wev.FetchBook(ALICE.peer, alice.tender.digest, BOOK, released, acks, is_winner=False)
+    assert alice.ended == ["not_chosen"]
+
+
+def test_nobody_looks_where_there_is_no_book_or_where_it_does_not_want_to() -> None:
+    for shop, book in ((Shop(BOB), None), (Shop(BOB, terms=WorkerTerms(audits_awards=False)), BOOK)):
+        alice = Counter(shop)
+        alice.commit()
+        alice.send(alice.release(book=book))
+        assert shop.told(wev.FetchBook) == []
+        assert alice.ended == ["not_chosen"]
+
+
+def test_a_winner_that_is_shown_a_second_book_keeps_both_statements() -> None:  # AUC-26
+    alice = Counter()
+    award = alice.award(alice.revealed())
+    alice.send(award)
+    released = alice.release("withdrawn", book=BOOK)
+    alice.send(released)
+    (proof,) = alice.proofs
+    assert (proof.offence, proof.offender) == ("two_books", ALICE.peer)
+    assert proof.evidence == (alice.tender.data, award, released)
+    assert len(alice.shop.told(wev.FetchBook)) == 1, "that of the award"
+
+
+def test_a_winner_that_is_released_with_the_same_book_has_nothing_to_prove() -> None:
+    alice = Counter()
+    alice.send(alice.award(alice.revealed(), book=BOOK))
+    alice.send(alice.release("withdrawn", book=BOOK))
+    assert alice.proofs == []
+
+
+def test_a_release_code_of_a_strangers_invention_is_not_repeated() -> None:  # AUC-29
+    alice = Counter()
+    alice.commit()
+    alice.send(alice.release("because_i_say_so"))
+    assert alice.ended == ["other"]
 
 
 # --- ends -----------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("step", ["committed", "revealed", "held"])
-def test_a_release_frees_the_capacity_at_every_step(step: str) -> None:
+def test_a_release_frees_the_capacity_at_every_step(step: str) -> None:  # AUC-33, AUC-29
     alice = Counter()
     if step == "committed":
         alice.commit()
@@ -215,7 +270,9 @@ def _last_id(alice: Counter) -> int:
 
 
 @pytest.mark.parametrize(("step", "seconds"), [("committed", 10.0), ("revealed", 10.0), ("held", 60.0)])
-def test_the_capacity_of_a_dead_requester_is_free_after_the_expiry(step: str, seconds: float) -> None:
+def test_the_capacity_of_a_dead_requester_is_free_after_the_expiry(  # AUC-33
+    step: str, seconds: float
+) -> None:
     alice = Counter()
     if step == "committed":
         alice.commit()
