@@ -30,7 +30,7 @@ from skyops_p2p.node.calling import Caller
 from skyops_p2p.node.host import Host
 from skyops_p2p.node.ports_bundle import NodePorts
 from skyops_p2p.node.pricing import MachinePricing
-from skyops_p2p.types import MonotonicS
+from skyops_p2p.types import MonotonicS, PeerId
 from skyops_p2p.wire.messages.auction import BookRequest
 from skyops_p2p.wire.messages.peering import NodeRecord
 from skyops_p2p.wire.model import encode_message
@@ -138,6 +138,10 @@ class BiddingShell:
         if lease is None and not self.desk.is_taken(award):  # it ended while that was written
             await self._journal.forget_lease(award)
         return lease
+
+    def lease_holder(self, award: bytes) -> PeerId | None:
+        """Return to whom a confirmed award was promised that waits for its job; None if there is none."""
+        return self.desk.lease_holder(award)
 
     async def end_lease(self, tender: bytes) -> None:
         """Free what a job held that took its lease; nothing happens if it did not, or ended it before.

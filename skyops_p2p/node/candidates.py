@@ -1,6 +1,6 @@
 """Whom a tender is sent to: the nodes of the map that pass the screening, the best first, and why others do not."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from skyops_p2p.core.auction.events import Bidder, Outcome
 from skyops_p2p.core.auction.screening import round_trip_ms, screen_candidate
@@ -33,11 +33,17 @@ def bidder_of(entry: NodeEntry, standing: StandingSource) -> Bidder:
 
 
 def screen_map(
-    spec: JobSpec, entries: Iterable[NodeEntry], *, own: PeerId, standing: StandingSource
+    spec: JobSpec,
+    entries: Iterable[NodeEntry],
+    *,
+    own: PeerId,
+    standing: StandingSource,
+    excluded: Collection[PeerId] = (),
 ) -> tuple[tuple[Bidder, ...], tuple[Outcome, ...]]:
     """Split the workers of the map into those to ask, best first, and those that do not qualify, with reasons.
 
     Those who announce a lower price, and are nearer, come first: what they announce decides only who is asked.
+    `excluded` have failed at this job before.
     """
     needs, placement = needs_of(spec), spec.placement
     allow, deny = (frozenset(PeerId(peer) for peer in peers) for peers in (placement.allow, placement.deny))
@@ -45,6 +51,9 @@ def screen_map(
     unfit: list[Outcome] = []
     for entry in entries:
         if entry.peer == own or (entry.record is not None and not entry.record.is_worker):
+            continue
+        if entry.peer in excluded:
+            unfit.append(Outcome(entry.peer, "denied", "it failed at this job before"))
             continue
         codes = screen_candidate(needs, entry, allow=allow, deny=deny, price_max=spec.price.per_hour_max)
         if codes:

@@ -4,7 +4,7 @@ One request protocol (`auction`) serves both; tenders are heard on the topics of
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -120,11 +120,25 @@ class Market:
                 await trio.sleep_until(heard_at + limits.TENDER_GOSSIP_GRACE_S)
                 await self.bidding.hear_tender(data)
 
-    async def match(self, spec: JobSpec, progress: Callable[[MatchStepView], None]) -> MatchView:
-        """Look for a worker for a job; see Node.match."""
+    async def match(
+        self,
+        spec: JobSpec,
+        progress: Callable[[MatchStepView], None],
+        *,
+        excluded: Sequence[PeerId] = (),
+        job_id: bytes | None = None,
+    ) -> MatchView:
+        """Look for a worker for a job; see Node.match.
+
+        Args:
+            spec: The job.
+            progress: Called with each step.
+            excluded: Not asked, and not taken if they offer: they failed at this job.
+            job_id: 16 bytes under which tender and bid book are known; random if it is not given.
+        """
         own, standing = self._core.peer_id, self._ports.standing
-        bidders, unfit = screen_map(spec, self._core.nodes, own=own, standing=standing)
-        job_id = self._ports.entropy.token(16)
+        bidders, unfit = screen_map(spec, self._core.nodes, own=own, standing=standing, excluded=excluded)
+        job_id = job_id or self._ports.entropy.token(16)
         records = [bidder.record.record for bidder in bidders if bidder.record is not None]
         terms = tender_terms(spec, self._core.rules, requester=own, job_id=job_id, known=records)
         placement = spec.placement
@@ -137,7 +151,7 @@ class Market:
             expects_gossip=len(bidders) > limits.TENDER_INVITES_MAX,
             screened=unfit,
             allow=frozenset(PeerId(peer) for peer in placement.allow),
-            deny=frozenset(PeerId(peer) for peer in placement.deny),
+            deny=frozenset((*(PeerId(peer) for peer in placement.deny), *excluded)),
         )
 
         def report(step: ReportProgress) -> None:

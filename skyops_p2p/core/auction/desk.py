@@ -23,7 +23,7 @@ from skyops_p2p.core.machine import DeadlineReached, Effect, Event
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.crypto.node_key import peer_id_to_bytes
 from skyops_p2p.errors import RemoteProtocolError
-from skyops_p2p.types import MonotonicS, UnixMs
+from skyops_p2p.types import MonotonicS, PeerId, UnixMs
 from skyops_p2p.wire.envelope import Signed, envelope_kind, open_envelope, seal
 from skyops_p2p.wire.messages.auction import (
     Award,
@@ -148,6 +148,11 @@ class BiddingDesk:
     def holds(self, award: bytes) -> bool:
         """Return whether a confirmed award waits for its job, by the digest of its envelope."""
         return self._lease(award) is not None
+
+    def lease_holder(self, award: bytes) -> PeerId | None:
+        """Return to whom a confirmed award was promised that waits for its job; None if there is none."""
+        lease = self._lease(award)
+        return lease.requester if lease else None
 
     def is_taken(self, award: bytes) -> bool:
         """Return whether a job runs under an award, by the digest of its envelope."""

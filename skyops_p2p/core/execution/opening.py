@@ -1,0 +1,152 @@
+"""What a worker checks before it takes a lease. Pure. Spec: protocol/05-execution.md, "Lease"."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from skyops_p2p import limits
+from skyops_p2p.core.auction.leases import LeaseTerms
+from skyops_p2p.core.execution.layout import Layout, layout_of
+from skyops_p2p.core.execution.receipts import LeaseFacts
+from skyops_p2p.core.jobs.encoding import decode_spec, spec_digest
+from skyops_p2p.core.jobs.needs import needs_of
+from skyops_p2p.core.jobs.spec import JobSpec
+from skyops_p2p.crypto.node_key import peer_id_to_bytes
+from skyops_p2p.errors import ExecutionError, RemoteProtocolError
+from skyops_p2p.types import PeerId
+from skyops_p2p.wire.envelope import Signed, open_envelope
+from skyops_p2p.wire.messages.execution import CheckpointReceipt, LeaseOpen
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedLease:
+    """A lease that a worker takes."""
+
+    facts: LeaseFacts
+    spec: JobSpec
+    layout: Layout
+    request: LeaseOpen
+    """Holds the content key and the secrets: never logged, never stored."""
+    terms: LeaseTerms
+    resume: Signed[CheckpointReceipt] | None
+
+
+def check_opening(request: LeaseOpen, terms: LeaseTerms, *, network: str, own: PeerId) -> OpenedLease:
+    """Compare what a requester wants to begin with what the auction was about.
+
+    Args:
+        request: What came.
+        terms: Of the award that the request names.
+        network: Our network.
+        own: This worker.
+
+    Raises:
+        RemoteProtocolError: `spec_refused`, `worker_lied` (a resume receipt of another job), or what decoding raises.
+
+    Rules: EXE-2, EXE-3.
+    """
+    peer, tender = terms.requester, terms.tender.message
+    spec = decode_spec(request.spec)
+    if spec_digest(spec) != tender.spec_digest:  # EXE-2
+        raise _refused("it is not the job of the tender", "EXE-2", peer)
+    duration = spec.timeouts.execution
+    if (needs_of(spec), spec.mode.kind, duration) != (
+        tender.needs,
+        tender.mode,
+        tender.duration_s_max,
+    ):  # EXE-3
+        raise _refused("it needs other than the tender said", "EXE-3", peer)
+    if request.shard >= max(1, request.shards) or request.shards != spec.shards:
+        raise _refused("there is no such shard", "EXE-3", peer)
+    _check_inputs(request, spec, peer)
+    try:
+        layout = layout_of(spec)
+    except ExecutionError as error:
+        raise _refused(error.message, "EXE-3", peer) from error
+    facts = LeaseFacts(
+        network=network,
+        requester=peer,
+        worker=own,
+        job_id=request.job_id,
+        shard=request.shard,
+        epoch=request.epoch,
+        award=request.award,
+        spec_digest=tender.spec_digest,
+    )
+    return OpenedLease(facts, spec, layout, request, terms, _resume(request, facts))
+
+
+def _check_inputs(request: LeaseOpen, spec: JobSpec, peer: PeerId) -> None:
+    """Inputs and secrets must be those of the specification, each once."""
+    paths = [item.path for item in request.inputs]
+    wanted = [item.path for item in spec.inputs] + ([MODULE_PATH] if spec.module else [])
+    wanted += [IMAGE_PATH] if is_archive(spec) else []
+    if sorted(paths) != sorted(wanted):
+        raise _refused("its inputs are not those of the specification", "EXE-3", peer)
+    secrets = [(item.name, item.path) for item in request.secrets]
+    if secrets != [(item.name, item.path) for item in spec.secrets]:
+        raise _refused("its secrets are not those of the specification", "EXE-3", peer)
+    if any(item.path is None and not _is_text(item.value) for item in request.secrets):
+        raise _refused("a secret is no text and cannot stand in the environment", "EXE-3", peer)
+    if sum(len(item.value) for item in request.secrets) > limits.SECRETS_BYTES_MAX:
+        raise _refused("its secrets are too long", "EXE-3", peer)
+
+
+def _is_text(value: bytes) -> bool:
+    try:
+        return "\0" not in value.decode()
+    except UnicodeDecodeError:
+        return False
+
+
+def _resume(request: LeaseOpen, facts: LeaseFacts) -> Signed[CheckpointReceipt] | None:
+    """Open the receipt to go on from: any worker's, of this shard, of an older epoch."""
+    if request.resume is None:
+        return None
+    signed = open_envelope(request.resume, CheckpointReceipt, facts.network)
+    message = signed.message
+    ours = (peer_id_to_bytes(facts.requester), facts.job_id, facts.shard)
+    if (message.requester, message.job_id, message.shard) != ours or message.epoch >= facts.epoch:
+        raise RemoteProtocolError(
+            "the checkpoint is of another job", code="worker_lied", rule="EXE-12", peer=facts.requester
+        )
+    return signed
+
+
+MODULE_PATH = "/module"
+"""Stands for the WebAssembly module among the inputs of a LeaseOpen; it is not mounted."""
+IMAGE_PATH = "/image"
+"""Stands for the image archive among the inputs of a LeaseOpen; it is not mounted."""
+
+
+def is_archive(spec: JobSpec) -> bool:
+    """Tell whether the job brings its image as a file instead of naming one that can be pulled."""
+    return spec.image.startswith(("file:", "cid:", "ipfs:", "job:"))
+
+
+class EpochMemory:
+    """The newest epoch that a worker knows of each shard, against older leases. Rules: EXE-5."""
+
+    def __init__(self) -> None:
+        self._epochs: OrderedDict[tuple[PeerId, bytes, int], int] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._epochs)
+
+    def newest(self, requester: PeerId, job_id: bytes, shard: int) -> int:
+        """Return the newest epoch; 0 if none is known."""
+        return self._epochs.get((requester, job_id, shard), 0)
+
+    def take(self, requester: PeerId, job_id: bytes, shard: int, epoch: int) -> bool:
+        """Note an epoch; False if it is not newer than what is known. Rules: EXE-5."""
+        key = (requester, job_id, shard)
+        if epoch <= self._epochs.get(key, 0):
+            return False
+        self._epochs[key] = epoch
+        self._epochs.move_to_end(key)
+        while len(self._epochs) > limits.RUN_EPOCHS_REMEMBERED_MAX:
+            self._epochs.popitem(last=False)
+        return True
+
+
+def _refused(text: str, rule: str, peer: PeerId) -> RemoteProtocolError:
+    return RemoteProtocolError(text, code="spec_refused", rule=rule, peer=peer)

@@ -1,0 +1,227 @@
+"""What a run keeps: its log, its sealed checkpoints with their receipts, and its result.
+
+Everything here is sealed or signed before it is told to anybody, and a receipt is in the journal first (EXE-16).
+"""
+
+import contextlib
+
+import trio
+
+from skyops_p2p import limits
+from skyops_p2p.core.execution import run_events as ev
+from skyops_p2p.core.execution.log_segments import (
+    SEGMENT_BYTES_MAX,
+    SEGMENT_FILE,
+    LogSegment,
+    decode_segment,
+    encode_segment,
+)
+from skyops_p2p.core.execution.opening import OpenedLease
+from skyops_p2p.core.execution.outcomes import SUCCEEDED
+from skyops_p2p.core.execution.receipts import ZERO32
+from skyops_p2p.crypto.hashing import sha256
+from skyops_p2p.crypto.node_key import peer_id_to_bytes
+from skyops_p2p.errors import SkyopsError
+from skyops_p2p.node.execution.delivery import release_run
+from skyops_p2p.node.execution.log_book import LogBook
+from skyops_p2p.node.execution.run_pulse import RunPulse, usage_part
+from skyops_p2p.node.execution.steps import RunSteps
+from skyops_p2p.node.execution.tools import RunTools
+from skyops_p2p.node.lease_link import short_name
+from skyops_p2p.wire.envelope import seal
+from skyops_p2p.wire.messages.content import BundleRef
+from skyops_p2p.wire.messages.execution import CheckpointReceipt, ResultReceipt
+
+RECEIPTS_TOLD_MAX = 16
+"""Checkpoint receipts that are told again after an attach."""
+
+
+class RunKeeping:
+    """What is kept of one run.
+
+    Args:
+        opened: The lease.
+        tools: Of the node.
+    """
+
+    def __init__(self, opened: OpenedLease, tools: RunTools) -> None:
+        self._opened = opened
+        self._tools = tools
+        self._owner = f"run/{short_name(opened.facts)}"
+        self.book = LogBook(
+            opened.facts.epoch,
+            seal=self._seal_segment,
+            open_=self._open_segment,
+            now_ms=tools.wall_clock.now_ms,
+        )
+        self.checkpoints: list[bytes] = []
+        """Enveloped receipts of this epoch, oldest first; at most RECEIPTS_TOLD_MAX."""
+        self.saved_label = ""
+        """Name of the newest saved checkpoint; a resumed run begins with that of its checkpoint."""
+        self.result: bytes | None = None
+        """Enveloped receipt, once the run has one."""
+        resume = opened.resume
+        self._sequence = resume.message.sequence if resume else 0
+        self._previous = resume.digest if resume else ZERO32
+        if resume is not None:
+            self.saved_label = resume.message.label
+        self._saving = trio.Lock()
+        self._owners: list[str] = []
+        """Of the checkpoints in the store, oldest first; at most CHECKPOINTS_KEPT."""
+        self._started_unix_ms = tools.wall_clock.now_ms()
+
+    def is_result(self, digest: bytes) -> bool:
+        """Tell whether this is the digest of the result's receipt."""
+        return self.result is not None and sha256(self.result) == digest
+
+    async def keep_sealing(self) -> None:
+        """Seal the log as it grows, until cancelled."""
+        while True:
+            await self.book.wait_past(self.book.count)
+            if self.book.is_due:
+                try:
+                    await self.book.seal()
+                except SkyopsError as error:
+                    self.book.note(f"the log could not be sealed: {error.message} ({error.code})")
+                    await trio.sleep(limits.LEASE_SUSPECT_S)  # a full disk: not at every line
+
+    async def save_checkpoint(self, steps: RunSteps, pulse: RunPulse) -> str | None:
+        """Seal the newest completed checkpoint, sign its receipt, and have copies kept.
+
+        Returns:
+            Its name; None if there is nothing new.
+
+        Raises:
+            SkyopsError: It could not be saved; the program may have changed it meanwhile.
+        """
+        async with self._saving:
+            label = await trio.to_thread.run_sync(steps.completed_checkpoint)
+            if label is None or label == self.saved_label:
+                return None
+            await pulse.look(None, steps)
+            await self.book.seal()
+            owner = f"{self._owner}/checkpoint-{self._sequence + 1}"
+            bundle = await steps.seal_checkpoint(label, owner=owner)
+            self._sign_checkpoint(label, bundle, pulse)
+            self._owners.append(owner)
+            while len(self._owners) > limits.CHECKPOINTS_KEPT:
+                await self._tools.shelf.release(self._owners.pop(0))
+        await self._spread(bundle, self.checkpoints[-1])
+        return label
+
+    async def finish(self, effect: ev.FinishRun, steps: RunSteps | None, pulse: RunPulse) -> None:
+        """Save what there is to save, sign the result, and write it down.
+
+        A fault in the outputs becomes the outcome; one in a last checkpoint is noted in the log.
+
+        Raises:
+            SkyopsError: Not even the receipt could be written down.
+        """
+        code, text, outputs = effect.code, effect.text, None
+        if steps is not None:
+            if not effect.keeps_outputs and effect.exit.kind != "none":
+                await self._save_last(steps, pulse)
+            if effect.keeps_outputs:
+                try:
+                    outputs = await steps.seal_outputs()
+                except SkyopsError as error:
+                    code, text = error.code, error.message
+        with contextlib.suppress(
+            SkyopsError
+        ):  # the requester has most of it; the receipt says how much there is
+            await self.book.seal()
+        receipt = self._sign_result(code, text, effect.exit, outputs=outputs, pulse=pulse)
+        await self._tools.journal.keep_result(
+            self._opened.facts, receipt, now=self._tools.wall_clock.now_ms()
+        )
+        self.result = receipt
+
+    async def forget(self) -> None:
+        """Let go of everything that the store holds for this run, and of its journal but for the epoch."""
+        await release_run(self._tools, self._opened.facts, owners=self._owners)
+
+    # --- signing --------------------------------------------------------------------------------------------------
+    def _sign_checkpoint(self, label: str, bundle: BundleRef, pulse: RunPulse) -> None:
+        facts = self._opened.facts
+        receipt = CheckpointReceipt(
+            network=facts.network,
+            requester=peer_id_to_bytes(facts.requester),
+            worker=peer_id_to_bytes(facts.worker),
+            job_id=facts.job_id,
+            shard=facts.shard,
+            epoch=facts.epoch,
+            sequence=self._sequence + 1,
+            previous=self._previous,
+            bundle=bundle,
+            label=label[:64],
+            done=pulse.progress.done,
+            total=pulse.progress.total,
+            wall_ms=round(pulse.last_usage.wall_s * 1000),
+            log_count=self.book.count,
+            log_head=self.book.head,
+            logs=self.book.newest,
+            made_unix_ms=self._tools.wall_clock.now_ms(),
+        )
+        envelope = seal(receipt, self._tools.node_key, facts.network)
+        self._sequence += 1
+        self._previous, self.saved_label = sha256(envelope), label
+        self.checkpoints = [*self.checkpoints, envelope][-RECEIPTS_TOLD_MAX:]
+
+    def _sign_result(
+        self, code: str, text: str, ended: ev.ProgramExit, *, outputs: BundleRef | None, pulse: RunPulse
+    ) -> bytes:
+        facts, has_gpus = self._opened.facts, bool(self._opened.terms.claim.devices)
+        receipt = ResultReceipt.model_validate(
+            {
+                "network": facts.network,
+                "requester": peer_id_to_bytes(facts.requester),
+                "worker": peer_id_to_bytes(facts.worker),
+                "job_id": facts.job_id,
+                "shard": facts.shard,
+                "epoch": facts.epoch,
+                "award": facts.award,
+                "spec_digest": facts.spec_digest,
+                "code": code,
+                "exit_kind": ended.kind,
+                "exit_code": ended.exit_code,
+                "signal": ended.signal,
+                "text": text[:256],
+                "outputs": outputs,
+                "log_count": self.book.count,
+                "log_head": self.book.head,
+                "logs": self.book.newest,
+                "usage": usage_part(pulse.last_usage, gpu_ms=pulse.gpu_ms if has_gpus else None),
+                "started_unix_ms": self._started_unix_ms,
+                "ended_unix_ms": max(self._started_unix_ms, self._tools.wall_clock.now_ms()),
+            }
+        )
+        assert (code == SUCCEEDED) <= (ended.exit_code == 0), "a success without exit code 0"
+        return seal(receipt, self._tools.node_key, facts.network)
+
+    # --- the store ------------------------------------------------------------------------------------------------
+    async def _save_last(self, steps: RunSteps, pulse: RunPulse) -> None:
+        try:
+            await self.save_checkpoint(steps, pulse)
+        except SkyopsError as error:
+            self.book.note(f"the last checkpoint could not be saved: {error.message} ({error.code})")
+
+    async def _spread(self, bundle: BundleRef, receipt: bytes) -> None:
+        facts = self._opened.facts
+        owner = f"copy/{facts.job_id.hex()}/{facts.shard}"
+        kept = await self._tools.spread(bundle, owner, self._opened.request.replicas, receipt)
+        if self._opened.request.replicas and not kept:
+            self.book.note("no other node keeps a copy of the checkpoint")
+
+    async def _seal_segment(self, segment: LogSegment) -> BundleRef:
+        return await self._tools.shelf.seal_bytes(
+            SEGMENT_FILE,
+            encode_segment(segment),
+            key=self._opened.request.content_key,
+            owner=f"{self._owner}/log",
+        )
+
+    async def _open_segment(self, ref: BundleRef) -> LogSegment:
+        data = await self._tools.shelf.open_bytes(
+            ref, key=self._opened.request.content_key, bytes_max=SEGMENT_BYTES_MAX
+        )
+        return decode_segment(data)

@@ -1,0 +1,88 @@
+"""A program in its sandbox, from its start to its end: its output goes to the log, its end is told in words."""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from skyops_p2p.core.execution import run_events as ev
+from skyops_p2p.core.machine import Event
+from skyops_p2p.errors import SkyopsError
+from skyops_p2p.node.execution.log_book import LogBook
+from skyops_p2p.node.execution.steps import RunSteps
+from skyops_p2p.ports import RunningSandbox, SandboxExit, Usage
+
+log = logging.getLogger(__name__)
+
+
+class RunProgram:
+    """One program.
+
+    Args:
+        steps: Starts it.
+        book: Takes its output.
+    """
+
+    def __init__(self, steps: RunSteps, book: LogBook) -> None:
+        self._steps = steps
+        self._book = book
+        self._sandbox: RunningSandbox | None = None
+        self._stop_grace_s: float | None = None
+        """Set when it is to be stopped; also before it has started."""
+        self._usage = Usage(wall_s=0.0)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its sandbox stands."""
+        return self._sandbox is not None
+
+    async def run(self, report: Callable[[Event], Awaitable[None]]) -> ev.ProgramExit:
+        """Start it, and wait for its end; `report` is told that it has started.
+
+        Raises:
+            ExecutionError: It could not be started.
+        """
+        async with self._steps.start() as sandbox:
+            self._sandbox = sandbox
+            await report(ev.ProgramStarted())
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._copy_output, sandbox)
+                if self._stop_grace_s is not None:
+                    await sandbox.stop(grace_s=self._stop_grace_s)
+                ended = await sandbox.wait()
+            self._usage = await sandbox.usage()
+            self._sandbox = None
+        if ended.log_bytes_dropped:
+            self._book.note(f"{ended.log_bytes_dropped} bytes of output past its limit were dropped")
+        self._book.note(f"the program ended: {ended.text}")
+        return exit_of(ended)
+
+    async def stop(self, grace_s: float) -> None:
+        """Ask it to end, and kill it after `grace_s`; run() returns how it ended."""
+        self._stop_grace_s = grace_s
+        if self._sandbox is not None:
+            self._book.note(f"the program is asked to end within {grace_s:g} s")
+            await self._sandbox.stop(grace_s=grace_s)
+
+    async def usage(self) -> Usage:
+        """Return what it has used so far, or in all.
+
+        Raises:
+            ExecutionError: The runtime does not answer.
+        """
+        if self._sandbox is not None:
+            self._usage = await self._sandbox.usage()
+        return self._usage
+
+    def note_trouble(self, error: SkyopsError) -> None:
+        """Log that the runtime could not be asked; the next beat asks again."""
+        log.info("usage_unknown code=%s", error.code)
+
+    async def _copy_output(self, sandbox: RunningSandbox) -> None:
+        async for chunk in sandbox.output:
+            self._book.add(chunk.stream, chunk.data)
+
+
+def exit_of(ended: SandboxExit) -> ev.ProgramExit:
+    """Return how a program ended as the core has it."""
+    return ev.ProgramExit(ended.kind.value, ended.exit_code, ended.signal, ended.text)

@@ -1,0 +1,146 @@
+"""What a worker's runs leave in the journal: that a lease was taken, and the receipt of its result.
+
+Keys and secrets are never in it (EXE-9): after a restart a run that had not ended is lost, and said to be, while a
+stored result can still be delivered, since it is sealed. Spec: protocol/05-execution.md, "Lease" (EXE-16).
+"""
+
+from dataclasses import dataclass, replace
+
+from skyops_p2p.core.execution.receipts import LeaseFacts
+from skyops_p2p.errors import RemoteProtocolError
+from skyops_p2p.ports import JournalEntry, Store
+from skyops_p2p.types import PeerId, UnixMs
+from skyops_p2p.wire import canonical
+
+STEM = "run"
+TAKEN, RESULT, ENDED = 1, 2, 3
+"""Kinds of entries, in the order in which they come."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRun:
+    """A run as the journal has it."""
+
+    facts: LeaseFacts
+    tender: bytes
+    """Digest of the tender: under it the capacity is held."""
+    result: bytes | None
+    """Enveloped receipt, if the run got so far."""
+    since_unix_ms: UnixMs
+    """Of its newest entry."""
+
+
+class RunJournal:
+    """The runs of one worker.
+
+    Args:
+        store: The node's.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def take(self, facts: LeaseFacts, *, tender: bytes, now: UnixMs) -> None:
+        """Note that a lease was taken; before LeaseReady is sent.
+
+        Raises:
+            StoreError: It cannot be written.
+
+        Rules: EXE-16.
+        """
+        fields = {
+            0: TAKEN,
+            1: facts.network,
+            2: facts.requester,
+            3: facts.worker,
+            4: facts.job_id,
+            5: facts.shard,
+            6: facts.epoch,
+            7: facts.award,
+            8: facts.spec_digest,
+            9: tender,
+            10: now,
+        }
+        await self._store.append(STEM, facts.award.hex(), canonical.encode(fields))
+
+    async def keep_result(self, facts: LeaseFacts, receipt: bytes, *, now: UnixMs) -> None:
+        """Note a result; before ResultReady is sent.
+
+        Raises:
+            StoreError: It cannot be written.
+
+        Rules: EXE-16.
+        """
+        body = canonical.encode({0: RESULT, 1: receipt, 2: now})
+        await self._store.append(STEM, facts.award.hex(), body)
+
+    async def end(self, facts: LeaseFacts) -> None:
+        """Forget a run. Its newest epoch is remembered by what is left.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        key = facts.award.hex()
+        body = canonical.encode(
+            {0: ENDED, 1: facts.requester, 2: facts.job_id, 3: facts.shard, 4: facts.epoch}
+        )
+        await self._store.append(STEM, key, body)
+        await self._store.compact(STEM, key, keep_last=1)
+
+    async def restore(self) -> tuple[list[KeptRun], list[tuple[PeerId, bytes, int, int]], int]:
+        """Read everything back.
+
+        Returns:
+            The runs that have not ended; (requester, job, shard, epoch) of those that have, oldest first; and how
+            many entries could not be read.
+
+        Raises:
+            StoreError: The journal cannot be read.
+        """
+        runs: dict[str, KeptRun] = {}
+        epochs: list[tuple[PeerId, bytes, int, int]] = []
+        unreadable = 0
+        for entry in await self._store.entries(STEM):
+            try:
+                self._replay(entry, runs, epochs)
+            except (RemoteProtocolError, KeyError, TypeError, ValueError):
+                unreadable += 1
+        return list(runs.values()), epochs, unreadable
+
+    async def forget(self, award: bytes) -> None:
+        """Delete all of a run, its epoch included: RUN_EPOCHS_REMEMBERED_MAX younger ones are known.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        await self._store.compact(STEM, award.hex(), keep_last=0)
+
+    @staticmethod
+    def _replay(
+        entry: JournalEntry, runs: dict[str, KeptRun], epochs: list[tuple[PeerId, bytes, int, int]]
+    ) -> None:
+        fields = canonical.decode(entry.body, bytes_max=64 * 1024)
+        if not isinstance(fields, dict):
+            raise TypeError("no map")
+        kind = fields[0]
+        if kind == TAKEN:
+            facts = LeaseFacts(
+                network=str(fields[1]),
+                requester=PeerId(fields[2]),
+                worker=PeerId(fields[3]),
+                job_id=bytes(fields[4]),
+                shard=int(fields[5]),
+                epoch=int(fields[6]),
+                award=bytes(fields[7]),
+                spec_digest=bytes(fields[8]),
+            )
+            runs[entry.key] = KeptRun(facts, bytes(fields[9]), None, UnixMs(int(fields[10])))
+        elif kind == RESULT:
+            runs[entry.key] = replace(
+                runs[entry.key], result=bytes(fields[1]), since_unix_ms=UnixMs(int(fields[2]))
+            )
+        elif kind == ENDED:
+            runs.pop(entry.key, None)
+            epochs.append((PeerId(fields[1]), bytes(fields[2]), int(fields[3]), int(fields[4])))
+        else:
+            raise ValueError("no such kind")

@@ -1,0 +1,352 @@
+"""One run of a job on this worker: drives its two machines, and performs what they want.
+
+The run outlives its sessions: a requester that was away attaches again, gets the log from where it left off, and the
+receipts that it may have missed. Everything that happens is an event on one bounded channel, taken by one task.
+Spec: protocol/05-execution.md.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import trio
+
+from skyops_p2p import limits
+from skyops_p2p.core.execution import lease as ls
+from skyops_p2p.core.execution import run_events as ev
+from skyops_p2p.core.execution.opening import OpenedLease
+from skyops_p2p.core.execution.run import Run, RunState, RunTerms
+from skyops_p2p.core.machine import DeadlineReached, Effect, Event
+from skyops_p2p.errors import NetworkError, RemoteProtocolError, SkyopsError
+from skyops_p2p.node.execution.keeping import RunKeeping
+from skyops_p2p.node.execution.program import RunProgram
+from skyops_p2p.node.execution.run_pulse import RunPulse
+from skyops_p2p.node.execution.steps import RunSteps
+from skyops_p2p.node.execution.tools import RunTools
+from skyops_p2p.node.lease_link import LeaseLink, short_name
+from skyops_p2p.types import MonotonicS
+from skyops_p2p.wire.messages import execution as msg
+from skyops_p2p.wire.model import Message
+
+log = logging.getLogger(__name__)
+
+EVENTS_MAX = 256
+"""Events of one run that wait; each source has one or two under way."""
+
+
+class WorkerRun:
+    """One run, from LeaseReady until nothing of it is left.
+
+    Args:
+        opened: The lease.
+        tools: Of the node.
+        ended: Called when the machine is free again: the capacity can be given back.
+    """
+
+    def __init__(self, opened: OpenedLease, tools: RunTools, ended: Callable[[], Awaitable[None]]) -> None:
+        spec, checkpoint = opened.spec, opened.spec.checkpoint
+        self.facts = opened.facts
+        self.tender = opened.terms.tender.digest
+        self._opened = opened
+        self._tools = tools
+        self._machine_freed = ended
+        terms = RunTerms(
+            checkpoint_interval_s=None if checkpoint is None else float(checkpoint.interval),
+            retry_codes=tuple(spec.retry.exit_codes),
+        )
+        times = ls.LeaseTimes(ttl_s=opened.request.ttl_ms / 1000)
+        self.machine = Run(terms)
+        self._lease = ls.Lease(opened.facts.epoch, _now(), is_requester=False, times=times)
+        self._events_in, self._events_out = trio.open_memory_channel[Event](EVENTS_MAX)
+        self._link: LeaseLink | None = None
+        self._step_scope = trio.CancelScope()
+        self._workspace = AsyncExitStack()
+        self._is_machine_held = True
+        self.settled = trio.Event()
+        """Set once the program is over and what is left of the run is sealed, or nothing is."""
+        self.keeping = RunKeeping(opened, tools)
+        self.pulse = RunPulse(opened, tools)
+        self._program: RunProgram | None = None
+        self.steps: RunSteps | None = None
+
+    # --- what others may do -------------------------------------------------------------------------------------
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to be done."""
+        return self.machine.state is RunState.ENDED
+
+    @property
+    def phase(self) -> str:
+        """As WorkerBeat says it."""
+        state = self.machine.state
+        if state in (RunState.IDLE, RunState.ENDED):
+            return "delivering" if state is RunState.ENDED else "fetching"
+        return "paused" if state is RunState.RUNNING and self.pulse.is_paused else state.value
+
+    async def stop(self, code: str, *, grace_s: float) -> None:
+        """End the program: the requester wants it, the provider does, or the node shuts down."""
+        await self._events_in.send(ev.StopRequested(code, grace_s))
+
+    async def lapse(self, code: str) -> None:
+        """End the run without a word: its lease is void."""
+        await self._events_in.send(ev.LeaseLapsed(code))
+
+    async def notify_preemption(self, code: str, *, grace_s: float) -> None:
+        """Tell the requester that the program will be stopped, then stop it."""
+        notice = msg.PreemptionNotice(epoch=self.facts.epoch, code=code, grace_ms=round(grace_s * 1000))
+        await self._send(notice)
+        await self.stop(code, grace_s=grace_s)
+
+    async def carry(self, link: LeaseLink, log_next: int) -> None:
+        """Serve one session of the lease until it ends; a newer one takes its place.
+
+        Args:
+            link: LeaseReady has been sent on it.
+            log_next: The first log record that the requester lacks.
+        """
+        previous, self._link = self._link, link
+        if previous is not None:
+            await previous.aclose("superseded")
+        await self._events_in.send(ls.LinkRestored())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._pump_log, link, log_next)
+            nursery.start_soon(self._tell_again, link)
+            try:
+                while True:
+                    await self._take(await link.receive())
+            except NetworkError as error:
+                log.info("lease_link_ended run=%s code=%s", short_name(self.facts), error.code)
+            except RemoteProtocolError as error:  # EXE-18
+                await link.aclose(error.code)
+            nursery.cancel_scope.cancel()
+        if self._link is link:
+            self._link = None
+            await self._events_in.send(ls.LinkLost())
+
+    # --- life ---------------------------------------------------------------------------------------------------
+    async def run(self) -> None:
+        """Drive the run until it has ended."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            try:
+                await self._feed(ev.RunBegun())
+                while not self.is_over:
+                    await self._next()
+            finally:
+                nursery.cancel_scope.cancel()
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + limits.LEASE_STOP_GRACE_S):
+                    await self._free_machine()
+        if self._link is not None:
+            await self._link.aclose(self.machine.code or "done")
+
+    async def _next(self) -> None:
+        deadlines = [
+            at for at in (self.machine.next_deadline(), self._lease.next_deadline()) if at is not None
+        ]
+        deadline = min(deadlines, default=MonotonicS(float("inf")))
+        event: Event = DeadlineReached()
+        with trio.move_on_at(deadline):
+            event = await self._events_out.receive()
+        if isinstance(event, DeadlineReached):
+            await self._feed(event, to_lease=True)
+            await self._feed(event)
+        else:
+            await self._feed(event, to_lease=isinstance(event, _LEASE_EVENTS))
+
+    async def _feed(self, event: Event, *, to_lease: bool = False) -> None:
+        """Hand an event to a machine, and perform in order what it wants."""
+        machine = self._lease if to_lease else self.machine
+        for effect in machine.handle(event, _now()):
+            await self._perform(effect)
+        if self.machine.state in (RunState.DELIVERING, RunState.ENDED):
+            self.settled.set()
+
+    async def _perform(self, effect: Effect) -> None:
+        match effect:
+            case ls.SendBeat():
+                self._nursery.start_soon(self._beat)
+            case ls.LapseLease(code):
+                await self._feed(ev.LeaseLapsed(code))
+            case ev.FetchInputs():
+                self._step(self._fetch)
+            case ev.PrepareSandbox():
+                self._step(self._prepare)
+            case ev.FinishRun():
+                self._step(self._finish, effect)
+            case ev.AbortStep():
+                self._step_scope.cancel()
+            case ev.FreeMachine() | ev.OfferResult() | ev.EndRun():
+                await self._conclude(effect)
+            case _:
+                self._handle_program(effect)
+
+    def _handle_program(self, effect: Effect) -> None:
+        match effect:
+            case ev.StartProgram():
+                self._nursery.start_soon(self._run_program)
+            case ev.SaveCheckpoint():
+                self._nursery.start_soon(self._save_checkpoint)
+            case ev.StopProgram(grace_s) if self._program is not None:
+                self._nursery.start_soon(self._program.stop, grace_s)
+
+    async def _conclude(self, effect: ev.FreeMachine | ev.OfferResult | ev.EndRun) -> None:
+        match effect:
+            case ev.FreeMachine():
+                await self._free_machine()
+            case ev.OfferResult():
+                await self._send_result()
+            case ev.EndRun(code):
+                log.info("run_ended run=%s code=%s", short_name(self.facts), code)
+                await self._free_machine()
+                await self.keeping.forget()
+
+    def _step(self, action: Callable[..., Awaitable[Event]], *arguments: object) -> None:
+        """Start the one step that may be under way, and report its end unless it is aborted."""
+        self._step_scope = scope = trio.CancelScope()
+
+        async def run_step() -> None:
+            event: Event
+            with scope:
+                try:
+                    event = await action(*arguments)
+                except SkyopsError as error:
+                    event = ev.StepFailed(error.code, f"{error.message}. {error.hint}"[:256])
+                await self._events_in.send(event)
+
+        self._nursery.start_soon(run_step)
+
+    # --- steps --------------------------------------------------------------------------------------------------
+    async def _fetch(self) -> Event:
+        disk = self._opened.spec.resources.disk
+        name = short_name(self.facts)
+        root = await self._workspace.enter_async_context(self._tools.workspace.open(name, bytes_max=disk))
+        self.steps = RunSteps(self._opened, self._tools, root, self.pulse.phase_moved)
+        await self.steps.fetch_inputs()
+        return ev.InputsFetched()
+
+    async def _prepare(self) -> Event:
+        assert self.steps is not None, "prepared before it was fetched"
+        self.pulse.phase_moved(0, 0)
+        await self.steps.prepare()
+        return ev.SandboxPrepared()
+
+    async def _run_program(self) -> None:
+        """Run the program to its end, whatever that is, and look after it meanwhile."""
+        assert self.steps is not None, "started before it was fetched"
+        self._program = program = RunProgram(self.steps, self.pulse, self.keeping.book)
+        event: Event
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch_checkpoints)
+                nursery.start_soon(self.keeping.keep_sealing)
+                event = ev.ProgramEnded(await program.run(self._events_in.send))
+                self.pulse.last_usage = await program.usage()
+                nursery.cancel_scope.cancel()
+        except* SkyopsError as group:
+            event = _failure(group)
+        await self._events_in.send(event)
+
+    async def _watch_checkpoints(self) -> None:
+        """Report each checkpoint that the program completes, until cancelled."""
+        assert self.steps is not None, "watched before it was fetched"
+        while self._opened.spec.checkpoint is not None:
+            await trio.sleep(limits.CHECKPOINT_POLL_S)
+            name = await trio.to_thread.run_sync(self.steps.completed_checkpoint)
+            if name is not None and name != self.keeping.saved_label:
+                await self._events_in.send(ev.CheckpointSeen(name))
+
+    async def _save_checkpoint(self) -> None:
+        assert self.steps is not None, "saved before it was fetched"
+        event: Event = ev.CheckpointFailed("none")
+        try:
+            label = await self.keeping.save_checkpoint(self.steps, self.pulse)
+            if label is not None:
+                event = ev.CheckpointStored(label)
+                await self._send_checkpoint()
+        except SkyopsError as error:
+            self.keeping.book.note(f"a checkpoint could not be saved: {error.message} ({error.code})")
+            event = ev.CheckpointFailed(error.code)
+        await self._events_in.send(event)
+
+    async def _finish(self, effect: ev.FinishRun) -> Event:
+        """Seal and sign what the run leaves behind; a fault in the outputs changes the outcome."""
+        await self.keeping.finish(effect, self.steps, self.pulse)
+        return ev.ResultStored()
+
+    async def _free_machine(self) -> None:
+        """Wipe the workspace, and give the capacity back; a second time nothing happens. Rules: EXE-9."""
+        if self._is_machine_held:
+            self._is_machine_held = False
+            self._step_scope.cancel()
+            await self._workspace.aclose()
+            await self._machine_freed()
+
+    # --- messages -------------------------------------------------------------------------------------------------
+    async def _take(self, message: Message) -> None:
+        """Turn a message of the requester into events."""
+        match message:
+            case msg.Beat(epoch=epoch) if epoch == self.facts.epoch:
+                await self._events_in.send(ls.PeerHeard())
+            case msg.ResultTaken(receipt=digest) if self.keeping.is_result(digest):
+                await self._events_in.send(ev.ResultAcknowledged())
+            case msg.LeaseStop(epoch=epoch, code=code, grace_ms=grace_ms) if epoch == self.facts.epoch:
+                await self._events_in.send(ev.StopRequested(code, grace_ms / 1000))
+            case msg.LeaseOpen() | msg.LeaseAttach():
+                raise RemoteProtocolError("a lease in a lease", code="wrong_type", rule="EXE-18")
+
+    async def _beat(self) -> None:
+        await self._send(await self.pulse.beat(self.phase, self._program, self.steps))
+
+    async def _tell_again(self, link: LeaseLink) -> None:
+        """Repeat what the requester may have missed. Rules: EXE-15."""
+        for receipt in self.keeping.checkpoints:
+            await self._send_on(link, msg.CheckpointSaved(receipt=receipt))
+        if self.keeping.result is not None:
+            await self._send_on(link, msg.ResultReady(receipt=self.keeping.result))
+
+    async def _send_checkpoint(self) -> None:
+        if self.keeping.checkpoints:
+            await self._send(msg.CheckpointSaved(receipt=self.keeping.checkpoints[-1]))
+
+    async def _send_result(self) -> None:
+        if self.keeping.result is not None:
+            self._nursery.start_soon(self._send, msg.ResultReady(receipt=self.keeping.result))
+
+    async def _pump_log(self, link: LeaseLink, number: int) -> None:
+        """Send the log from a record on, as it grows; the session's stream slows it down."""
+        try:
+            while True:
+                await self.keeping.book.wait_past(number)
+                batch = await self.keeping.book.batch(number)
+                if batch is not None:
+                    await link.send(batch)
+                    number += len(batch.records)
+        except SkyopsError as error:
+            log.info("log_not_sent run=%s code=%s", short_name(self.facts), error.code)
+
+    async def _send(self, message: Message) -> None:
+        if self._link is not None:
+            await self._send_on(self._link, message)
+
+    async def _send_on(self, link: LeaseLink, message: Message) -> None:
+        """Send; a broken session is noticed by whoever reads it, and what counts is told again."""
+        try:
+            await link.send(message)
+        except NetworkError as error:
+            log.debug("not_sent run=%s kind=%s code=%s", short_name(self.facts), message.name, error.code)
+
+
+_LEASE_EVENTS = (ls.PeerHeard, ls.LinkLost, ls.LinkRestored, ls.LeaseCloseRequested)
+
+
+def _failure(group: BaseExceptionGroup[SkyopsError]) -> Event:
+    """Return the first of a program's failures as an event."""
+    first = group.exceptions[0]
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    assert isinstance(first, SkyopsError), "the group holds nothing else"
+    return ev.StepFailed(first.code, f"{first.message}. {first.hint}"[:256])
+
+
+def _now() -> MonotonicS:
+    return MonotonicS(trio.current_time())

@@ -1,0 +1,228 @@
+"""One job of the requester: waits for what it depends on, seals its inputs, runs its shards, and puts outputs out."""
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import trio
+
+from skyops_p2p import limits
+from skyops_p2p.core.execution import shard_events as ev
+from skyops_p2p.core.execution.shard import ShardRecord, ShardState
+from skyops_p2p.core.machine import Event
+from skyops_p2p.errors import SkyopsError
+from skyops_p2p.node.jobs.inputs import InputSealer
+from skyops_p2p.node.jobs.job_views import JobView, meaning_of, state_of
+from skyops_p2p.node.jobs.open_job import OpenJob
+from skyops_p2p.node.jobs.present import shard_view
+from skyops_p2p.node.jobs.records import JobPart
+from skyops_p2p.node.jobs.shard_task import ShardTask
+from skyops_p2p.types import MonotonicS
+
+log = logging.getLogger(__name__)
+
+
+class JobTask:
+    """One job.
+
+    Args:
+        job: What its shards share.
+        part: As the journal has it.
+        records: Of its shards, those that there are.
+        sealer: Seals the inputs.
+        depends_on: The jobs that must have ended well before.
+    """
+
+    def __init__(
+        self,
+        job: OpenJob,
+        part: JobPart,
+        records: Mapping[int, ShardRecord],
+        *,
+        sealer: InputSealer,
+        depends_on: "tuple[JobTask, ...]",
+    ) -> None:
+        self.job = job
+        self.text = "waiting"
+        self.depends_on = depends_on
+        self._part = part
+        self._records = dict(records)
+        self._sealer = sealer
+        self._changed = trio.Event()
+        self._ended = trio.Event()
+        self._scope = trio.CancelScope()
+        self.shards: tuple[ShardTask, ...] = ()
+        if part.ended_code is not None:
+            self._ended.set()
+        if part.inputs is not None:
+            self._make_shards()
+
+    # --- what it shows --------------------------------------------------------------------------------------------
+    @property
+    def job_id(self) -> bytes:
+        """16 bytes."""
+        return self.job.job_id
+
+    @property
+    def submitted_unix_ms(self) -> int:
+        """When it was submitted."""
+        return self._part.submitted_unix_ms
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        return self.view().is_over
+
+    def view(self) -> JobView:
+        """Return how it stands."""
+        code, text, state = self._part.ended_code or "", self._part.ended_text or self.text, "preparing"
+        if code:
+            state = "cancelled" if code == "cancelled" else "failed"
+        elif self.shards:
+            state = state_of(tuple(task.record.state for task in self.shards))
+            last = next((task for task in self.shards if task.record.code not in ("", "succeeded")), None)
+            code = last.record.code if last else ("succeeded" if state == "succeeded" else "")
+            text = last.record.text if last else self.shards[-1].text or text
+        meaning, change = meaning_of(code)
+        return JobView.model_validate(
+            {
+                "job_id": self.job_id.hex(),
+                "name": self.job.spec.name,
+                "state": state,
+                "text": text,
+                "code": code,
+                "meaning": meaning,
+                "change": change,
+                "submitted_unix_ms": self.submitted_unix_ms,
+                "runtime": self.job.spec.runtime,
+                "shards": tuple(shard_view(task) for task in self.shards),
+            }
+        )
+
+    async def wait_changed(self) -> None:
+        """Wait until something has happened to it."""
+        await self._changed.wait()
+
+    async def wait_over(self) -> None:
+        """Wait until it has ended."""
+        while not self.is_over:
+            await self.wait_changed()
+
+    # --- what it does ---------------------------------------------------------------------------------------------
+    async def run(self, first: Callable[[], Event] | None = None) -> None:
+        """Drive the job until it has ended.
+
+        Args:
+            first: What open shards are told first; ShardBegun, or ShardRestored for those that had begun.
+        """
+        try:
+            with self._scope:
+                if self._part.ended_code is None:
+                    await self._run(first)
+        except SkyopsError as error:
+            await self._end(error.code, f"{error.message}. {error.hint}")
+        if self._scope.cancelled_caught:
+            await self._end("cancelled", "")
+        self._mark_changed()
+
+    async def cancel(self) -> None:
+        """End it: programs that run are stopped, with time for a last checkpoint."""
+        running = [task for task in self.shards if not task.is_over]
+        if not self.shards:
+            self._scope.cancel()
+        for task in running:
+            await task.post(ev.CancelRequested())
+
+    async def retry(self) -> None:
+        """Run what has not succeeded again, from its last checkpoint; call when it is over."""
+        if self._part.ended_code is not None:
+            self._part = self._part.model_copy(update={"ended_code": None, "ended_text": None})
+            await self.job.tools.records.save_job(self._part)
+        self._scope = trio.CancelScope()
+        await self.run(lambda: ev.RetryRequested(*self._deadlines()))
+
+    async def _run(self, first: Callable[[], Event] | None) -> None:
+        await self._wait_for_others()
+        if self._part.inputs is None:
+            await self._prepare()
+        async with trio.open_nursery() as nursery:
+            for task in self.shards:
+                event = self._first_event(task, first)
+                if event is not None:
+                    nursery.start_soon(task.run, event)
+
+    def _first_event(self, task: ShardTask, first: Callable[[], Event] | None) -> Event | None:
+        if task.record.state is ShardState.SUCCEEDED or (task.is_over and first is None):
+            return None
+        if task.is_over and first is not None:
+            return first()
+        if task.record.state is ShardState.IDLE:
+            return ev.ShardBegun(*self._deadlines())
+        return ev.ShardRestored(*self._deadlines())
+
+    async def _wait_for_others(self) -> None:
+        """Wait for the jobs that it depends on.
+
+        Raises:
+            SkyopsError: `dependency_failed`.
+        """
+        for other in self.depends_on:
+            self.text = f"waits for {other.job.spec.name} ({other.job.short})"
+            self._mark_changed()
+            await other.wait_over()
+            if other.view().state != "succeeded":
+                raise SkyopsError(
+                    f"{other.job.spec.name} ({other.job.short}) did not succeed",
+                    code="dependency_failed",
+                    hint=f"Run `skyops retry {other.job.short}`, then retry this one.",
+                )
+
+    async def _prepare(self) -> None:
+        """Seal the inputs, once for all shards and attempts, and write that down."""
+        self.text = "encrypting the inputs"
+        self._mark_changed()
+        inputs = await self._sealer.seal(
+            self.job.spec,
+            base_dir=Path(self._part.base_dir),
+            key=self.job.secrets.content_key,
+            owner=self.job.owner,
+            progress=self._sealing,
+        )
+        self._part = self._part.model_copy(update={"inputs": inputs})
+        await self.job.tools.records.save_job(self._part)
+        self._make_shards()
+
+    def _make_shards(self) -> None:
+        self.job.inputs = self._part.inputs or ()
+        self.shards = tuple(
+            ShardTask(self.job, index, self._records.get(index), self._mark_changed)
+            for index in range(self.job.spec.shards)
+        )
+
+    def _sealing(self, done: int, total: int) -> None:
+        self.text = f"encrypting the inputs: {done} of {total} bytes" if total else self.text
+
+    def _deadlines(self) -> tuple[MonotonicS, MonotonicS | None]:
+        """Return when looking for a worker, and everything, must be over, on the monotonic clock."""
+        now = trio.current_time()
+        timeouts, unix_ms = self.job.spec.timeouts, self.job.tools.wall_clock.now_ms()
+        ends = []
+        if timeouts.total is not None:
+            ends.append(self.submitted_unix_ms + timeouts.total * 1000)
+        if self.job.spec.deadline is not None:
+            ends.append(self.job.spec.deadline)
+        total = MonotonicS(now + (min(ends) - unix_ms) / 1000) if ends else None
+        return MonotonicS(now + timeouts.queue), total
+
+    async def _end(self, code: str, text: str) -> None:
+        """Note how the job ended that never came to its shards."""
+        self._part = self._part.model_copy(update={"ended_code": code, "ended_text": text[:4096]})
+        try:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + limits.REQUEST_TIMEOUT_S):
+                await self.job.tools.records.save_job(self._part)
+        except SkyopsError as error:
+            log.warning("job_end_not_stored job=%s code=%s", self.job.short, error.code)
+
+    def _mark_changed(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()

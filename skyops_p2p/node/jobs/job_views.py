@@ -1,0 +1,162 @@
+"""What a job shows: frozen models shared by the library, the control API and the command line."""
+
+from skyops_p2p.core.execution.outcomes import OUTCOMES
+from skyops_p2p.core.execution.shard import ShardState
+from skyops_p2p.node.views import View
+
+
+class GpuLoadView(View):
+    """One device at this moment."""
+
+    index: int
+    utilisation_permille: int
+    memory_mib: int
+    power_mw: int
+    temperature_c: int
+
+
+class UsageView(View):
+    """What a program has used; None where the runtime cannot tell."""
+
+    wall_ms: int
+    cpu_ms: int | None = None
+    memory_bytes: int | None = None
+    memory_peak_bytes: int | None = None
+    written_bytes: int | None = None
+    fuel: int | None = None
+    gpu_ms: int | None = None
+
+
+class AttemptView(View):
+    """One lease."""
+
+    epoch: int
+    worker: str
+    price_microcredits_per_hour: int
+    tender_job: str
+    """Hex: what `skyops audit` takes."""
+    code: str
+    """How it ended; empty while it stands."""
+    text: str
+
+
+class CheckpointView(View):
+    """One saved checkpoint."""
+
+    sequence: int
+    epoch: int
+    worker: str
+    label: str
+    size_bytes: int
+    done: int
+    total: int
+    made_unix_ms: int
+
+
+class ShardView(View):
+    """How one shard stands."""
+
+    index: int
+    state: str
+    text: str
+    """What happened last."""
+    code: str
+    """Outcome; empty before the end."""
+    meaning: str
+    """Of the code."""
+    change: str
+    """What to do about it."""
+    epoch: int
+    worker: str
+    phase: str
+    """What the worker is at; empty without a lease."""
+    phase_done: int
+    phase_total: int
+    done: int
+    total: int
+    metrics: dict[str, float]
+    remaining_s: float | None
+    estimate_basis: str
+    usage: UsageView | None
+    gpus: tuple[GpuLoadView, ...]
+    attempts: tuple[AttemptView, ...]
+    checkpoints: tuple[CheckpointView, ...]
+    log_records: int
+    is_log_proven: bool | None
+    """Whether the log is the one that the worker signed for; None before the end."""
+    result_bytes: int | None
+    exit_code: int | None
+
+
+class JobView(View):
+    """How a job stands."""
+
+    job_id: str
+    """Hex, 32 digits."""
+    name: str
+    state: str
+    """"preparing", "waiting", "matching", "opening", "running", "fetching", "succeeded", "failed" or "cancelled"."""
+    text: str
+    code: str
+    meaning: str
+    change: str
+    submitted_unix_ms: int
+    runtime: str
+    shards: tuple[ShardView, ...]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        return self.state in ("succeeded", "failed", "cancelled")
+
+
+class LogLineView(View):
+    """One record of a job's log."""
+
+    shard: int
+    epoch: int
+    number: int
+    unix_ms: int
+    stream: str
+    """"stdout", "stderr" or "skyops": what the worker's node says."""
+    text: str
+    """What is no UTF-8 is replaced."""
+
+
+class ResultView(View):
+    """Where a result was put."""
+
+    job_id: str
+    folder: str
+    files: int
+    size_bytes: int
+
+
+def meaning_of(code: str) -> tuple[str, str]:
+    """Return what an outcome means and what to do about it; empty for none."""
+    own = {
+        "no_worker": (
+            "No worker took the job in its queue time-out.",
+            "Run `skyops job check` for the reasons, and raise price.per_hour_max or timeouts.queue.",
+        ),
+        "deadline_passed": ("The job's time was over.", "Raise timeouts.total or deadline."),
+        "dependency_failed": ("A job that it depends on did not succeed.", "Mend that one, then retry."),
+    }
+    if code in own:
+        return own[code]
+    outcome = OUTCOMES.get(code)
+    return (outcome.meaning, outcome.change) if outcome else ("", "")
+
+
+_ORDER = ("failed", "cancelled", "preparing", "waiting", "matching", "opening", "running", "fetching")
+
+
+def state_of(shards: tuple[ShardState, ...]) -> str:
+    """Return a job's state from those of its shards: the least advanced of what is still open, else how it ended."""
+    names = [state.value for state in shards]
+    is_open = [name for name in _ORDER[2:] if name in names]
+    if is_open:
+        return is_open[-1] if "running" in is_open else is_open[0]
+    return next(
+        (name for name in _ORDER[:2] if name in names), "succeeded" if "succeeded" in names else "waiting"
+    )

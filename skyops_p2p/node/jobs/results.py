@@ -1,0 +1,85 @@
+"""Open what came of a job: outputs are decrypted on this machine only, into a directory that the person names."""
+
+import secrets
+import shutil
+from pathlib import Path
+
+import trio
+
+from skyops_p2p.errors import ExecutionError
+from skyops_p2p.node.content.shelf import Progress
+from skyops_p2p.node.jobs.job_task import JobTask
+from skyops_p2p.node.jobs.job_views import ResultView
+from skyops_p2p.wire.envelope import peek
+from skyops_p2p.wire.messages.content import BundleRef
+from skyops_p2p.wire.messages.execution import ResultReceipt
+
+
+def outputs_of(task: JobTask) -> list[tuple[int, BundleRef]]:
+    """Return (shard, sealed outputs) of all shards that have some."""
+    found = []
+    for shard in task.shards:
+        result = peek(shard.record.result, ResultReceipt) if shard.record.result else None
+        if result is not None and result.outputs is not None:
+            found.append((shard.index, result.outputs))
+    return found
+
+
+async def open_result(task: JobTask, into: Path, *, progress: Progress) -> ResultView:
+    """Decrypt a job's outputs into a directory, as their paths say; shards of an array each into "shard-N".
+
+    Args:
+        task: The job.
+        into: Made if it is not there; files in the way refuse the whole.
+        progress: Told (done, total) bytes.
+
+    Raises:
+        ExecutionError: `no_result` (it has not succeeded, or has no outputs), `result_in_the_way`.
+        StoreError, RemoteProtocolError: The blocks are not there, or do not open.
+    """
+    bundles = outputs_of(task)
+    if not bundles:
+        view = task.view()
+        raise ExecutionError(
+            f"job {task.job.short} has no outputs ({view.state})",
+            code="no_result",
+            hint="`skyops logs` shows what the program said; outputs are what the job file lists under them."
+            if view.is_over
+            else "Wait for it with `skyops status --watch`.",
+        )
+    draft = into.with_name(f".{into.name}.{secrets.token_hex(4)}")
+    files = 0
+    try:
+        for shard, bundle in bundles:
+            target = draft / f"shard-{shard}" if task.job.spec.shards > 1 else draft
+            await trio.to_thread.run_sync(lambda path=target: path.mkdir(parents=True, exist_ok=True))
+            files += await task.job.tools.shelf.open_tree(
+                bundle, target, key=task.job.secrets.content_key, progress=progress
+            )
+        await trio.to_thread.run_sync(_merge, draft, into)
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(lambda: shutil.rmtree(draft, ignore_errors=True))
+    size = sum(bundle.size_bytes for _, bundle in bundles)
+    return ResultView(job_id=task.job_id.hex(), folder=str(into), files=files, size_bytes=size)
+
+
+def _merge(draft: Path, into: Path) -> None:
+    """Move everything below `draft` to its place below `into`; nothing that is there is replaced.
+
+    Raises:
+        ExecutionError: Code `result_in_the_way`; nothing was moved.
+    """
+    files = [path for path in sorted(draft.rglob("*")) if not path.is_dir()]
+    taken = [path for path in files if (into / path.relative_to(draft)).exists()]
+    if taken:
+        raise ExecutionError(
+            f"{into / taken[0].relative_to(draft)} is there already",
+            code="result_in_the_way",
+            hint="Name another directory with -o, or move it away.",
+        )
+    into.mkdir(parents=True, exist_ok=True)
+    for folder in sorted(path for path in draft.rglob("*") if path.is_dir()):
+        (into / folder.relative_to(draft)).mkdir(exist_ok=True)
+    for path in files:
+        path.replace(into / path.relative_to(draft))

@@ -1,0 +1,104 @@
+"""What comes back from a shard's workers: its log, its checkpoints and its outputs, all in this node's keeping."""
+
+import logging
+
+import trio
+
+from skyops_p2p import limits
+from skyops_p2p.core.execution.log_chain import START
+from skyops_p2p.core.execution.receipts import LeaseFacts, check_result
+from skyops_p2p.crypto.hashing import sha256
+from skyops_p2p.crypto.node_key import peer_id_from_bytes
+from skyops_p2p.errors import SkyopsError
+from skyops_p2p.node.content.shelf import Holder, Progress
+from skyops_p2p.node.jobs.log_files import LogLine, ShardLog
+from skyops_p2p.node.jobs.open_job import OpenJob
+from skyops_p2p.types import PeerId
+from skyops_p2p.wire.envelope import peek
+from skyops_p2p.wire.messages.content import BundleRef
+from skyops_p2p.wire.messages.execution import CheckpointReceipt, LogBatch, ResultReceipt
+
+log = logging.getLogger(__name__)
+
+
+class ShardContent:
+    """One shard's log, checkpoints and outputs.
+
+    Args:
+        job: Whose.
+        index: Which shard.
+
+    Raises:
+        StoreError: The log file cannot be read.
+    """
+
+    def __init__(self, job: OpenJob, index: int) -> None:
+        self._job = job
+        self._owner = f"{job.owner}/{index}"
+        self.outputs_owner = f"{self._owner}/outputs"
+        """Under it the content store keeps the outputs."""
+        self.progress = (0, 0)
+        """(done, total) bytes of the outputs' transfer."""
+        job.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.log = ShardLog(job.folder / f"shard-{index}.log")
+        self._checkpoints: list[str] = []
+        """Owners of the fetched checkpoints, oldest first."""
+
+    async def append_log(self, batch: LogBatch) -> tuple[LogLine, ...]:
+        """Add a batch to the log file; see ShardLog.append."""
+        return await trio.to_thread.run_sync(self.log.append, batch)
+
+    async def fetch_checkpoint(self, envelope: bytes) -> None:
+        """Fetch a checkpoint, so that its worker may die; a failure is not the job's."""
+        receipt = peek(envelope, CheckpointReceipt)
+        owner = f"{self._owner}/checkpoint-{receipt.sequence}"
+        try:
+            await self._fetch(receipt.bundle, receipt.worker, owner, self._ignore)
+        except SkyopsError as error:
+            log.info("checkpoint_not_fetched job=%s code=%s", self._job.short, error.code)
+            return
+        self._checkpoints.append(owner)
+        while len(self._checkpoints) > limits.CHECKPOINTS_KEPT:
+            await self._job.tools.shelf.release(self._checkpoints.pop(0))
+
+    async def fetch_outputs(self, envelope: bytes) -> None:
+        """Fetch the outputs that a result's receipt names.
+
+        Raises:
+            SkyopsError: They cannot be had, or are not what the receipt says.
+        """
+        receipt = peek(envelope, ResultReceipt)
+        if receipt.outputs is not None:
+            await self._fetch(receipt.outputs, receipt.worker, self.outputs_owner, self._moved)
+
+    def has_whole_log(self, envelope: bytes, facts: LeaseFacts) -> bool:
+        """Tell whether all of the log is here that a result's receipt counts."""
+        receipt = check_result(envelope, facts).message
+        return self.log.next_number(facts.epoch) >= receipt.log_count
+
+    def is_log_proven(self, receipt: ResultReceipt) -> bool:
+        """Tell whether the log here is the one that the worker signed for."""
+        if self.log.next_number(receipt.epoch) != receipt.log_count:
+            return False
+        return self.log.head(receipt.epoch) == (receipt.log_head if receipt.log_count else START)
+
+    @staticmethod
+    def digest(envelope: bytes) -> bytes:
+        """Return the name of a receipt."""
+        return sha256(envelope)
+
+    async def _fetch(self, bundle: BundleRef, worker: bytes, owner: str, progress: Progress) -> None:
+        peer = PeerId(peer_id_from_bytes(worker))
+        keepers = [
+            Holder(PeerId(peer_id_from_bytes(part.peer)), ()) for part in self._job.tools.choose_keepers(peer)
+        ]
+        await self._job.tools.shelf.fetch(
+            bundle, [Holder(peer, ()), *keepers], owner=owner, progress=progress
+        )
+
+    def _moved(self, done: int, total: int) -> None:
+        self.progress = (done, total)
+
+    @staticmethod
+    def _ignore(_done: int, _total: int) -> None:
+        """Take progress that nobody watches."""

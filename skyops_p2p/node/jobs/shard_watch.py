@@ -1,0 +1,81 @@
+"""How a shard stands at this moment, as its worker's beats tell it, and who follows its log."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import trio
+
+from skyops_p2p import limits
+from skyops_p2p.core.execution.progress import Estimate, estimate
+from skyops_p2p.node.jobs.log_files import LogLine
+from skyops_p2p.wire.messages.execution import WorkerBeat
+
+
+@dataclass(slots=True)
+class ShardWatch:
+    """The newest beat of the present lease."""
+
+    beat: WorkerBeat | None = None
+    running_since: float | None = None
+    """Monotonic; when the first beat of the present lease said that the program runs."""
+    done_at_start: int = 0
+
+    def begin(self) -> None:
+        """Forget the beats of an older lease."""
+        self.beat, self.running_since, self.done_at_start = None, None, 0
+
+    def take(self, beat: WorkerBeat, now: float) -> None:
+        """Note a beat; one that is older than what is known is ignored."""
+        if self.beat is not None and beat.sequence <= self.beat.sequence:
+            return
+        if self.running_since is None and beat.phase == "running":
+            self.running_since, self.done_at_start = now, beat.done
+        self.beat = beat
+
+    def estimate(self, now: float) -> Estimate | None:
+        """Estimate how much longer it takes; None if that cannot be said."""
+        if self.beat is None or self.running_since is None or self.beat.phase != "running":
+            return None
+        return estimate(
+            done=self.beat.done,
+            total=self.beat.total,
+            done_at_start=self.done_at_start,
+            running_s=now - self.running_since,
+        )
+
+
+class LogFeed:
+    """Hands new log records to whoever follows; one that lags far behind reads the rest from the file."""
+
+    def __init__(self) -> None:
+        self._followers: list[trio.MemorySendChannel[LogLine]] = []
+
+    def tell(self, lines: tuple[LogLine, ...]) -> None:
+        """Hand out new records; a follower that is full is cut off, and begins anew from the file."""
+        for follower in list(self._followers):
+            try:
+                for line in lines:
+                    follower.send_nowait(line)
+            except trio.WouldBlock:
+                self._followers.remove(follower)
+                follower.close()
+
+    def end(self) -> None:
+        """Tell all that nothing more will come."""
+        for follower in self._followers:
+            follower.close()
+        self._followers.clear()
+
+    @contextmanager
+    def follow(self) -> Iterator[trio.MemoryReceiveChannel[LogLine]]:
+        """Follow what comes from now on."""
+        send, receive = trio.open_memory_channel[LogLine](limits.EVENT_FEED_MAX * 4)
+        self._followers.append(send)
+        try:
+            yield receive
+        finally:
+            if send in self._followers:
+                self._followers.remove(send)
+            send.close()
+            receive.close()

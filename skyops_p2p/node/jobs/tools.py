@@ -1,0 +1,56 @@
+"""What the jobs of a requester are made with, together."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from skyops_p2p.core.jobs.spec import JobSpec
+from skyops_p2p.node.content.shelf import ContentShelf
+from skyops_p2p.node.jobs.lease_client import OpenSession
+from skyops_p2p.node.jobs.records import JobRecords
+from skyops_p2p.node.match_view import MatchStepView, MatchView
+from skyops_p2p.ports import Entropy, WallClock
+from skyops_p2p.types import PeerId
+from skyops_p2p.wire.messages.execution import HolderPart
+
+AskWitnesses = Callable[[PeerId], Awaitable[bool | None]]
+"""Ask others whether they reach a peer: True, False, or None if nobody could say."""
+ChooseKeepers = Callable[[PeerId], tuple[HolderPart, ...]]
+"""(worker) -> nodes that may keep copies of its checkpoints."""
+
+
+class FindWorker(Protocol):
+    """Runs a match; see Market.match."""
+
+    async def __call__(
+        self,
+        spec: JobSpec,
+        progress: Callable[[MatchStepView], None],
+        *,
+        excluded: Sequence[PeerId],
+        job_id: bytes,
+    ) -> MatchView:
+        """Return how it ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobTools:
+    """Everything that a job needs of its node."""
+
+    network: str
+    own: PeerId
+    wall_clock: WallClock
+    entropy: Entropy
+    shelf: ContentShelf
+    records: JobRecords
+    folder: Path
+    """Holds a directory for each job: logs, and results that were asked for."""
+    find_worker: FindWorker
+    open_session: OpenSession
+    ask_witnesses: AskWitnesses
+    choose_keepers: ChooseKeepers
+    own_holder: Callable[[], HolderPart]
+    """Where this node itself can be reached for bundles."""
+    tell: Callable[[str, PeerId, str], None]
+    """Tells whoever watches the node."""
