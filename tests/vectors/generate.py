@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.vectors import (
     auction_cases,
+    conversation_cases,
     crypto_cases,
     handshake_cases,
     message_cases,
@@ -33,6 +34,7 @@ FAMILIES: dict[str, tuple[str, Callable[[], list[dict[str, Any]]]]] = {
     "envelopes": ("02-envelope.md", message_cases.envelope_cases),
     **peering_cases.FAMILIES,
     **auction_cases.FAMILIES,
+    **conversation_cases.FAMILIES,
 }
 
 
