@@ -468,6 +468,16 @@ IMAGE_BYTES_MAX = 8 << 30
 """One root file system, unpacked."""
 IMAGE_FILES_MAX = 400_000
 """Files and directories of one root file system."""
+IMAGE_CONFIG_BYTES_MAX = 4 << 20
+"""Manifest, and configuration, of a container image."""
+ENGINE_CALLS_MAX = 16
+"""Calls to the container engine at once; more wait for a free thread."""
+ENGINE_WAITS_MAX = 512
+"""Calls to the container engine that last as long as a program or a transfer."""
+ENGINE_WAIT_S = 30
+"""One look for the end of a container that has closed its output; then the next."""
+USAGE_SAMPLE_S = 1.0
+"""How often the figures of a container are noted: with its end they are gone."""
 
 # --- content ------------------------------------------------------------------------------------------------------
 CONTENT_CHUNK_BYTES = 262_104
@@ -496,8 +506,14 @@ CONTENT_BATCH_BLOCKS_MAX = 256
 """Blocks in such a batch, however small."""
 CONTENT_BATCHES_IN_FLIGHT = 3
 """Batches of one transfer under way at once, so memory is bounded: 12 MiB and as much again where they are copied."""
-CONTENT_OWNER_CHARS_MAX = 128
-"""Who pinned a block, "job/<id>"."""
+CONTENT_OWNER_CHARS_MAX = 256
+"""Who pinned a block, "job/<id>"; of a copy the peer, its label and the bundle."""
+CONTENT_LABEL_CHARS_MAX = 96
+"""What a peer calls a copy that it asks others to keep."""
+CONTENT_COPIES_TOLD_MAX = 3
+"""Copies in one answer: with their notes they fit a message."""
+CONTENT_NOTE_BYTES_MAX = 16 * 1024
+"""What goes with a copy, such as the receipt of a checkpoint."""
 CONTENT_HOLDERS_MAX = 8
 """Holders that one fetch asks at once."""
 CONTENT_WINDOW_BLOCKS = 64
@@ -508,10 +524,13 @@ CONTENT_ATTEMPTS_MAX = 4
 """How often one block is asked for of all holders together, before the fetch fails."""
 CONTENT_OPEN_TIMEOUT_S = 5.0
 """Connecting a data channel, or opening a stream for blocks, and its handshake."""
+CONTENT_SERVE_BATCH_BLOCKS = 4
+"""Blocks read at once to be served: 1 MiB; the next are read while these are sent."""
 CONTENT_IDLE_S = 120.0
 """A data channel or stream for blocks without a request is closed after this."""
-CONTENT_CHANNELS_MAX = 64
-"""Data channels served at once; more are closed unanswered."""
+CONTENT_CHANNELS_MAX = 32
+"""Data channels, and streams for blocks, served at once, each; more are closed unanswered. Slow readers on all of them
+hold 128 MiB."""
 CONTENT_CHANNELS_PER_PEER_MAX = 4
 """Data channels, and streams for blocks, of one peer served at once, each."""
 CONTENT_CHANNELS_HALF_OPEN_MAX = 32
@@ -530,7 +549,65 @@ CONTENT_REPLICA_MIB = 1024
 """Blocks kept for one peer's bundles; the default of the setting content.replica_mib."""
 CONTENT_REPLICA_S_MAX = 14 * 86_400
 """How long a peer may ask for a copy to be kept; it may ask again."""
+CONTENT_COPIES_FETCHED_MAX = 4
+"""Bundles fetched for others at once; more are refused with the code `busy`."""
 CONTENT_REPLICAS_MAX = 256
 """Bundles kept for others at a time."""
 CONTENT_REPLICA_POLL_S = 0.5
 """How often a peer that copies a bundle is asked whether it has all; doubles up to thirty times this."""
+
+# --- wasm -----------------------------------------------------------------------------------------------------
+WASM_FRAME_BYTES_MAX = 64 << 20
+"""One message between a node and a wasm child: all arguments and variables of a job, at their longest."""
+WASM_READ_BYTES = 256 * 1024
+"""Read at once from pipes, sockets and files of wasm jobs."""
+WASM_STACK_BYTES = 2 << 20
+"""Call stack of a module; past it, it traps with "stack overflow"."""
+WASM_TABLE_ELEMENTS_MAX = 1_000_000
+"""Function references in the tables of a module: 8 MB."""
+WASM_INSTANCES_MAX = 16
+"""Instances, tables and memories in one store: the job's own and those of the disk gate."""
+WASM_POLL_MAX = 1024
+"""Subscriptions in one `poll_oneoff`."""
+WASM_SLEEP_S = 3600.0
+"""A module that sleeps looks this often whether it is over, even if nobody woke it."""
+WASM_ENTRIES_MAX = 200_000
+"""Files and directories in the writable mounts of a wasm job; more count as over its disk limit."""
+WASM_FILES_MAX = 256
+"""Open files of one wasm child, its own few included."""
+WASM_CHILD_BYTES = 128 << 20
+"""What the process around a module may use beside the module's memory: interpreter, engine, buffers."""
+WASM_ADDRESS_BYTES_MAX = 64 << 30
+"""Address space of a child: each memory reserves 4 GiB and guards, without using them."""
+WASM_OOM_SCORE = 800
+"""A machine without memory kills wasm jobs before the node (0), and before almost everything else (1000 is first)."""
+WASM_COMPILE_NICENESS = 10
+"""Compiling yields to the jobs that run."""
+WASM_COMPILE_BYTES_MAX = 4 << 30
+"""Memory for compiling one module; Python as a module of 25 MiB takes about one."""
+WASM_MODULE_BYTES_MAX = 256 << 20
+"""One module."""
+WASM_COMPILED_BYTES_MAX = 1 << 30
+"""One compiled module; about twice the module."""
+WASM_CACHE_BYTES_MAX = 2 << 30
+"""Compiled modules that are kept; the one that was not used for longest goes first."""
+WASM_PROBLEM_CHARS_MAX = 500
+"""What is told of an invalid module."""
+WASM_CHILDREN_MAX = 256
+"""Wasm jobs of one node at a time, as LEASES_MAX."""
+WASM_PARENT_IDLE_S = 300.0
+"""The preloaded process leaves when nobody wanted a child for so long; it takes 40 MiB."""
+WASM_PARENT_END_S = 5.0
+"""The preloaded process is killed if it has not ended so long after it was told."""
+WASM_INTERRUPT_S = 2.0
+"""From an interrupt to SIGKILL: a module in a loop ends in milliseconds, one in a slow system call does not."""
+WASM_ANSWER_S = 0.2
+"""How long a usage report waits for a module's fuel before it takes the last one that was told."""
+WASM_SNAPSHOT_TIMEOUT_S = 60.0
+"""From the wish for a snapshot to its end: a step must end first."""
+WASM_ANSWER_BYTES_MAX = 64 * 1024
+"""One message of a child, which ran foreign code."""
+WASM_SNAPSHOT_HEADER_BYTES_MAX = 1 << 20
+"""Names and values of exported globals, and a few numbers."""
+WASM_FUEL_MAX = 1 << 62
+"""Fuel of a job without a bound of its own: some decades of one core."""

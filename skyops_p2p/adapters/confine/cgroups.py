@@ -217,6 +217,17 @@ def open_tree(marker: str, *, root: Path = Path("/")) -> CgroupTree:
     return CgroupTree(places, marker)
 
 
+def group_of(pid: int) -> Cgroup:
+    """Return the groups of another process, to read their counters."""
+    paths: dict[str, Path] = {}
+    is_v2 = False
+    for hierarchy in find_hierarchies(process=str(pid)):
+        for controller in hierarchy.controllers & set(_CONTROLLERS):
+            paths[controller] = hierarchy.own
+            is_v2 = hierarchy.is_v2
+    return Cgroup(paths, is_v2=is_v2)
+
+
 def remove_leftovers(directories: Iterable[Path]) -> bool:
     """Kill what lives in groups of an earlier process, and remove them; return whether all are gone."""
     places = [place for place in directories if place.is_dir()]

@@ -11,24 +11,25 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Hierarchy:
-    """One mounted hierarchy and our place in it."""
+    """One mounted hierarchy and the place in it of the process that was asked about."""
 
     controllers: frozenset[str]
     is_v2: bool
     mount: Path
     """Where the hierarchy's visible top is mounted."""
     own: Path
-    """The directory of our own group, below `mount`."""
+    """The directory of that process's group, below `mount`."""
 
 
-def find_hierarchies(root: Path = Path("/")) -> list[Hierarchy]:
-    """Match the groups of /proc/self/cgroup with the mounts of /proc/self/mountinfo.
+def find_hierarchies(root: Path = Path("/"), *, process: str = "self") -> list[Hierarchy]:
+    """Match the groups of a process with the mounts of /proc/self/mountinfo.
 
     Args:
         root: Where proc and sys are looked for; another directory in tests.
+        process: Whose groups; its number, or "self".
     """
     own_paths: dict[str, str] = {}  # {controller, or "" for v2: path of our group}
-    for line in lines_of(root / "proc/self/cgroup"):
+    for line in lines_of(root / "proc" / process / "cgroup"):
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         own_paths.update(dict.fromkeys(controllers.split(","), path))

@@ -17,11 +17,11 @@ from skyops_p2p import limits
 from skyops_p2p.adapters.confine.background import background_tasks
 from skyops_p2p.adapters.confine.cgroups import Cgroup, CgroupTree, GroupLimits, open_tree, remove_leftovers
 from skyops_p2p.adapters.confine.mounts import JOB_USER, check_sources, check_spec, make_over
+from skyops_p2p.adapters.confine.program import SandboxView, objection
 from skyops_p2p.adapters.native.arguments import MACHINE_TOPS, Layout, lay_out, packed
 from skyops_p2p.adapters.native.bubblewrap import BubblewrapProcess, LaunchPlan, find_stage, resource_limits
 from skyops_p2p.adapters.native.gpus import device_nodes
 from skyops_p2p.adapters.native.images import RootImages
-from skyops_p2p.adapters.native.program import SandboxView, objection
 from skyops_p2p.adapters.native.running import NativeRun
 from skyops_p2p.adapters.native.seccomp import filter_program
 from skyops_p2p.errors import ExecutionError
@@ -55,6 +55,7 @@ class NativeSandbox:
         self._groups = groups
         self._images = RootImages(self._home / "images")
         self._is_root = os.geteuid() == 0
+        self._running: set[str] = set()  # names in use
 
     @property
     def enforces(self) -> frozenset[Limit]:
@@ -96,6 +97,7 @@ class NativeSandbox:
                     with trio.CancelScope(shield=True):
                         await run.remove()
                         self._record(spec.name).unlink(missing_ok=True)
+                        self._running.discard(spec.name)
 
     async def reap(self) -> int:
         """See the port: bubblewrap dies with its node, so what is left are groups, and half-unpacked images."""
@@ -126,6 +128,7 @@ class NativeSandbox:
         )
         # The record comes first: what is made after it is found by `reap` whenever we are killed.
         record = self._record(spec.name)
+        self._running.add(spec.name)
         try:
             record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             record.write_text(
@@ -173,6 +176,8 @@ class NativeSandbox:
         self._images.remove_partial()
         count = 0
         for record in sorted((self._home / "running").glob("*")):
+            if record.name in self._running:
+                continue
             paths = [Path(line) for line in record.read_text(errors="replace").splitlines()]
             if remove_leftovers(path for path in paths if path.parent.name.startswith(_MARKER)):
                 record.unlink()

@@ -19,10 +19,10 @@ def run_python(program: str, arguments: Sequence[str]) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def open_box(folder: Path, engine: Engine, *, runtime_class: str = "") -> AsyncIterator[Box]:
+async def open_box(folder: Path, engine: Engine, *, gvisor: bool = False) -> AsyncIterator[Box]:
     from skyops_p2p.adapters.docker import open_docker_sandbox
 
-    sandbox = await open_docker_sandbox(folder / "data", address=engine.address, runtime_class=runtime_class)
+    sandbox = await open_docker_sandbox(folder / "data", address=engine.address, gvisor=gvisor)
     assert sandbox is not None, "the engine of the tests does not answer"
-    async with sandbox:
+    with contextlib.closing(sandbox):
         yield Box("docker", sandbox, folder / "mounts", run_python, ABILITIES)
