@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from skyops_p2p.errors import LocalProtocolError, RemoteProtocolError
-from skyops_p2p.wire.messages import auction, handshake, identity, peering, session
+from skyops_p2p.wire.messages import auction, execution, handshake, identity, peering, session
 from skyops_p2p.wire.model import Message
 
 
@@ -62,6 +62,22 @@ MESSAGES = build(
         auction.Release,
         auction.BookRequest,
         auction.Received,
+        execution.LeaseOpen,
+        execution.LeaseAttach,
+        execution.LeaseReady,
+        execution.LeaseRefused,
+        execution.Beat,
+        execution.WorkerBeat,
+        execution.LogBatch,
+        execution.CheckpointReceipt,
+        execution.CheckpointSaved,
+        execution.ResultReceipt,
+        execution.ResultReady,
+        execution.ResultTaken,
+        execution.LeaseStop,
+        execution.PreemptionNotice,
+        execution.TaskStart,
+        execution.TaskEnded,
     )
 )
 """Number -> class, ascending."""

@@ -98,7 +98,8 @@ def bounds(rule: dict[str, Any], parts: dict[str, Any]) -> Iterator[tuple[str, A
     elif kind == "map":
         whole = _least(parts[rule["part"]]["fields"], parts)
         for name, inner in parts[rule["part"]]["fields"].items():
-            yield f"without {name}", {k: v for k, v in whole.items() if k != inner["number"]}, False
+            without = {k: v for k, v in whole.items() if k != inner["number"]}
+            yield f"without {name}", without, inner.get("optional", False)
             for label, value, is_legal in bounds(inner, parts):
                 yield f"{name} {label}", whole | {inner["number"]: value}, is_legal
 

@@ -17,7 +17,12 @@ TABLE = re.compile(r"<!-- fields: (?P<name>[a-z-]+) -->\n.*?<!-- end -->", re.DO
 LIST = re.compile(r"<!-- messages -->\n.*?<!-- end -->", re.DOTALL)
 
 _AUCTION_PARTS = ("needs", "weights", "bid", "observation", "exclusion", "score", "reveal")
-PARTS_IN = {"peer": "03-peering.md", **dict.fromkeys(_AUCTION_PARTS, "04-auction.md")}
+_EXECUTION_PARTS = ("bundleref", "input", "secret", "holder", "metric", "gpuload", "usage", "log")
+PARTS_IN = {
+    "peer": "03-peering.md",
+    **dict.fromkeys(_AUCTION_PARTS, "04-auction.md"),
+    **dict.fromkeys(_EXECUTION_PARTS, "05-execution.md"),
+}
 """The chapter with a part's table, where it is not 01-identity.md."""
 
 LIMITS = ("bytes_max", "items_max")

@@ -17,7 +17,9 @@ from skyops_p2p.wire.model import Bytes16, Bytes32, Count, Instant, Message, N, 
 
 Epoch = Annotated[int, Field(ge=1, le=2**31)]
 """The fencing token: each lease of one shard has the next number."""
-Shard = Annotated[int, Field(ge=0, le=limits.JOB_SHARDS_MAX)]
+Shard = Annotated[int, Field(ge=0, le=limits.JOB_SHARDS_MAX - 1)]
+Shards = Annotated[int, Field(ge=1, le=limits.JOB_SHARDS_MAX)]
+VariableText = Annotated[str, Field(min_length=1, max_length=128)]
 PathText = Annotated[str, Field(min_length=1, max_length=1024)]
 Sentence = Annotated[str, Field(max_length=256)]
 Phase = Literal["fetching", "preparing", "running", "paused", "stopping", "collecting", "delivering"]
@@ -49,8 +51,8 @@ class InputPart(Part):
 class SecretPart(Part):
     """A secret for the winning worker alone."""
 
-    name: Annotated[Name, N(1)]
-    value: Annotated[bytes, Field(max_length=limits.SECRET_BYTES_MAX), N(2)]
+    name: Annotated[VariableText, N(1)]
+    value: Annotated[bytes, Field(max_length=limits.SECRET_BYTES_MAX, repr=False), N(2)]
     path: Annotated[PathText | None, N(3)] = None
     """The file to put it into; absent: the environment variable of its name."""
 
@@ -73,11 +75,11 @@ class LeaseOpen(Message):
     """Digest of the enveloped Award."""
     job_id: Annotated[Bytes16, N(2)]
     shard: Annotated[Shard, N(3)]
-    shards: Annotated[Shard, N(4)]
+    shards: Annotated[Shards, N(4)]
     epoch: Annotated[Epoch, N(5)]
     spec: Annotated[bytes, Field(max_length=limits.JOB_SPEC_BYTES_MAX), N(6)]
     """Canonical; its digest is the tender's `spec_digest`."""
-    content_key: Annotated[Bytes32, N(7)]
+    content_key: Annotated[Bytes32, Field(repr=False), N(7)]
     """Opens the inputs and checkpoints, seals outputs, checkpoints and logs; for this lease, in memory only."""
     inputs: Annotated[tuple[InputPart, ...], Field(max_length=limits.JOB_PARTS_MAX + 1), N(8)]
     secrets: Annotated[tuple[SecretPart, ...], Field(max_length=limits.JOB_PARTS_MAX), N(9)]
