@@ -74,10 +74,20 @@ class RunSteps:
             await self._fetch(item.bundle)
             await self._open_input(item)
         if self._opened.resume is not None and self._opened.spec.checkpoint is not None:
-            bundle = self._opened.resume.message.bundle
-            await self._fetch(bundle)
-            await self._open(bundle, self.folder(self._opened.spec.checkpoint.path))
+            await self._put_back(self._opened.resume.message.bundle, self._opened.spec.checkpoint.path)
         await trio.to_thread.run_sync(self._put_secrets)
+
+    async def _put_back(self, bundle: BundleRef, path: str) -> None:
+        """Put a checkpoint where the program looks for it.
+
+        Raises:
+            ExecutionError: `checkpoint_unavailable`: an older one is tried, or the job begins anew.
+        """
+        try:
+            await self._fetch(bundle)
+            await self._open(bundle, self.folder(path))
+        except ExecutionError as error:
+            raise ExecutionError(error.message, code="checkpoint_unavailable") from error
 
     async def prepare(self) -> None:
         """Get image or module ready.

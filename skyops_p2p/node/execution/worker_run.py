@@ -203,6 +203,7 @@ class WorkerRun:
     def _step(self, action: Callable[..., Awaitable[Event]], *arguments: object) -> None:
         """Start the one step that may be under way, and report its end unless it is aborted."""
         self._step_scope = scope = trio.CancelScope()
+        begun_in = self.machine.state.value
 
         async def run_step() -> None:
             event: Event
@@ -210,7 +211,7 @@ class WorkerRun:
                 try:
                     event = await action(*arguments)
                 except SkyopsError as error:
-                    event = ev.StepFailed(error.code, f"{error.message}. {error.hint}"[:256])
+                    event = ev.StepFailed(error.code, f"{error.message}. {error.hint}"[:256], begun_in)
                 await self._events_in.send(event)
 
         self._nursery.start_soon(run_step)
@@ -345,7 +346,7 @@ def _failure(group: BaseExceptionGroup[SkyopsError]) -> Event:
     while isinstance(first, BaseExceptionGroup):
         first = first.exceptions[0]
     assert isinstance(first, SkyopsError), "the group holds nothing else"
-    return ev.StepFailed(first.code, f"{first.message}. {first.hint}"[:256])
+    return ev.StepFailed(first.code, f"{first.message}. {first.hint}"[:256], RunState.RUNNING.value)
 
 
 def _now() -> MonotonicS:

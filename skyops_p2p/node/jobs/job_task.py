@@ -8,7 +8,7 @@ import trio
 
 from skyops_p2p import limits
 from skyops_p2p.core.execution import shard_events as ev
-from skyops_p2p.core.execution.shard import ShardRecord, ShardState
+from skyops_p2p.core.execution.shard_record import ShardRecord, ShardState
 from skyops_p2p.core.machine import Event
 from skyops_p2p.errors import SkyopsError
 from skyops_p2p.node.jobs.inputs import InputSealer

@@ -1,7 +1,7 @@
 """What a job shows: frozen models shared by the library, the control API and the command line."""
 
 from skyops_p2p.core.execution.outcomes import OUTCOMES
-from skyops_p2p.core.execution.shard import ShardState
+from skyops_p2p.core.execution.shard_record import ShardState
 from skyops_p2p.node.views import View
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import trio
 
 from skyops_p2p import limits
-from skyops_p2p.core.execution.shard import ShardRecord
+from skyops_p2p.core.execution.shard_record import ShardRecord
 from skyops_p2p.core.jobs.encoding import decode_spec, encode_spec
 from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.errors import ExecutionError, NetworkError, SkyopsError

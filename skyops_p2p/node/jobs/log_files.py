@@ -17,6 +17,8 @@ from skyops_p2p.wire.messages.execution import LogBatch, LogPart
 
 _HEADER = 8
 RECORD_BYTES_MAX = 64 * 1024
+READ_BYTES_MAX = 1 << 20
+"""What one call of `read` takes into memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +82,21 @@ class ShardLog:
         self._heads[batch.epoch] = (count + len(fresh), head_after(head, count, fresh))
         return lines
 
-    def lines(self, *, offset: int = 0) -> Iterator[LogLine]:
-        """Read all records in order; `offset` skips so many."""
-        if not self._path.exists():
-            return
+    def read(self, position: int = 0) -> tuple[tuple[LogLine, ...], int]:
+        """Read the records from a position on, at most READ_BYTES_MAX of them.
+
+        Args:
+            position: 0, or what an earlier call returned.
+
+        Returns:
+            The records, and the position behind them.
+        """
+        if position >= self._size:
+            return (), position
         with self._path.open("rb") as file:
-            for index, line in enumerate(_read(file.read(self._size))):
-                if index >= offset:
-                    yield line
+            file.seek(position)
+            lines = tuple(_read(file.read(min(READ_BYTES_MAX, self._size - position))))
+        return lines, position + sum(len(_frame(line)) for line in lines)
 
     def _write(self, data: bytes) -> None:
         try:

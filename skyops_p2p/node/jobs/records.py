@@ -11,7 +11,13 @@ from pydantic import Field
 
 from skyops_p2p import limits
 from skyops_p2p.core.execution.faults import Record
-from skyops_p2p.core.execution.shard import ATTEMPTS_KEPT, EXCLUDED_MAX, Attempt, ShardRecord, ShardState
+from skyops_p2p.core.execution.shard_record import (
+    ATTEMPTS_KEPT,
+    EXCLUDED_MAX,
+    Attempt,
+    ShardRecord,
+    ShardState,
+)
 from skyops_p2p.crypto.node_key import NodeKey, peer_id_from_bytes, peer_id_to_bytes
 from skyops_p2p.crypto.sealing import open_sealed, seal_to
 from skyops_p2p.errors import RemoteProtocolError, StoreError
@@ -55,6 +61,7 @@ class _AttemptPart(Part):
     tender_job: Annotated[Bytes16, N(5)]
     code: Annotated[Text, N(6)]
     text: Annotated[Text, N(7)]
+    receipt: Annotated[EnvelopeBytes | None, N(8)] = None
 
 
 class _ShardPart(Part):
@@ -193,6 +200,7 @@ def _to_part(record: ShardRecord, now: int) -> _ShardPart:
             tender_job=one.tender_job,
             code=one.code,
             text=one.text,
+            receipt=one.receipt,
         )
         for one in record.attempts
     )
@@ -216,7 +224,14 @@ def _to_part(record: ShardRecord, now: int) -> _ShardPart:
 def _from_part(part: _ShardPart) -> ShardRecord:
     attempts = tuple(
         Attempt(
-            one.epoch, _peer(one.worker), one.price, one.award, one.tender_job, code=one.code, text=one.text
+            one.epoch,
+            _peer(one.worker),
+            one.price,
+            one.award,
+            one.tender_job,
+            code=one.code,
+            text=one.text,
+            receipt=one.receipt,
         )
         for one in part.attempts
     )

@@ -21,10 +21,6 @@ class ShardWatch:
     """Monotonic; when the first beat of the present lease said that the program runs."""
     done_at_start: int = 0
 
-    def begin(self) -> None:
-        """Forget the beats of an older lease."""
-        self.beat, self.running_since, self.done_at_start = None, None, 0
-
     def take(self, beat: WorkerBeat, now: float) -> None:
         """Note a beat; one that is older than what is known is ignored."""
         if self.beat is not None and beat.sequence <= self.beat.sequence:

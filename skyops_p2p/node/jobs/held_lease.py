@@ -1,0 +1,162 @@
+"""A lease as its requester holds it: the session, what the worker says in it, and the questions to witnesses.
+
+It decides nothing: what happens is posted to the shard's task, which feeds the machines. Spec:
+protocol/05-execution.md, "Liveness".
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from skyops_p2p import limits
+from skyops_p2p.core.execution import lease as ls
+from skyops_p2p.core.execution import shard_events as ev
+from skyops_p2p.core.execution.receipts import LeaseFacts, check_checkpoint, check_result
+from skyops_p2p.core.machine import Event
+from skyops_p2p.errors import NetworkError, RemoteProtocolError
+from skyops_p2p.node.jobs.lease_client import LeaseClient
+from skyops_p2p.node.jobs.shard_content import ShardContent
+from skyops_p2p.node.jobs.shard_watch import LogFeed, ShardWatch
+from skyops_p2p.node.jobs.tools import JobTools
+from skyops_p2p.types import MonotonicS
+from skyops_p2p.wire.messages import execution as msg
+from skyops_p2p.wire.model import Message
+
+log = logging.getLogger(__name__)
+
+LOG_WAIT_S = 30.0
+"""How long the rest of a log is waited for before its result is taken."""
+
+
+class HeldLease:
+    """One lease.
+
+    Args:
+        facts: Of it.
+        tools: Of the node.
+        content: Takes logs.
+        watch: Takes beats.
+        feed: Tells new log records.
+        post: Takes (this lease, what happened).
+    """
+
+    def __init__(
+        self,
+        facts: LeaseFacts,
+        tools: JobTools,
+        content: ShardContent,
+        *,
+        watch: ShardWatch,
+        feed: LogFeed,
+        post: "Callable[[HeldLease, Event], Awaitable[None]]",
+    ) -> None:
+        self.facts = facts
+        self.machine = ls.Lease(facts.epoch, MonotonicS(trio.current_time()), is_requester=True)
+        self.is_ending = False
+        """Its result is being taken, or it is being stopped: it ends by itself."""
+        self._tools = tools
+        self._content = content
+        self._watch = watch
+        self._feed = feed
+        self._post = post
+        self._client = LeaseClient(facts, tools.open_session)
+        self._scope = trio.CancelScope()
+        self._is_opening = False
+        self._log_grown = trio.Event()
+
+    def drop(self) -> None:
+        """Have nothing more to do with it: its session is closed, its messages go nowhere."""
+        self._scope.cancel()
+
+    async def hold(self, first: msg.LeaseOpen | msg.LeaseAttach) -> None:
+        """Open one session and read it to its end; while one is being opened, nothing happens."""
+        if self._is_opening or self._client.is_linked:
+            return
+        with self._scope:
+            try:
+                if await self._begin(first):
+                    code = await self._client.serve(self._take)
+                    log.info("lease_link_ended worker=%s code=%s", self.facts.worker[-8:], code)
+                    await self._post(self, ls.LinkLost())
+            finally:
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + limits.LEASE_BEAT_S):
+                    await self._client.close("dropped")
+
+    async def beat(self) -> None:
+        """Tell the worker that this node is there."""
+        log_next = self._content.log.next_number(self.facts.epoch)
+        await self._client.send(msg.Beat(epoch=self.facts.epoch, log_next=log_next))
+
+    async def ask_witnesses(self, number: int) -> None:
+        """Ask others whether they reach the worker; report if anybody could say."""
+        is_alive = await self._tools.ask_witnesses(self.facts.worker)
+        if is_alive is not None:
+            await self._post(self, ls.WitnessesAnswered(is_alive, number))
+
+    async def take_result(self, receipt: bytes) -> None:
+        """Let the worker forget the run, once the rest of its log is here, and be done with the lease."""
+        with trio.move_on_after(LOG_WAIT_S):
+            while self._client.is_linked and not self._content.has_whole_log(receipt, self.facts):
+                await self._log_grown.wait()
+        await self._client.send(msg.ResultTaken(receipt=self._content.digest(receipt)))
+        await self._client.close("done")
+        self.drop()
+
+    async def stop(self, code: str, *, grace_s: float) -> None:
+        """Have the worker end the run, if it can be reached, and be done with the lease."""
+        stop = msg.LeaseStop(epoch=self.facts.epoch, code=code, grace_ms=round(grace_s * 1000))
+        await self._client.send(stop)
+        await self._client.close(code)
+        self.drop()
+
+    async def _begin(self, first: msg.LeaseOpen | msg.LeaseAttach) -> bool:
+        """Open a session; whether the lease stands in it. One that was never opened is denied, others wait."""
+        self._is_opening, epoch = True, self.facts.epoch
+        try:
+            await self._client.begin(first)
+        except NetworkError as error:
+            is_new = isinstance(first, msg.LeaseOpen)
+            await self._post(
+                self, ev.LeaseDenied(epoch, "session_failed", error.message) if is_new else ls.LinkLost()
+            )
+            return False
+        except RemoteProtocolError as error:
+            await self._post(self, ev.LeaseDenied(epoch, error.code, error.message))
+            return False
+        finally:
+            self._is_opening = False
+        await self._post(self, ls.LinkRestored())
+        await self._post(self, ev.LeaseGranted(epoch))
+        return True
+
+    async def _take(self, message: Message) -> None:
+        """Turn a message of the worker into events.
+
+        Raises:
+            RemoteProtocolError: The session is to end with its code.
+            StoreError: The log could not be written.
+        """
+        facts = self.facts
+        await self._post(self, ls.PeerHeard())
+        match message:
+            case msg.WorkerBeat(epoch=facts.epoch):
+                self._watch.take(message, trio.current_time())
+            case msg.LogBatch(epoch=facts.epoch):
+                self._feed.tell(await self._content.append_log(message))
+                self._log_grown.set()
+                self._log_grown = trio.Event()
+            case msg.CheckpointSaved(receipt=data):
+                checked = check_checkpoint(data, facts)
+                await self._post(self, ev.CheckpointReceived(facts.epoch, data, checked.message.sequence))
+            case msg.ResultReady(receipt=data):
+                result = check_result(data, facts).message
+                has_outputs = result.outputs is not None
+                event = ev.ResultReceived(
+                    facts.epoch, data, result.code, result.text, has_outputs=has_outputs
+                )
+                await self._post(self, event)
+            case msg.PreemptionNotice(epoch=facts.epoch, code=code):
+                await self._post(self, ev.PreemptionNoticed(facts.epoch, code))
+            case msg.LeaseReady() | msg.LeaseRefused():
+                raise RemoteProtocolError("a lease in a lease", code="wrong_type", rule="EXE-18")
