@@ -9,6 +9,8 @@ from skyops_p2p.types import NetworkName, PeerId
 NODE_PROTOCOL = "node"
 HANDSHAKE_PROTOCOL = "handshake"
 AUCTION_PROTOCOL = "auction"
+CONTENT_PROTOCOL = "content"
+BLOCKS_PROTOCOL = "blocks"
 LEASE_PROTOCOL = "lease"
 """The handshake of chapter 01, and then what chapter 05 says. Rules: EXE-18."""
 

@@ -32,6 +32,8 @@ class Owner:
     size_bytes: int
     until_unix_ms: UnixMs | None
     """When it lapses; None: never by itself."""
+    note: bytes = b""
+    """Bytes that were given with it."""
 
 
 class BlockStore(Protocol):
@@ -71,8 +73,14 @@ class BlockStore(Protocol):
     async def unpin(self, owner: str) -> int:
         """Forget an owner; return how many blocks it had. An unknown one is ignored."""
 
-    async def keep_until(self, owner: str, until: UnixMs | None) -> None:
-        """Set when an owner lapses, None for never; an unknown owner is remembered."""
+    async def keep_until(self, owner: str, until: UnixMs | None, *, note: bytes = b"") -> None:
+        """Set when an owner lapses, None for never, and its note; an unknown owner is remembered.
+
+        Args:
+            owner: At most CONTENT_OWNER_CHARS_MAX characters.
+            until: When.
+            note: At most CONTENT_NOTE_BYTES_MAX.
+        """
 
     async def expire(self, now: UnixMs) -> tuple[str, ...]:
         """Forget the owners that have lapsed; return their names."""

@@ -31,7 +31,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) STRICT, WITHOUT ROWID""",
         "CREATE INDEX blocks_to_evict ON blocks (used) WHERE pins = 0 AND is_whole = 1",
         "CREATE INDEX blocks_torn ON blocks (cid) WHERE is_whole = 0",
-        "CREATE TABLE owners (id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, until_unix_ms INTEGER) STRICT",
+        """CREATE TABLE owners (
+            id INTEGER PRIMARY KEY,
+            name TEXT UNIQUE NOT NULL,
+            until_unix_ms INTEGER,
+            note BLOB NOT NULL DEFAULT x''
+        ) STRICT""",
         """CREATE TABLE pins (
             owner INTEGER NOT NULL,
             cid BLOB NOT NULL,
@@ -176,12 +181,14 @@ class Index:
             self._connection.execute("DELETE FROM owners WHERE id = ?", row)
             return gone
 
-    def keep_until(self, owner: str, until: UnixMs | None) -> None:
-        """Set when an owner lapses."""
+    def keep_until(self, owner: str, until: UnixMs | None, note: bytes) -> None:
+        """Set when an owner lapses, and its note."""
         with self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             number = self._owner(owner)
-            self._connection.execute("UPDATE owners SET until_unix_ms = ? WHERE id = ?", (until, number))
+            self._connection.execute(
+                "UPDATE owners SET until_unix_ms = ?, note = ? WHERE id = ?", (until, note, number)
+            )
 
     def lapsed(self, now: UnixMs) -> tuple[str, ...]:
         """Return the owners whose time is over."""
@@ -193,13 +200,13 @@ class Index:
     def owners(self) -> tuple[Owner, ...]:
         """Return all owners, by name."""
         rows = self._connection.execute(
-            """SELECT name, count(blocks.cid), total(size_bytes), until_unix_ms FROM owners
+            """SELECT name, count(blocks.cid), total(size_bytes), until_unix_ms, note FROM owners
             LEFT JOIN pins ON owner = id LEFT JOIN blocks ON blocks.cid = pins.cid AND is_whole = 1
             GROUP BY id ORDER BY name"""
         )
         return tuple(
-            Owner(name, blocks, int(size), None if until is None else UnixMs(until))
-            for name, blocks, size, until in rows
+            Owner(name, blocks, int(size), None if until is None else UnixMs(until), note)
+            for name, blocks, size, until, note in rows
         )
 
     # --- parts ------------------------------------------------------------------------------------------------

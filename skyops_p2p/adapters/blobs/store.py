@@ -105,9 +105,9 @@ class DiskBlocks:
         """See ports.BlockStore."""
         return await self._run(lambda: self._locked(lambda: self._index.unpin(owner)))
 
-    async def keep_until(self, owner: str, until: UnixMs | None) -> None:
+    async def keep_until(self, owner: str, until: UnixMs | None, *, note: bytes = b"") -> None:
         """See ports.BlockStore."""
-        await self._run(lambda: self._locked(lambda: self._index.keep_until(owner, until)))
+        await self._run(lambda: self._locked(lambda: self._index.keep_until(owner, until, note)))
 
     async def expire(self, now: UnixMs) -> tuple[str, ...]:
         """See ports.BlockStore."""

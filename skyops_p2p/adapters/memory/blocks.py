@@ -24,6 +24,7 @@ class MemoryBlockDisk:
     """In the order of their last use, the oldest first."""
     pins: dict[str, set[Cid]] = field(default_factory=dict)
     until: dict[str, UnixMs | None] = field(default_factory=dict)
+    notes: dict[str, bytes] = field(default_factory=dict)
     is_open: bool = False
 
     @property
@@ -119,13 +120,14 @@ class MemoryBlocks:
         """See ports.BlockStore."""
         disk = await self._usable_disk()
         disk.until.pop(owner, None)
+        disk.notes.pop(owner, None)
         return len(disk.pins.pop(owner, ()))
 
-    async def keep_until(self, owner: str, until: UnixMs | None) -> None:
+    async def keep_until(self, owner: str, until: UnixMs | None, *, note: bytes = b"") -> None:
         """See ports.BlockStore."""
         disk = await self._usable_disk()
         self._pins(owner)
-        disk.until[owner] = until
+        disk.until[owner], disk.notes[owner] = until, note
 
     async def expire(self, now: UnixMs) -> tuple[str, ...]:
         """See ports.BlockStore."""
@@ -134,14 +136,20 @@ class MemoryBlocks:
             sorted(name for name, until in disk.until.items() if until is not None and until <= now)
         )
         for name in lapsed:
-            del disk.until[name], disk.pins[name]
+            await self.unpin(name)
         return lapsed
 
     async def owners(self) -> tuple[Owner, ...]:
         """See ports.BlockStore."""
         disk = await self._usable_disk()
         return tuple(
-            Owner(name, len(cids), sum(len(disk.blocks[cid]) for cid in cids), disk.until.get(name))
+            Owner(
+                name,
+                len(cids),
+                sum(len(disk.blocks[cid]) for cid in cids),
+                disk.until.get(name),
+                disk.notes.get(name, b""),
+            )
             for name, cids in sorted(disk.pins.items())
         )
 

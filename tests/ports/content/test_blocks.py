@@ -34,11 +34,12 @@ async def test_everything_is_there_after_a_restart(open_blocks) -> None:
     kept = block(1)
     async with open_blocks() as store:
         await store.put([kept], owner=JOB)
-        await store.keep_until(JOB, UnixMs(50))
+        await store.keep_until(JOB, UnixMs(50), note=b"receipt")
         before = await store.owners()
     async with open_blocks() as store:
         assert await store.get([kept[0]]) == [kept[1]]
         assert await store.owners() == before
+        assert before[0].note == b"receipt"
         assert (before[0].name, before[0].blocks, before[0].size_bytes, before[0].until_unix_ms) == (
             JOB,
             1,
