@@ -50,6 +50,8 @@ class SandboxLimits:
     """From the start of the program; paused time counts."""
     log_bytes_max: int
     """Output taken of the program, stdout and stderr together; what comes after is dropped and counted."""
+    fuel_max: int | None = None
+    """wasm: instructions; None: as many as fit into `wall_s`. Those before a resumed snapshot count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,9 @@ class SandboxSpec:
     module: Path | None = None
     """wasm: the module's bytes."""
     entry_point: str = ""
-    """wasm: exported function; empty: `_start`."""
+    """wasm: exported function; empty: `_start`, or `step` of a module without it."""
+    is_deterministic: bool = False
+    """wasm: clocks, random bytes and NaNs are the same wherever it runs: for results that are compared bit for bit."""
     gpus: tuple[str, ...] = ()
     """UUIDs of the devices that it may use."""
     hosts: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ports.sandbox import docker_box, native_box
+from tests.ports.sandbox import docker_box, native_box, wasm_box
 from tests.ports.sandbox.box import Box
 from tests.ports.sandbox.engine import private_engine
 
@@ -24,11 +24,14 @@ class RuntimeUnderTest:
     open: Callable[..., AbstractAsyncContextManager[Box]]
     """Open it with an empty folder of its own, and with the engine if it `needs_engine`."""
     needs_engine: bool = False
+    needs_cache: bool = False
+    """It keeps what it compiled in a folder that the whole test run shares."""
 
 
 RUNTIMES = {
     "native": RuntimeUnderTest(native_box.missing, native_box.open_box),
     "docker": RuntimeUnderTest(docker_box.missing, docker_box.open_box, needs_engine=True),
+    "wasm": RuntimeUnderTest(wasm_box.missing, wasm_box.open_box, needs_cache=True),
 }
 
 
@@ -37,6 +40,12 @@ def engine():
     """Start the container engine of this test run when the first case wants it."""
     with private_engine() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def wasm_cache(tmp_path_factory) -> Path:
+    """Name the folder of compiled modules of this test run."""
+    return tmp_path_factory.mktemp("wasm-cache")
 
 
 @pytest.fixture(params=sorted(RUNTIMES))
@@ -50,8 +59,9 @@ def runtime(request) -> str:
 def open_box(runtime, request) -> Callable[[Path], AbstractAsyncContextManager[Box]]:
     """Return what opens a box of one runtime in a folder."""
     under_test = RUNTIMES[runtime]
-    engine = [request.getfixturevalue("engine")] if under_test.needs_engine else []
-    return lambda folder: under_test.open(folder, *engine)
+    needs = {"engine": under_test.needs_engine, "wasm_cache": under_test.needs_cache}
+    shared = [request.getfixturevalue(name) for name, is_needed in needs.items() if is_needed]
+    return lambda folder: under_test.open(folder, *shared)
 
 
 @pytest.fixture
