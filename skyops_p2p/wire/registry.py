@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from skyops_p2p.errors import LocalProtocolError, RemoteProtocolError
-from skyops_p2p.wire.messages import auction, execution, handshake, identity, peering, session
+from skyops_p2p.wire.messages import auction, content, execution, handshake, identity, peering, session
 from skyops_p2p.wire.model import Message
 
 
@@ -78,6 +78,14 @@ MESSAGES = build(
         execution.PreemptionNotice,
         execution.TaskStart,
         execution.TaskEnded,
+        content.BlocksRequest,
+        content.ChannelRequest,
+        content.ChannelOffer,
+        content.KeepRequest,
+        content.KeepReply,
+        content.CopiesRequest,
+        content.CopiesReply,
+        content.ForgetRequest,
     )
 )
 """Number -> class, ascending."""

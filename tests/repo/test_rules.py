@@ -11,7 +11,7 @@ from skyops_p2p.wire.registry import MESSAGES
 from tests.repo.source_tree import ROOT, expect_none, package_sources, sources_of_tests, text_of
 
 DEFINITION = re.compile(r"^- \*\*([A-Z]{3})-(\d+)\*\*(.*)$", re.MULTILINE)
-CHAPTERS = sorted((ROOT / "protocol").glob("[0-9][0-9]-*.md"))
+CHAPTERS = sorted((ROOT / "protocol").glob("[0-9][0-9]*-*.md"))
 
 
 def _rules() -> dict[str, str]:

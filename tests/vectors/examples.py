@@ -8,6 +8,7 @@ from skyops_p2p.types import PeerId
 from skyops_p2p.wire.envelope import open_envelope, seal
 from skyops_p2p.wire.messages import auction, handshake, identity, peering, session
 from skyops_p2p.wire.model import Message
+from tests.vectors.content_cases import content_examples
 from tests.vectors.execution_examples import execution_examples
 from tests.vectors.people import ALICE, BOB, CAROL, DAY_MS, NOW, RULES
 
@@ -224,4 +225,5 @@ def examples() -> list[Message]:
         session.Close(code="done"),
         *auction_examples(),
         *execution_examples(),
+        *content_examples(),
     ]

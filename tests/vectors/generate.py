@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.vectors import (
     auction_cases,
+    content_cases,
     conversation_cases,
     crypto_cases,
     handshake_cases,
@@ -34,6 +35,7 @@ FAMILIES: dict[str, tuple[str, Callable[[], list[dict[str, Any]]]]] = {
     "envelopes": ("02-envelope.md", message_cases.envelope_cases),
     **peering_cases.FAMILIES,
     **auction_cases.FAMILIES,
+    **content_cases.FAMILIES,
     **conversation_cases.FAMILIES,
 }
 

@@ -22,6 +22,7 @@ PARTS_IN = {
     "peer": "03-peering.md",
     **dict.fromkeys(_AUCTION_PARTS, "04-auction.md"),
     **dict.fromkeys(_EXECUTION_PARTS, "05-execution.md"),
+    "copy": "05b-content.md",
 }
 """The chapter with a part's table, where it is not 01-identity.md."""
 

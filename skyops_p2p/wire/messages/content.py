@@ -9,7 +9,9 @@ from skyops_p2p.wire.model import Bytes16, Bytes32, Count, Instant, Message, N, 
 
 CidBytes = Annotated[bytes, Field(min_length=36, max_length=36)]
 """A binary CIDv1 with a SHA-256 multihash."""
-Label = Annotated[str, Field(pattern=r"^[a-z0-9/-]{1,96}$")]
+Label = Annotated[
+    str, Field(min_length=1, max_length=limits.CONTENT_LABEL_CHARS_MAX, pattern=r"^[a-z0-9/-]*$")
+]
 """What the owner of a copy calls it."""
 Note = Annotated[bytes, Field(max_length=limits.CONTENT_NOTE_BYTES_MAX)]
 
