@@ -47,6 +47,7 @@ def audit(
     """
     from skyops_p2p.core.auction.audit import audit as audit_book
     from skyops_p2p.node.book_files import find_book, read_book
+    from skyops_p2p.node.spreading import over_all_cores
 
     path = find_book(book, invocation.find_data_dir())
     data = read_book(path)
@@ -55,7 +56,7 @@ def audit(
     # cost a third of the time.
     gc.disable()
     try:
-        report = audit_book(data, rules, acks=[read_book(ack) for ack in acks])
+        report = audit_book(data, rules, acks=[read_book(ack) for ack in acks], spread=over_all_cores)
     finally:
         gc.enable()
     if as_json:

@@ -8,7 +8,7 @@ from skyops_p2p import limits
 from skyops_p2p.core.rules import NetworkRules
 from skyops_p2p.crypto.node_key import NodeKey, peer_id_from_bytes, peer_id_to_bytes
 from skyops_p2p.crypto.typed_data import binding_digest
-from skyops_p2p.crypto.wallet import Wallet, address_from_bytes, address_to_bytes, recover_address
+from skyops_p2p.crypto.wallet import Wallet, address_from_bytes, address_to_bytes, recover_account
 from skyops_p2p.errors import RemoteProtocolError
 from skyops_p2p.types import PeerId, UnixMs, WalletAddress
 from skyops_p2p.wire.envelope import Signed, open_envelope, seal
@@ -23,10 +23,16 @@ class VerifiedBinding:
     """A binding whose two signatures, network and dates have been checked."""
 
     peer: PeerId
-    wallet: WalletAddress
+    wallet_bytes: bytes
+    """The account, 20 bytes."""
     x25519: bytes
     """32 bytes (RFC 7748)."""
     expires_unix_ms: UnixMs
+
+    @property
+    def wallet(self) -> WalletAddress:
+        """The account as text. Written when it is asked for: it costs a hash."""
+        return address_from_bytes(self.wallet_bytes)
 
 
 def make_binding(
@@ -126,10 +132,9 @@ def check_binding(data: bytes, rules: NetworkRules, *, now: UnixMs, peer: PeerId
         raise RemoteProtocolError("binding has expired", code="expired", rule="IDN-5", peer=peer)
     if message.expires_unix_ms - message.issued_unix_ms > limits.BINDING_LIFETIME_MS_MAX:  # IDN-6
         raise RemoteProtocolError("binding lives too long", code="lifetime_too_long", rule="IDN-6", peer=peer)
-    wallet = address_from_bytes(message.wallet)
-    if _wallet_that_signed(message) != wallet:  # IDN-7
+    if _wallet_that_signed(data, rules.network) != message.wallet:  # IDN-7
         raise RemoteProtocolError("wallet did not sign", code="bad_signature", rule="IDN-7", peer=peer)
-    return VerifiedBinding(peer, wallet, message.x25519, UnixMs(message.expires_unix_ms))
+    return VerifiedBinding(peer, message.wallet, message.x25519, UnixMs(message.expires_unix_ms))
 
 
 # Each record and each handshake of a node carries the same binding for weeks, and its two signatures are most of the
@@ -140,9 +145,11 @@ def _open(data: bytes, network: str) -> Signed[Binding]:
 
 
 @lru_cache(maxsize=limits.BINDINGS_CACHED_MAX)
-def _wallet_that_signed(message: Binding) -> WalletAddress:
+def _wallet_that_signed(data: bytes, network: str) -> bytes:
+    """Return the 20 bytes of the account."""
+    message = _open(data, network).message
     digest = binding_digest(
-        wallet=address_from_bytes(message.wallet),
+        wallet=message.wallet,
         peer_id=message.peer,
         x25519=message.x25519,
         network=message.network,
@@ -150,4 +157,4 @@ def _wallet_that_signed(message: Binding) -> WalletAddress:
         issued_unix_ms=message.issued_unix_ms,
         expires_unix_ms=message.expires_unix_ms,
     )
-    return recover_address(digest, message.wallet_signature)
+    return recover_account(digest, message.wallet_signature)

@@ -5,6 +5,7 @@ Spec: protocol/03-peering.md.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from skyops_p2p import limits
 from skyops_p2p.core.binding import VerifiedBinding, check_binding
@@ -49,7 +50,7 @@ def check_record(data: bytes, rules: NetworkRules, *, now: UnixMs) -> VerifiedRe
 
     Rules: PER-1, PER-2, PER-3, PER-5.
     """
-    signed = open_envelope(data, NodeRecord, rules.network, bytes_max=limits.NODE_RECORD_BYTES_MAX)  # PER-1
+    signed = _open(data, rules.network)  # PER-1
     record, peer = signed.message, signed.signer
     if peer_id_from_bytes(record.peer) != peer:  # PER-2
         raise RemoteProtocolError("record for another peer id", code="wrong_signer", rule="PER-2", peer=peer)
@@ -102,10 +103,7 @@ def check_equivocation(proof: EquivocationProof, rules: NetworkRules) -> PeerId:
 
     Rules: PER-12.
     """
-    first, second = (
-        open_envelope(data, NodeRecord, rules.network, bytes_max=limits.NODE_RECORD_BYTES_MAX)
-        for data in (proof.first, proof.second)
-    )
+    first, second = (_open(data, rules.network) for data in (proof.first, proof.second))
     is_same_seat = first.signer == second.signer and first.message.sequence == second.message.sequence
     if not is_same_seat or first.message == second.message:
         raise RemoteProtocolError("the two records do not contradict", code="proof_fails", rule="PER-12")
@@ -118,7 +116,14 @@ def owner_of(data: bytes, rules: NetworkRules) -> bytes:
     Raises:
         RemoteProtocolError: What `open_envelope` raises.
     """
-    return open_envelope(data, NodeRecord, rules.network, bytes_max=limits.NODE_RECORD_BYTES_MAX).message.peer
+    return _open(data, rules.network).message.peer
+
+
+# A node meets the same record again in the DHT, in synchronisations and in each bid book that its owner is in: what
+# does not depend on the time is remembered.
+@lru_cache(maxsize=limits.RECORDS_CACHED_MAX)
+def _open(data: bytes, network: str) -> Signed[NodeRecord]:
+    return open_envelope(data, NodeRecord, network, bytes_max=limits.NODE_RECORD_BYTES_MAX)
 
 
 class NodeRecordRules:
@@ -152,7 +157,7 @@ class NodeRecordRules:
 
     def _sequence(self, key: str, value: bytes) -> int:
         try:
-            signed = open_envelope(value, NodeRecord, self._rules.network)
+            signed = _open(value, self._rules.network)
         except RemoteProtocolError:
             return -1
         return signed.message.sequence if self._rules.record_key(signed.signer) == key else -1

@@ -8,8 +8,8 @@ from functools import lru_cache
 from typing import Literal
 
 from skyops_p2p.crypto.hashing import keccak256
-from skyops_p2p.crypto.wallet import address_to_bytes
-from skyops_p2p.errors import LocalProtocolError
+from skyops_p2p.crypto.wallet import ADDRESS_BYTES, address_to_bytes
+from skyops_p2p.errors import LocalProtocolError, RemoteProtocolError
 from skyops_p2p.types import WalletAddress
 
 DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId)"
@@ -29,7 +29,7 @@ _SESSION_HASH = keccak256(SESSION_TYPE.encode())
 
 def binding_digest(
     *,
-    wallet: WalletAddress,
+    wallet: WalletAddress | bytes,
     peer_id: bytes,
     x25519: bytes,
     network: str,
@@ -40,7 +40,7 @@ def binding_digest(
     """Return the 32 bytes that a wallet signs to vouch for a node key.
 
     Args:
-        wallet: The account that signs.
+        wallet: The account that signs, as text or as its 20 bytes.
         peer_id: Binary peer id of the node.
         x25519: The node's static encryption key, 32 bytes.
         network: Network name.
@@ -50,14 +50,14 @@ def binding_digest(
 
     Raises:
         LocalProtocolError: A number or the key is out of its type's range.
-        RemoteProtocolError: Code `malformed`: `wallet` is no address.
+        RemoteProtocolError: Code `malformed`: `wallet` is no address, or not 20 bytes.
 
     Rules: IDN-7.
     """
     return _digest(
         chain_id,
         _BINDING_HASH,
-        address_to_bytes(wallet).rjust(32, b"\0"),
+        _address_word(wallet),
         keccak256(peer_id),
         _bytes32(x25519),
         _text_hash(network),
@@ -101,6 +101,13 @@ def _domain_separator(chain_id: int) -> bytes:
 def _text_hash(text: str) -> bytes:
     """Hash a role or a network's name: few, and needed for every binding."""
     return keccak256(text.encode())
+
+
+def _address_word(wallet: WalletAddress | bytes) -> bytes:
+    account = wallet if isinstance(wallet, bytes) else address_to_bytes(wallet)
+    if len(account) != ADDRESS_BYTES:
+        raise RemoteProtocolError("an address has 20 bytes", code="malformed", rule="CNV-11")
+    return account.rjust(32, b"\0")
 
 
 def _unsigned(value: int, bits: int) -> bytes:

@@ -28,7 +28,7 @@ class Wallet:
         if len(secret) != 32 or not 0 < int.from_bytes(secret, "big") < SECP256K1_ORDER:
             raise LocalProtocolError("a secp256k1 secret has 32 bytes and lies below the group order")
         self._key = PrivateKey(secret)
-        self.address = _address_of(self._key.public_key)
+        self.address = address_from_bytes(_account_of(self._key.public_key))
         """EIP-55 text."""
 
     @classmethod
@@ -65,7 +65,19 @@ class Wallet:
 
 
 def recover_address(digest32: bytes, signature65: bytes) -> WalletAddress:
-    """Return the account that signed a digest.
+    """Return the account that signed a digest, as text.
+
+    Raises:
+        RemoteProtocolError: As `recover_account`.
+        LocalProtocolError: The digest is not 32 bytes long.
+
+    Rules: KEY-4.
+    """
+    return address_from_bytes(recover_account(digest32, signature65))
+
+
+def recover_account(digest32: bytes, signature65: bytes) -> bytes:
+    """Return the 20 bytes of the account that signed a digest.
 
     Raises:
         RemoteProtocolError: Code `bad_signature`: wrong length, v not 27 or 28, r or s out of range,
@@ -87,7 +99,7 @@ def recover_address(digest32: bytes, signature65: bytes) -> WalletAddress:
         raise RemoteProtocolError("no key made this signature", code="bad_signature", rule="KEY-4") from error
     except Exception as error:
         raise RemoteProtocolError("no key made this signature", code="bad_signature", rule="KEY-4") from error
-    return _address_of(key)
+    return _account_of(key)
 
 
 def checksum(text: str) -> WalletAddress:
@@ -135,5 +147,5 @@ def address_from_bytes(data: bytes) -> WalletAddress:
     return WalletAddress("0x" + "".join(marked))
 
 
-def _address_of(key: PublicKey) -> WalletAddress:
-    return address_from_bytes(keccak256(key.format(compressed=False)[1:])[12:])
+def _account_of(key: PublicKey) -> bytes:
+    return keccak256(key.format(compressed=False)[1:])[12:]

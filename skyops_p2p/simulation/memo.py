@@ -11,7 +11,7 @@ from types import ModuleType
 
 from skyops_p2p.core import binding, records
 from skyops_p2p.crypto.typed_data import binding_digest
-from skyops_p2p.crypto.wallet import recover_address
+from skyops_p2p.crypto.wallet import recover_account
 from skyops_p2p.wire.envelope import open_envelope
 
 MEMO_ENTRIES_MAX = 65_536
@@ -19,7 +19,7 @@ _PLACES: tuple[tuple[ModuleType, str], ...] = (
     (records, "open_envelope"),
     (binding, "open_envelope"),
     (binding, "binding_digest"),
-    (binding, "recover_address"),
+    (binding, "recover_account"),
 )
 """Where the core looks the functions up."""
 
@@ -30,7 +30,7 @@ def shared_checks() -> Iterator[None]:
     shared = {
         "open_envelope": lru_cache(maxsize=MEMO_ENTRIES_MAX)(open_envelope),
         "binding_digest": lru_cache(maxsize=MEMO_ENTRIES_MAX)(binding_digest),
-        "recover_address": lru_cache(maxsize=MEMO_ENTRIES_MAX)(recover_address),
+        "recover_account": lru_cache(maxsize=MEMO_ENTRIES_MAX)(recover_account),
     }
     before = [(module, name, getattr(module, name)) for module, name in _PLACES]
     try:

@@ -36,8 +36,7 @@ def encode(value: object, *, items_max: int = COLLECTION_ITEMS_MAX) -> bytes:
     Rules: CNV-1, CNV-2, CNV-3.
     """
     try:
-        ordered = _ordered(value, 0, items_max)
-        encoded = msgpack.packb(ordered, use_bin_type=True)
+        encoded = msgpack.packb(_in_order(value, items_max), use_bin_type=True)
     except (_Forbidden, OverflowError, UnicodeEncodeError) as error:
         raise LocalProtocolError(f"cannot be encoded: {error}") from error
     assert isinstance(encoded, bytes)
@@ -74,7 +73,7 @@ def decode(data: bytes, *, bytes_max: int = MESSAGE_BYTES_MAX, items_max: int = 
     except (ValueError, TypeError, msgpack.UnpackException) as error:  # TypeError: a map or list as a map key
         raise RemoteProtocolError("not MessagePack within bounds", code="malformed", rule="CNV-1") from error
     try:
-        _check(value, 0)
+        _check(value, 0, items_max)
     except _Forbidden as error:  # CNV-2, CNV-4
         raise RemoteProtocolError(str(error), code="malformed", rule="CNV-2") from error
     except _OutOfOrder as error:  # CNV-3
@@ -84,32 +83,53 @@ def decode(data: bytes, *, bytes_max: int = MESSAGE_BYTES_MAX, items_max: int = 
     return value
 
 
-def _check(value: Any, depth: int) -> None:
-    """Walk a decoded value; the depth is at most NESTING_DEPTH_MAX, so the recursion is bounded."""
+def _check(value: Any, depth: int, items_max: int) -> None:
+    """Walk a value; the depth is at most NESTING_DEPTH_MAX, so the recursion is bounded.
+
+    Every message that is sent or received passes here, some of them with thousands of parts: the loops are plain.
+    """
     kind = type(value)
     if kind in _SCALARS:
         return
     if depth >= NESTING_DEPTH_MAX:
         raise _Forbidden(f"nested deeper than {NESTING_DEPTH_MAX}")
-    if kind is list:
-        for item in value:
-            if type(item) not in _SCALARS:
-                _check(item, depth + 1)
+    if kind is dict:
+        _check_map(value, depth, items_max)
         return
-    if kind is not dict:
+    if kind is not list and kind is not tuple:
         raise _Forbidden(f"{kind.__name__} is not in the data model")
+    if len(value) > items_max:
+        raise _Forbidden(f"more than {items_max} items")
+    for item in value:
+        if type(item) not in _SCALARS:
+            _check(item, depth + 1, items_max)
+
+
+def _check_map(value: dict[Any, Any], depth: int, items_max: int) -> None:
+    if len(value) > items_max:
+        raise _Forbidden(f"more than {items_max} items")
+    previous = -1
+    is_ascending = True
     for key in value:
         if type(key) is not int or key < 0:
             raise _Forbidden("a map key is an unsigned int")
-    previous = -1
-    is_ascending = True
-    for key, item in value.items():
-        is_ascending = is_ascending and key > previous
+        if key <= previous:
+            is_ascending = False
         previous = key
+    for item in value.values():
         if type(item) not in _SCALARS:
-            _check(item, depth + 1)
+            _check(item, depth + 1, items_max)
     if not is_ascending:
         raise _OutOfOrder
+
+
+def _in_order(value: object, items_max: int) -> Any:
+    """Return the value with its maps sorted, itself if they are; or raise _Forbidden."""
+    try:
+        _check(value, 0, items_max)
+    except _OutOfOrder:
+        return _ordered(value, 0, items_max)
+    return value
 
 
 def _ordered(value: Any, depth: int, items_max: int) -> Any:

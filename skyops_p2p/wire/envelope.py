@@ -6,6 +6,7 @@ Spec: protocol/02-envelope.md.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 from skyops_p2p.crypto.hashing import sha256
@@ -22,6 +23,8 @@ _ED25519_KEY = bytes.fromhex("08011220")
 """The libp2p PublicKey protobuf up to the key: type 1 (Ed25519), 32 bytes of data."""
 _FRAME_BYTES = ENVELOPE_BYTES_MAX - MESSAGE_BYTES_MAX
 """Key, type, signature and lengths around a message."""
+_PREFIXES_CACHED = 256
+"""Kinds of messages times networks in one process; there is nothing to gain from more."""
 _TAG_KEY, _TAG_TYPE, _TAG_PAYLOAD, _TAG_SIGNATURE = 0x0A, 0x12, 0x1A, 0x2A
 _TAGS = (_TAG_KEY, _TAG_TYPE, _TAG_PAYLOAD, _TAG_SIGNATURE)
 
@@ -51,10 +54,9 @@ def seal(message: Message, key: NodeKey, network: str) -> bytes:
 
     Rules: ENV-1, ENV-3, ENV-7.
     """
-    if getattr(message, "network", network) != network:  # ENV-7
-        raise LocalProtocolError(
-            f"a message for {getattr(message, 'network', '')!r} is sealed for {network!r}"
-        )
+    said = _network_of(message)
+    if said not in (None, network):  # ENV-7
+        raise LocalProtocolError(f"a message for {said!r} is sealed for {network!r}")
     payload = encode_message(message)
     if len(payload) > message.bytes_max:  # ENV-2
         raise LocalProtocolError(f"{message.name} of {len(payload)} bytes is too long for an envelope")
@@ -113,7 +115,7 @@ def open_by_key(
         _blame_network(payload, kind, network)
         raise RemoteProtocolError("the signature does not fit", code="bad_signature", rule="ENV-3") from error
     message = decode_message(kind, payload)
-    if getattr(message, "network", network) != network:  # ENV-7
+    if _network_of(message) not in (None, network):  # ENV-7
         raise RemoteProtocolError("for another network", code="wrong_network", rule="ENV-7")
     return message, key[4:]
 
@@ -135,28 +137,33 @@ def _split(data: bytes) -> list[bytes]:
     Rules: ENV-4.
     """
     values: list[bytes] = []
-    offset = 0
+    offset, size = 0, len(data)
     for tag in _TAGS:
-        if offset >= len(data):
+        if offset >= size:
             raise RemoteProtocolError("the envelope is cut short", code="malformed", rule="ENV-4")
         if data[offset] != tag:
             raise RemoteProtocolError("fields not 1, 2, 3, 5 in order", code="non_canonical", rule="ENV-4")
         read = decode_uvarint(data, offset + 1)
-        if read is None or read[0] > len(data) - read[1]:
+        if read is None or read[0] > size - read[1]:
             raise RemoteProtocolError("the envelope is cut short", code="malformed", rule="ENV-4")
         length, start = read
         offset = start + length
         values.append(data[start:offset])
-    if offset != len(data):
+    if offset != size:
         raise RemoteProtocolError("bytes behind the envelope", code="non_canonical", rule="ENV-4")
     return values
 
 
 def _signed_bytes(kind: type[Message], payload: bytes, network: str) -> bytes:
     """Domain, payload type and payload, each behind its length. Rules: ENV-3."""
-    domain = f"skyops/{network}/{kind.name}/1".encode()
-    payload_type = PAYLOAD_TYPE_PREFIX + kind.name.encode()
-    return b"".join(encode_uvarint(len(part)) + part for part in (domain, payload_type, payload))
+    return _signed_prefix(kind.name, network) + encode_uvarint(len(payload)) + payload
+
+
+@lru_cache(maxsize=_PREFIXES_CACHED)
+def _signed_prefix(name: str, network: str) -> bytes:
+    domain = f"skyops/{network}/{name}/1".encode()
+    payload_type = PAYLOAD_TYPE_PREFIX + name.encode()
+    return b"".join(encode_uvarint(len(part)) + part for part in (domain, payload_type))
 
 
 def _blame_network(payload: bytes, kind: type[Message], network: str) -> None:
@@ -168,8 +175,16 @@ def _blame_network(payload: bytes, kind: type[Message], network: str) -> None:
         message = decode_message(kind, payload)
     except RemoteProtocolError:
         return
-    if getattr(message, "network", network) != network:
+    if _network_of(message) not in (None, network):
         raise RemoteProtocolError("for another network", code="wrong_network", rule="ENV-7")
+
+
+def _network_of(message: Message) -> str | None:
+    """Return the network that a message says it is for; None for a kind that says none.
+
+    Read from the fields, because a model takes long to say that it lacks an attribute.
+    """
+    return message.__dict__.get("network")
 
 
 def envelope_kind(data: bytes) -> str | None:

@@ -18,6 +18,8 @@ def encode_uvarint(value: int) -> bytes:
     """
     if not 0 <= value < 1 << 7 * LENGTH_BYTES_MAX:
         raise LocalProtocolError(f"{value} is no length")
+    if value < 0x80:
+        return bytes((value,))
     encoded = bytearray()
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)
@@ -37,6 +39,8 @@ def decode_uvarint(data: bytes | bytearray, offset: int = 0) -> tuple[int, int] 
 
     Rules: CNV-6.
     """
+    if offset < len(data) and data[offset] < 0x80:  # most are this short
+        return data[offset], offset + 1
     value = 0
     for index in range(LENGTH_BYTES_MAX):
         if offset + index >= len(data):

@@ -4,9 +4,8 @@ A message is a canonical map: key 0 holds the message's number, each other key a
 optional field is absent from the map; there is no null. Spec: protocol/00-conventions.md, "Messages".
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -44,6 +43,8 @@ class _FieldOnWire:
     name: str
     part: "type[Part] | None"
     """The class of the field's maps, or of the maps in its array."""
+    is_plain: bool
+    """Whether the field is neither a map nor an array."""
 
 
 class Part(BaseModel):
@@ -53,6 +54,10 @@ class Part(BaseModel):
 
     _by_number: ClassVar[dict[int, "_FieldOnWire"]]
     """In ascending order, so that encoding need not sort."""
+    _names: ClassVar[dict[int, str]]
+    """The same numbers, with nothing but the name."""
+    _nested: ClassVar[tuple["_FieldOnWire", ...]]
+    """The fields that are not plain."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -63,13 +68,22 @@ class Part(BaseModel):
             numbers = [item.number for item in info.metadata if isinstance(item, N)]
             if len(numbers) != 1 or numbers[0] in by_number or not 1 <= numbers[0] <= 255:
                 raise TypeError(f"{cls.__name__}.{name} needs one wire number of its own, 1 to 255")
-            by_number[numbers[0]] = _FieldOnWire(name, _part_of(info.annotation))
+            part = _part_of(info.annotation)
+            is_plain = part is None and not _is_array(info.annotation)
+            by_number[numbers[0]] = _FieldOnWire(name, part, is_plain)
         cls._by_number = dict(sorted(by_number.items()))
+        cls._names = {number: field.name for number, field in cls._by_number.items()}
+        cls._nested = tuple(field for field in cls._by_number.values() if not field.is_plain)
 
     def to_wire(self) -> dict[int, Any]:
         """Return the numbered map, ready for canonical encoding."""
-        pairs = ((number, getattr(self, field.name)) for number, field in self._by_number.items())
-        return {number: _to_wire(value) for number, value in pairs if value is not None}
+        values = self.__dict__
+        wire = {}
+        for number, field in self._by_number.items():
+            value = values[field.name]
+            if value is not None:
+                wire[number] = value if field.is_plain else _to_wire(value)
+        return wire
 
     @classmethod
     def from_wire(cls, value: object) -> Self:
@@ -81,7 +95,8 @@ class Part(BaseModel):
         Rules: CNV-8.
         """
         try:
-            return cls.model_validate(_names(cls, value))
+            # With all maps in it named, so that one call validates the whole tree.
+            return cls.__pydantic_validator__.validate_python(_named(cls, value))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             # Only the place and the kind of the error: a peer's bytes and its field values are not repeated.
@@ -118,14 +133,14 @@ def decode_message(kind: type[AnyMessage], data: bytes, *, bytes_max: int | None
     """
     limit = kind.bytes_max if bytes_max is None else bytes_max
     fields = decode_fields(data, bytes_max=limit, items_max=kind.items_max)
-    if fields[0] != kind.number:
+    if fields.pop(0) != kind.number:
         raise RemoteProtocolError(f"expected {kind.name}", code="wrong_type", rule="CNV-8")
-    return kind.from_wire({number: value for number, value in fields.items() if number != 0})
+    return kind.from_wire(fields)
 
 
 def decode_fields(
     data: bytes, *, bytes_max: int = MESSAGE_BYTES_MAX, items_max: int = COLLECTION_ITEMS_MAX
-) -> Mapping[int, Any]:
+) -> dict[int, Any]:
     """Decode to the numbered map; key 0 is there and holds the message number.
 
     Raises:
@@ -147,27 +162,34 @@ def _to_wire(value: Any) -> Any:
     return value
 
 
-def _names(kind: type[Part], value: object) -> dict[str, Any]:
-    """Turn numbers into names, and the maps of nested parts into parts."""
+def _named(kind: type[Part], value: object) -> dict[str, Any]:
+    """Turn numbers into names, also in the maps of nested parts, and arrays into tuples."""
     if not isinstance(value, dict):
         raise RemoteProtocolError(f"{kind.__name__} is not a map", code="malformed", rule="CNV-8")
-    named: dict[str, Any] = {}
-    for number, item in value.items():
-        field = kind._by_number.get(number)
-        if field is None:
-            raise RemoteProtocolError(f"{kind.__name__} has no such field", code="malformed", rule="CNV-8")
-        part = field.part
-        if part is None:
-            named[field.name] = tuple(item) if type(item) is list else item
-        elif type(item) is list:
-            named[field.name] = tuple([_nested(part, entry) for entry in item])
-        else:
-            named[field.name] = _nested(part, item)
+    names = kind._names
+    try:
+        named = {names[number]: item for number, item in value.items()}
+    except KeyError as error:
+        raise RemoteProtocolError(
+            f"{kind.__name__} has no such field", code="malformed", rule="CNV-8"
+        ) from error
+    for field in kind._nested:
+        item = named.get(field.name)
+        if type(item) is list:
+            part = field.part
+            named[field.name] = tuple(item) if part is None else tuple([_nested(part, each) for each in item])
+        elif field.part is not None and field.name in named:
+            named[field.name] = _nested(field.part, item)
     return named
 
 
 def _nested(part: type[Part], item: object) -> object:
-    return part.from_wire(item) if isinstance(item, dict) else item
+    return _named(part, item) if isinstance(item, dict) else item
+
+
+def _is_array(annotation: Any) -> bool:
+    """Tell whether an annotation such as `tuple[Name, ...]` or `tuple[Name, ...] | None` admits an array."""
+    return get_origin(annotation) is tuple or any(map(_is_array, getattr(annotation, "__args__", ())))
 
 
 def _part_of(annotation: Any) -> type[Part] | None:

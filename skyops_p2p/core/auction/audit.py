@@ -7,6 +7,8 @@ commitment in it has been checked; whatever differs is a finding with the rule t
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol, TypeVar
 
 from skyops_p2p.core.auction import book as books
 from skyops_p2p.core.auction import vdf
@@ -39,6 +41,21 @@ FINDINGS_MAX = 64
 
 RecordCheck = Callable[[bytes, NetworkRules, UnixMs], NodeRecord]
 """Returns the node record of an envelope after checking it at an instant, or raises RemoteProtocolError."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Spread(Protocol):
+    """Applies a function to many items that have nothing to do with each other, on as many cores as it likes."""
+
+    def __call__(self, work: Callable[[Item], Result], items: Sequence[Item], /) -> Sequence[Result]:
+        """Return the results in the order of the items."""
+
+
+def one_by_one(work: Callable[[Item], Result], items: Sequence[Item], /) -> list[Result]:
+    """Do it here and now."""
+    return [work(item) for item in items]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +99,7 @@ class _Audit:
 
     rules: NetworkRules
     check: RecordCheck
+    spread: Spread
     findings: list[Finding] = field(default_factory=list)
 
     def find(self, rule: str, text: str) -> None:
@@ -98,6 +116,7 @@ def audit(
     *,
     acks: Sequence[bytes] = (),
     check: RecordCheck | None = None,
+    spread: Spread = one_by_one,
 ) -> AuditReport:
     """Re-run the award of an enveloped bid book.
 
@@ -108,6 +127,8 @@ def audit(
             censorship.
         check: How a node record is checked; `check_record` if it is not given. A node may pass one that knows the
             records on its map already.
+        spread: How commitments, declines and records, whose signatures are most of the work, are gone through. What
+            it is given, `check` among it, may then run on several threads at once.
 
     Returns:
         The report. Nothing in the bytes makes this raise.
@@ -117,7 +138,7 @@ def audit(
 
     Rules: AUC-13 to AUC-24.
     """
-    run = _Audit(rules, check or _checked_record)
+    run = _Audit(rules, check or _checked_record, spread)
     digest = sha256(data)
     try:
         signed = open_envelope(data, BidBook, rules.network)  # AUC-13
@@ -148,31 +169,41 @@ def _commits(run: _Audit, book: BidBook, tender: Signed[Tender]) -> tuple[Sealed
     """Open all commitments; those that do not open are findings and left out. Rules: AUC-13."""
     digest = tender.digest
     found = []
-    for index, envelope in enumerate(book.commits):
-        try:
-            commit, key = open_by_key(envelope, Commit, run.rules.network)
-        except RemoteProtocolError as error:
-            run.blame(error, f"commit {index}")
+    for index, opened in enumerate(run.spread(partial(_open_commit, run.rules.network), book.commits)):
+        if isinstance(opened, RemoteProtocolError):
+            run.blame(opened, f"commit {index}")
             continue
-        if commit.tender != digest:
+        if opened.commit.tender != digest:
             run.find("AUC-13", f"commit {index} is for another tender")
-        found.append(Sealed(peer_bytes_of_key(key), sha256(envelope), envelope, commit))
+        found.append(opened)
     digests = [commit.digest for commit in found]
     if any(first >= second for first, second in itertools.pairwise(digests)):
         run.find("AUC-13", "the commits do not ascend by their digests")
     return tuple(found)
 
 
+def _open_commit(network: str, envelope: bytes) -> Sealed | RemoteProtocolError:
+    try:
+        commit, key = open_by_key(envelope, Commit, network)
+    except RemoteProtocolError as error:
+        return error
+    return Sealed(peer_bytes_of_key(key), sha256(envelope), envelope, commit)
+
+
 def _check_declines(run: _Audit, book: BidBook, tender: Signed[Tender]) -> None:
     digest = tender.digest
-    for index, envelope in enumerate(book.declines):
-        try:
-            decline = open_envelope(envelope, Decline, run.rules.network)
-        except RemoteProtocolError as error:
-            run.blame(error, f"decline {index}")
-            continue
-        if decline.message.tender != digest:
+    for index, opened in enumerate(run.spread(partial(_open_decline, run.rules.network), book.declines)):
+        if isinstance(opened, RemoteProtocolError):
+            run.blame(opened, f"decline {index}")
+        elif opened.tender != digest:
             run.find("AUC-13", f"decline {index} is for another tender")
+
+
+def _open_decline(network: str, envelope: bytes) -> Decline | RemoteProtocolError:
+    try:
+        return open_by_key(envelope, Decline, network)[0]
+    except RemoteProtocolError as error:
+        return error
 
 
 def _check_set(run: _Audit, book: BidBook, tender: Signed[Tender], commits: Sequence[Sealed]) -> None:
@@ -246,23 +277,22 @@ def _records(run: _Audit, book: BidBook, reveals: dict[bytes, Reveal]) -> dict[b
         run.find("AUC-14", "not one observation for each bidder that revealed, ascending")
         return None
     records = {}
-    for seen in book.observations:
-        record = _record(run, seen, UnixMs(book.closed_unix_ms))
-        if record is not None:
+    checked = run.spread(partial(_open_record, run, UnixMs(book.closed_unix_ms)), book.observations)
+    for seen, record in zip(book.observations, checked, strict=True):
+        if isinstance(record, RemoteProtocolError):
+            run.blame(record, f"node record of {seen.bidder.hex()[-16:]}")
+        elif record.peer != seen.bidder:
+            run.find("AUC-14", f"the node record of {seen.bidder.hex()[-16:]} is another peer's")
+        else:
             records[seen.bidder] = record
     return records if len(records) == len(reveals) else None
 
 
-def _record(run: _Audit, seen: Observation, at: UnixMs) -> NodeRecord | None:
+def _open_record(run: _Audit, at: UnixMs, seen: Observation) -> NodeRecord | RemoteProtocolError:
     try:
-        record = run.check(seen.record, run.rules, at)
+        return run.check(seen.record, run.rules, at)
     except RemoteProtocolError as error:
-        run.blame(error, f"node record of {seen.bidder.hex()[-16:]}")
-        return None
-    if record.peer != seen.bidder:
-        run.find("AUC-14", f"the node record of {seen.bidder.hex()[-16:]} is another peer's")
-        return None
-    return record
+        return error
 
 
 def _is_proven(run: _Audit, evidence: Evidence) -> bool:

@@ -18,6 +18,10 @@ TIE_BAND = 5_000
 QUOTIENT_SCALE = 1_000_000
 _LOT_DOMAIN = b"skyops/lot/1"
 _FRACTION_BITS = 32
+_FRACTION_PLACES = tuple(1 << place for place in reversed(range(_FRACTION_BITS)))
+"""The highest first."""
+_TWO = 1 << 64
+"""2, with 63 bits behind the point."""
 
 Key = tuple[int | bytes, ...]
 """Lower stands first."""
@@ -95,9 +99,9 @@ def log2_fixed(value: int) -> int:
     exponent = value.bit_length() - 1
     mantissa = value << 63 - exponent if exponent <= 63 else value >> exponent - 63
     result = exponent << _FRACTION_BITS
-    for place in range(_FRACTION_BITS - 1, -1, -1):
+    for place in _FRACTION_PLACES:
         mantissa = mantissa * mantissa >> 63
-        if mantissa >> 64:
-            result |= 1 << place
+        if mantissa >= _TWO:
+            result |= place
             mantissa >>= 1
     return result

@@ -6,7 +6,6 @@ each bidder of a book against the record in it; all three get the same codes.
 
 import functools
 import math
-from collections import Counter
 from collections.abc import Collection
 
 from skyops_p2p.core.node_filter import normalise_model
@@ -41,12 +40,12 @@ def screen(
         "memory": hardware.memory_mib < needs.memory_mib,
         "disk": hardware.disk_mib < needs.disk_mib,
         "region": bool(needs.regions) and record.region not in needs.regions,
-        "label": any(label not in record.labels for label in needs.labels),
+        "label": not set(needs.labels).issubset(record.labels),
         "latency": bool(needs.latency_ms_max) and (round_trip_ms or 0) > needs.latency_ms_max,
         "slots_busy": slots_free is not None and slots_free <= 0,
     }
     runtime, gpu = _runtime_codes(needs, record), gpu_codes(needs, hardware.gpus)
-    return (*runtime, *gpu, *(code for code, is_fault in faults.items() if is_fault))
+    return (*runtime, *gpu, *[code for code, is_fault in faults.items() if is_fault])
 
 
 def screen_candidate(
@@ -99,10 +98,12 @@ def fitting_gpus(needs: Needs, gpus: tuple[GpuPart, ...]) -> tuple[GpuPart, ...]
     fits. Without a need of GPUs: empty.
     """
     count = wanted_gpus(needs)
-    good = [gpu for gpu in gpus if is_model(needs, gpu) and has_memory(needs, gpu) and is_capable(needs, gpu)]
-    kinds = Counter((gpu.vram_mib, gpu.model) for gpu in good)
-    enough = sorted(kind for kind, there in kinds.items() if there >= count > 0)
-    return tuple(gpu for gpu in good if (gpu.vram_mib, gpu.model) == enough[0]) if enough else ()
+    kinds: dict[tuple[int, str], list[GpuPart]] = {}
+    for gpu in gpus:
+        if has_memory(needs, gpu) and is_model(needs, gpu) and is_capable(needs, gpu):
+            kinds.setdefault((gpu.vram_mib, gpu.model), []).append(gpu)
+    enough = [kind for kind, there in kinds.items() if len(there) >= count > 0]
+    return tuple(kinds[min(enough)]) if enough else ()
 
 
 def wanted_gpus(needs: Needs) -> int:
@@ -112,8 +113,10 @@ def wanted_gpus(needs: Needs) -> int:
 
 def is_model(needs: Needs, gpu: GpuPart) -> bool:
     """Tell whether a GPU's model is one of the wanted ones, or any is good."""
+    if not needs.gpu_models:
+        return True
     name = _normalised(gpu.model)
-    return not needs.gpu_models or any(_normalised(model) in name for model in needs.gpu_models)
+    return any(_normalised(model) in name for model in needs.gpu_models)
 
 
 def has_memory(needs: Needs, gpu: GpuPart) -> bool:
@@ -158,11 +161,10 @@ def mismatch_text(
 
 
 def _runtime_codes(needs: Needs, record: NodeRecord) -> tuple[str, ...]:
-    offered = [runtime for runtime in record.runtimes if runtime.name == needs.runtime]
+    offered = [runtime.limits for runtime in record.runtimes if runtime.name == needs.runtime]
     if not offered:
         return ("runtime_missing",)
-    is_soft = needs.needs_hard_limits and all(runtime.limits != "hard" for runtime in offered)
-    return ("limits_soft",) if is_soft else ()
+    return ("limits_soft",) if needs.needs_hard_limits and "hard" not in offered else ()
 
 
 @functools.lru_cache(maxsize=_NORMALISED_MAX)

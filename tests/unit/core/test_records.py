@@ -71,6 +71,16 @@ def test_size_is_bounded_by_per_1() -> None:
     assert refusal(padding + bytes(limits.NODE_RECORD_BYTES_MAX)) == ("oversized", "ENV-2")
 
 
+def test_record_that_was_good_before_is_looked_at_again() -> None:
+    data = ALICE.record()
+    assert check_record(data, RULES, now=NOW) == check_record(data, RULES, now=NOW)
+    assert refusal(data, now=NOW + 2 * DAY_MS) == ("expired", "PER-3")
+    assert refusal(data, rules=MAINNET) == ("wrong_network", "ENV-7")
+    for at in range(len(data)):
+        flipped = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+        assert refusal(flipped)
+
+
 def test_record_of_another_network_is_refused() -> None:
     other = NetworkRules(NetworkName("testnet-ffff"), chain_id=31_337, is_testnet=True)
     assert refusal(ALICE.record(rules=other))[0] == "wrong_network"

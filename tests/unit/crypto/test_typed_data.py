@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from skyops_p2p.crypto.typed_data import binding_digest, session_digest
 from skyops_p2p.crypto.wallet import address_from_bytes
-from skyops_p2p.errors import LocalProtocolError
+from skyops_p2p.errors import LocalProtocolError, RemoteProtocolError
 
 UINT64 = st.integers(0, 2**64 - 1)
 
@@ -50,16 +50,17 @@ def test_binding_digest_is_that_of_eth_account(  # IDN-7
         "issuedUnixMs": issued,
         "expiresUnixMs": expires,
     }
-    ours = binding_digest(
-        wallet=address,
-        peer_id=peer_id,
-        x25519=x25519,
-        network=network,
-        chain_id=chain_id,
-        issued_unix_ms=issued,
-        expires_unix_ms=expires,
-    )
-    assert ours == foreign_digest(chain_id, types, message)
+    for account in (address, wallet):
+        ours = binding_digest(
+            wallet=account,
+            peer_id=peer_id,
+            x25519=x25519,
+            network=network,
+            chain_id=chain_id,
+            issued_unix_ms=issued,
+            expires_unix_ms=expires,
+        )
+        assert ours == foreign_digest(chain_id, types, message)
 
 
 @pytest.mark.parametrize("role", ["initiator", "responder"])
@@ -100,5 +101,19 @@ def test_values_out_of_their_type_are_our_bug() -> None:
             network="a",
             chain_id=1,
             issued_unix_ms=2**64,
+            expires_unix_ms=0,
+        )
+
+
+@pytest.mark.parametrize("size", [0, 19, 21, 32])
+def test_account_of_another_length_is_refused(size: int) -> None:  # CNV-11
+    with pytest.raises(RemoteProtocolError, match="20 bytes"):
+        binding_digest(
+            wallet=bytes(size),
+            peer_id=bytes(38),
+            x25519=bytes(32),
+            network="a",
+            chain_id=1,
+            issued_unix_ms=0,
             expires_unix_ms=0,
         )

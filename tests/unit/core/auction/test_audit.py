@@ -1,5 +1,6 @@
 """An honest book passes; whatever a requester, or anybody on the way, changes in it is found and named."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyops_p2p.core.auction.audit import FINDINGS_MAX, audit
+from skyops_p2p.core.auction.audit import FINDINGS_MAX, Item, Result, audit
 from skyops_p2p.core.auction.book import Evidence
 from skyops_p2p.core.auction.sealing import seal_bid
 from skyops_p2p.wire.envelope import open_envelope, seal
@@ -212,6 +213,26 @@ def test_declines_are_signed_and_for_this_tender(evidence: Evidence) -> None:
     assert audit(sign(book_of(replace(evidence, declines=(good,)))), RULES).ok
     bad = book_of(replace(evidence, declines=(good, foreign, b"x")))
     assert {f.rule for f in audit(sign(bad), RULES).findings} == {"AUC-13", "ENV-4"}
+
+
+def test_work_that_is_spread_finds_the_same_in_the_same_order(book: BidBook) -> None:
+    seen: list[int] = []
+
+    def backwards(work: Callable[[Item], Result], items: Sequence[Item], /) -> list[Result]:
+        seen.append(len(items))
+        return [work(item) for item in reversed(items)][::-1]
+
+    first, *rest = book.observations
+    bad = book.model_copy(
+        update={
+            "commits": (b"x", *book.commits, b"y"),
+            "declines": (b"z", book.commits[0]),
+            "observations": (first.model_copy(update={"record": b"x"}), *rest),
+        }
+    )
+    for data in (sign(book), sign(bad), sign(book.model_copy(update={"observations": bad.observations}))):
+        assert audit(data, RULES, spread=backwards) == audit(data, RULES)
+    assert seen == [6, 0, 5, 8, 2, 5, 6, 0, 5]
 
 
 def test_report_is_bounded() -> None:
