@@ -9,18 +9,19 @@
     frames.py     what node and child say to each other
     child/        the other side; nothing of the node is in there
 
+This package itself imports nothing: the children import parts of it, and shall not hold what the node needs.
 The node never loads the engine: a crash of it, or an escape from it, is a crash of a child that holds one job.
 """
 
 import importlib.util
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from skyops_p2p.adapters.wasm.sandbox import WasmSandbox
+if TYPE_CHECKING:
+    from skyops_p2p.adapters.wasm.sandbox import WasmSandbox
 
-__all__ = ["WasmSandbox", "open_wasm_sandbox"]
 
-
-def open_wasm_sandbox(data_dir: Path) -> WasmSandbox | None:
+def open_wasm_sandbox(data_dir: Path) -> "WasmSandbox | None":
     """Return the runtime, or None if the package `wasmtime` is not installed. Starts nothing yet; close it after use.
 
     Args:
@@ -28,4 +29,6 @@ def open_wasm_sandbox(data_dir: Path) -> WasmSandbox | None:
     """
     if importlib.util.find_spec("wasmtime") is None:
         return None
+    from skyops_p2p.adapters.wasm.sandbox import WasmSandbox
+
     return WasmSandbox(data_dir / "wasm")

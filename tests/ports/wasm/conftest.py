@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from skyops_p2p.adapters.wasm import open_wasm_sandbox
-from tests.unit.adapters.wasm.workbench import Workbench
+from tests.ports.wasm.workbench import Workbench
 
 
 @pytest.fixture

@@ -10,7 +10,9 @@ import trio
 from skyops_p2p.errors import ExecutionError
 from skyops_p2p.ports import ExitKind
 from tests.ports.sandbox.box import DEADLINE_S, limits_with, read_until
-from tests.unit.adapters.wasm.workbench import module_text
+from tests.ports.wasm.workbench import module_text
+
+pytestmark = pytest.mark.process
 
 ENDLESS = """(data (i32.const 64) "begun")
   (func (export "_start") (call $say (i32.const 64) (i32.const 5)) (loop (br 0)))"""

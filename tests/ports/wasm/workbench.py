@@ -9,7 +9,7 @@ from typing import Any
 import trio
 import wasmtime
 
-from skyops_p2p.adapters.wasm import WasmSandbox
+from skyops_p2p.adapters.wasm.sandbox import WasmSandbox
 from skyops_p2p.ports import Mount, RunningSandbox, SandboxExit, SandboxSpec, Usage
 from tests.ports.sandbox.box import DEADLINE_S, LIMITS, drain
 
