@@ -109,13 +109,15 @@ def _objection_to_file(path: PurePosixPath, view: SandboxView, *, is_interpreter
         return f"{_ABSENT} {path}"
     except OSError as error:
         return f"{path} cannot be read: {error.strerror}"
-    with os.fdopen(file, "rb") as opened:
-        status = os.fstat(opened.fileno())
+    try:
+        status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode):
             return f"{path} is no file"
         if not status.st_mode & 0o111:
             return f"{path} is not executable"
-        head = opened.read(_HEAD_BYTES)
+        head = os.read(file, _HEAD_BYTES)
+    finally:
+        os.close(file)
     if head.startswith(b"#!") and not is_interpreter:
         interpreter = head[2:].split(b"\n")[0].split()[:1]
         if not interpreter:
