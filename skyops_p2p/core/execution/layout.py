@@ -91,6 +91,8 @@ def layout_of(spec: JobSpec) -> Layout:
 
     Raises:
         ExecutionError: Code `spec_refused`: a path lies in a directory of the system.
+
+    Rules: EXE-22.
     """
     read = {place_of(item.path).top for item in spec.inputs}
     read |= {place_of(secret.path).top for secret in spec.secrets if secret.path}
@@ -104,7 +106,7 @@ def layout_of(spec: JobSpec) -> Layout:
 def environment(
     spec: JobSpec, *, job_id: bytes, epoch: int, shard: int, is_resumed: bool, grace_s: float
 ) -> dict[str, str]:
-    """Return the variables that the worker sets; secrets are not among them."""
+    """Return the variables that the worker sets; secrets are not among them. Rules: EXE-23."""
     variables = dict(spec.env)
     variables |= {
         "SKYOPS_JOB": job_id.hex(),

@@ -60,7 +60,10 @@ def decode_segment(data: bytes) -> LogSegment:
     fields = canonical.decode(data, bytes_max=SEGMENT_BYTES_MAX, items_max=SEGMENT_RECORDS_MAX)
     match fields:
         case {1: int(epoch), 2: int(first), 3: bytes(head), 4: list(records)} if (
-            len(head) == 32 and first >= 0
+            fields.keys() <= {1, 2, 3, 4, 5}
+            and len(head) == 32
+            and first >= 0
+            and bool not in map(type, (epoch, first))
         ):
             previous = BundleRef.from_wire(fields[5]) if 5 in fields else None
             parts = tuple(LogPart.from_wire(record) for record in records)

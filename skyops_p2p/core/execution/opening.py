@@ -40,9 +40,9 @@ def check_opening(request: LeaseOpen, terms: LeaseTerms, *, network: str, own: P
         own: This worker.
 
     Raises:
-        RemoteProtocolError: `spec_refused`, `worker_lied` (a resume receipt of another job), or what decoding raises.
+        RemoteProtocolError: `spec_refused`, or what decoding raises.
 
-    Rules: EXE-2, EXE-3.
+    Rules: EXE-2, EXE-3, EXE-12.
     """
     peer, tender = terms.requester, terms.tender.message
     spec = decode_spec(request.spec)
@@ -106,9 +106,7 @@ def _resume(request: LeaseOpen, facts: LeaseFacts) -> Signed[CheckpointReceipt] 
     message = signed.message
     ours = (peer_id_to_bytes(facts.requester), facts.job_id, facts.shard)
     if (message.requester, message.job_id, message.shard) != ours or message.epoch >= facts.epoch:
-        raise RemoteProtocolError(
-            "the checkpoint is of another job", code="worker_lied", rule="EXE-12", peer=facts.requester
-        )
+        raise _refused("the checkpoint is of another job", "EXE-12", facts.requester)
     return signed
 
 

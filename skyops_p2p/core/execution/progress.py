@@ -35,6 +35,8 @@ def parse_progress(text: str) -> ProgressLine | None:
 
     Args:
         text: The end of the file; a last line without a line feed counts too, since the file may be overwritten.
+
+    Rules: EXE-26.
     """
     lines = text.rstrip("\n").rsplit("\n", 1)
     found = _LINE.fullmatch(lines[-1].strip())
@@ -85,7 +87,7 @@ def estimate(*, done: int, total: int, done_at_start: int, running_s: float) -> 
 
 
 def newest_checkpoint(names: Iterable[str]) -> str | None:
-    """Return the entry of a checkpoint directory that counts: the last complete one in natural order, or None."""
+    """Return the entry of a checkpoint directory that counts: the last in natural order, or None. Rules: EXE-24."""
     whole = [name for name in names if not name.startswith(".") and not name.endswith(_INCOMPLETE)]
     return max(whole, key=_natural, default=None)
 

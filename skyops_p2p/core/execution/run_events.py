@@ -130,7 +130,7 @@ class SaveCheckpoint(Effect):
 
 @dataclass(frozen=True, slots=True)
 class StopProgram(Effect):
-    """SIGTERM, `grace_s`, SIGKILL; ProgramEnded follows."""
+    """SIGTERM, `grace_s`, SIGKILL; ProgramEnded follows. Rules: EXE-25."""
 
     grace_s: float
 

@@ -145,7 +145,7 @@ class ShardRecord:
     def without_newest_checkpoint(self) -> "ShardRecord":
         """Return the record as before its newest checkpoint: the next receipt follows the older one, or none.
 
-        Rules: EXE-12.
+        Rules: EXE-12, EXE-21.
         """
         checkpoints = self.checkpoints[:-1]
         sequence = self.checkpoint_sequence - 1 if checkpoints else 0
