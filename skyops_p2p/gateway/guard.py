@@ -11,10 +11,17 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from skyops_p2p.gateway.problems import MEDIA_TYPE, problem_body
-from skyops_p2p.limits import API_BODY_BYTES_MAX, API_REQUESTS_BURST, API_REQUESTS_PER_S
+from skyops_p2p.limits import (
+    API_BODY_BYTES_MAX,
+    API_REQUESTS_BURST,
+    API_REQUESTS_PER_S,
+    API_SUBMIT_BYTES_MAX,
+)
 
 OPEN_PATHS = frozenset({"/health", "/ready"})
 """Paths that need no token; they tell nothing but that a node is there."""
+JOB_PATHS = frozenset({"/v1/jobs", "/v1/jobs/preview", "/v1/jobs/match"})
+"""Paths that take a whole job: API_SUBMIT_BYTES_MAX bounds their bodies, API_BODY_BYTES_MAX those of all others."""
 
 
 class TokenBucket:
@@ -68,6 +75,7 @@ class Guard:
         if scope["type"] != "http":
             return  # no websockets here; the server then refuses the upgrade
         headers = dict(scope["headers"])
+        bytes_max = API_SUBMIT_BYTES_MAX if scope["path"] in JOB_PATHS else API_BODY_BYTES_MAX
         if self._hosts and _host_name(headers.get(b"host", b"")) not in self._hosts:
             await _refuse(send, 421, "wrong_host", "the Host header names another host")
         elif not self._bucket.take():
@@ -75,15 +83,15 @@ class Guard:
         elif scope["path"] not in OPEN_PATHS and not self._is_authorized(headers):
             hint = "Send `Authorization: Bearer <token>` with the token of <data dir>/run/api.json."
             await _refuse(send, 401, "token_wrong", "the token is missing or wrong", hint=hint)
-        elif _declared_length(headers) > API_BODY_BYTES_MAX:
-            await _refuse_large(send)
+        elif _declared_length(headers) > bytes_max:
+            await _refuse_large(send, bytes_max)
         else:
-            await self._pass_on(scope, receive, send)
+            await self._pass_on(scope, receive, send, bytes_max)
 
     def _is_authorized(self, headers: dict[bytes, bytes]) -> bool:
         return hmac.compare_digest(headers.get(b"authorization", b""), self._expected)
 
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, bytes_max: int) -> None:
         """Serve the request, cutting off a body that grows past the bound without having declared it."""
         received = 0
 
@@ -92,14 +100,14 @@ class Guard:
             message = await receive()
             if message["type"] == "http.request":
                 received += len(message.get("body", b""))
-                if received > API_BODY_BYTES_MAX:
+                if received > bytes_max:
                     raise _BodyTooLargeError
             return message
 
         try:
             await self._app(scope, bounded_receive, send)
         except _BodyTooLargeError:
-            await _refuse_large(send)
+            await _refuse_large(send, bytes_max)
 
 
 class _BodyTooLargeError(BaseException):
@@ -117,11 +125,11 @@ def _host_name(host: bytes) -> str:
 def _declared_length(headers: dict[bytes, bytes]) -> int:
     """Return the declared body length; an unreadable one counts as too large."""
     text = headers.get(b"content-length", b"0")
-    return int(text) if text.isdigit() and len(text) < 12 else API_BODY_BYTES_MAX + 1
+    return int(text) if text.isdigit() and len(text) < 12 else API_SUBMIT_BYTES_MAX + 1
 
 
-async def _refuse_large(send: Send) -> None:
-    await _refuse(send, 413, "body_too_large", f"a request body has at most {API_BODY_BYTES_MAX} bytes")
+async def _refuse_large(send: Send, bytes_max: int) -> None:
+    await _refuse(send, 413, "body_too_large", f"the body of this request has at most {bytes_max} bytes")
 
 
 async def _refuse(

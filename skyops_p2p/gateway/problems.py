@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from skyops_p2p.errors import (
     ConfigError,
+    ExecutionError,
     LocalProtocolError,
     NetworkError,
     RemoteProtocolError,
@@ -23,12 +24,21 @@ from skyops_p2p.errors import (
 )
 
 MEDIA_TYPE = "application/problem+json"
-_STATUS_OF_CODE = {"unknown_peer": 404, "ambiguous_peer": 409, "busy": 503, "too_many_streams": 503}
+_STATUS_OF_CODE = {
+    "unknown_peer": 404,
+    "unknown_job": 404,
+    "no_shard": 404,
+    "ambiguous_peer": 409,
+    "busy": 503,
+    "too_many_streams": 503,
+    "too_many_jobs": 503,
+}
 _STATUS_OF_CLASS: tuple[tuple[type[SkyopsError], int], ...] = (
     (ConfigError, 422),
     (RemoteProtocolError, 502),
     (NetworkError, 504),
     (StoreError, 507),
+    (ExecutionError, 409),
     (TestnetError, 409),
     (LocalProtocolError, 500),
 )
@@ -55,13 +65,23 @@ def problem_body(status: int, *, code: str, detail: str, hint: str = "", **more:
     return json.dumps(members).encode()
 
 
+def problem_members(error: SkyopsError) -> dict[str, str]:
+    """Return what a client needs to raise the same error again."""
+    members = {
+        "detail": error.message,
+        "code": error.code,
+        "hint": error.hint,
+        "kind": type(error).__name__,
+    }
+    if isinstance(error, RemoteProtocolError):
+        members |= {"rule": error.rule, "peer": error.peer}
+    return members
+
+
 def problem(error: SkyopsError) -> Response:
     """Return the response for one of our errors."""
-    more = {"kind": type(error).__name__}
-    if isinstance(error, RemoteProtocolError):
-        more |= {"rule": error.rule, "peer": error.peer}
     status = status_of(error)
-    body = problem_body(status, code=error.code, detail=error.message, hint=error.hint, **more)
+    body = problem_body(status, **problem_members(error))
     return Response(body, status_code=status, media_type=MEDIA_TYPE)
 
 

@@ -1,16 +1,78 @@
 """What the control API needs of a node; `Node` has it, and so has the fake of the tests."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Protocol
 
 import trio
 
 from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.node.job_preview import PreviewView
+from skyops_p2p.node.jobs.job_views import CheckpointView, JobView, LogLineView, ResultView
 from skyops_p2p.node.match_view import MatchStepView, MatchView
 from skyops_p2p.node.views import MapQuery, NodeEventView, NodeView, PeerView, SessionView, StatusView
 from skyops_p2p.types import Multiaddr, PeerId
+
+
+class JobSubject(Protocol):
+    """One job of the node; `Job` is one."""
+
+    def view(self) -> JobView:
+        """Return how it stands."""
+
+    async def wait_changed(self) -> JobView:
+        """Wait until something has happened to it, and return how it stands then."""
+
+    def logs(self, *, follow: bool = ..., shard: int | None = ...) -> AsyncIterator[LogLineView]:
+        """Yield its log: what is here, and with `follow` what comes until it ends.
+
+        Raises:
+            ExecutionError: `no_shard`.
+        """
+
+    async def result(self, into: Path, *, progress: Callable[[int, int], None] = ...) -> ResultView:
+        """Wait for its end and decrypt its outputs into a directory.
+
+        Raises:
+            ExecutionError: `no_result` or `result_in_the_way`.
+        """
+
+    def checkpoints(self) -> tuple[CheckpointView, ...]:
+        """Return its saved checkpoints."""
+
+    async def cancel(self) -> None:
+        """End it."""
+
+    def retry(self) -> None:
+        """Run again what has not succeeded.
+
+        Raises:
+            ExecutionError: `job_open` or `job_succeeded`.
+        """
+
+
+class JobDesk(Protocol):
+    """All jobs of the node; `Jobs` is one."""
+
+    async def submit(
+        self, spec: JobSpec, *, base_dir: Path | None = ..., secrets: Sequence[tuple[str, bytes]] | None = ...
+    ) -> JobSubject:
+        """Take a job; it survives a restart from then on.
+
+        Raises:
+            ExecutionError: `too_many_jobs` or `unknown_job`.
+        """
+
+    def find(self, text: str) -> JobSubject:
+        """Return the job that an id, a unique beginning of one, or a name stands for.
+
+        Raises:
+            ExecutionError: `unknown_job` or `ambiguous_job`.
+        """
+
+    def list(self) -> tuple[JobView, ...]:
+        """Return how all jobs stand, oldest first."""
 
 
 class Subject(Protocol):
@@ -56,6 +118,14 @@ class Subject(Protocol):
 
     async def match(self, spec: JobSpec, *, progress: Callable[[MatchStepView], None] = ...) -> MatchView:
         """Look for a worker for a job, telling each step."""
+
+    @property
+    def jobs(self) -> JobDesk:
+        """The jobs that it has submitted.
+
+        Raises:
+            ExecutionError: `no_jobs_here`.
+        """
 
     def events(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[NodeEventView]]:
         """Follow what happens, boundedly."""

@@ -20,9 +20,9 @@ from skyops_p2p.node.views import (
     StatusView,
 )
 from skyops_p2p.types import Multiaddr, PeerId
+from tests.gateway.fake_jobs import BOB, FakeJobs
 
 ALICE = "12D3KooWAliceAliceAliceAliceAliceAliceAliceAliceAlic"
-BOB = "12D3KooWBobBobBobBobBobBobBobBobBobBobBobBobBobBobBo"
 MALLORY = "12D3KooWMallorymalloryMallorymalloryMallorymalloryMa"
 A100 = GpuView(model="A100", vram_mib=80 * 1024, compute_capability="8.0")
 
@@ -61,6 +61,7 @@ class FakeNode:
     """Alice's node, which knows bob; mallory refuses everything."""
 
     def __init__(self) -> None:
+        self.jobs = FakeJobs()
         self.queries: list[MapQuery] = []
         self.feeds: list[trio.MemorySendChannel[NodeEventView]] = []
         self.is_listening = True
