@@ -225,6 +225,20 @@ API_OPERATION_TIMEOUT_S = 30.0
 """A ping, handshake or join asked for over the API; the network's own timeouts are shorter."""
 API_ANSWER_BYTES_MAX = 64 * 1024 * 1024
 """What the command line reads of one answer: a map of MAP_ENTRIES_MAX nodes fits."""
+API_SUBMIT_BYTES_MAX = 512 * 1024
+"""The body of `POST /v1/jobs`: a job file of JOB_FILE_BYTES_MAX and SECRETS_BYTES_MAX as base64 fit."""
+API_PATH_CHARS_MAX = 4096
+"""A path of this machine in a request: PATH_MAX of Linux."""
+API_JOB_STREAMS_MAX = 64
+"""Clients that follow jobs at once: matches, watched jobs, logs and results."""
+API_JOB_WATCH_S = 0.2
+"""Least time between two views on one watch stream; it grows with the shards, see API_JOB_WATCH_SHARDS."""
+API_JOB_WATCH_SHARDS = 64
+"""Shards that are shown every API_JOB_WATCH_S; of twice as many the views come half as often."""
+API_JOB_LOOK_S = 1.0
+"""A watched job is looked at this often even if nothing has happened: time remaining changes by itself."""
+API_LINES_BYTES = 256 * 1024
+"""Lines of a stream that are sent together when they wait already."""
 
 # --- local test networks ------------------------------------------------------------------------------------
 TESTNET_NODES_MAX = 64
@@ -476,6 +490,8 @@ ENGINE_WAITS_MAX = 512
 """Calls to the container engine that last as long as a program or a transfer."""
 ENGINE_WAIT_S = 30
 """One look for the end of a container that has closed its output; then the next."""
+WORKSPACE_TIMEOUT_S = 120.0
+"""Making or mounting one file system in a file."""
 USAGE_SAMPLE_S = 1.0
 """How often the figures of a container are noted: with its end they are gone."""
 
