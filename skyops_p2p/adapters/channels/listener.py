@@ -136,12 +136,12 @@ class ChannelListener:
             with trio.CancelScope() as scope, trio.fail_after(limits.CONTENT_OPEN_TIMEOUT_S):
                 self._half_open[number] = scope
                 try:
-                    peer = await self._prove(stream)
+                    stream.belongs_to(await self._prove(stream))
                 finally:
                     self._half_open.pop(number, None)
             if scope.cancelled_caught:
                 return
-            await self._serve_peer(TcpFrameStream(connection, peer))
+            await self._serve_peer(stream)
         except (SkyopsError, trio.TooSlowError) as error:
             log.debug("channel_ended reason=%r", error)
         finally:

@@ -41,6 +41,10 @@ class TcpFrameStream:
         """The remote peer."""
         return self._peer
 
+    def belongs_to(self, peer: PeerId) -> None:
+        """Note who proved to be at the other end; what was read ahead stays."""
+        self._peer = peer
+
     async def send_frame(self, frame: bytes) -> None:
         """See ports.FrameStream; a peer that takes nothing for CONTENT_STALL_S is cut off."""
         if len(frame) > limits.FRAME_BYTES_MAX:
