@@ -9,9 +9,13 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+from skyops_p2p.adapters.confine.cgroups import open_tree
 from skyops_p2p.adapters.confine.hierarchies import Hierarchy, find_hierarchies, lines_of, word_of
+from skyops_p2p.ports import Limit
 
-_HARD_LIMIT_CONTROLLERS = frozenset({"cpu", "memory", "pids"})
+_HARD_LIMITS = frozenset({Limit.CPU, Limit.MEMORY, Limit.PIDS})
+_TRIAL = "skyops-probe"
+"""The group that is made to see whether we may make groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ def look_at_machine(data_dir: Path, *, root: Path = Path("/")) -> Machine:
         cpu_cores=_cpu_cores(hierarchies),
         memory_mib=_memory_bytes(root, hierarchies) // 2**20,
         disk_mib=_disk_free_bytes(data_dir) // 2**20,
-        has_hard_limits=_has_hard_limits(hierarchies),
+        has_hard_limits=open_tree(_TRIAL, root=root).enforces >= _HARD_LIMITS,
     )
 
 
@@ -91,17 +95,6 @@ def _disk_free_bytes(data_dir: Path) -> int:
             continue
         return found.f_bavail * found.f_frsize
     return 0
-
-
-def _has_hard_limits(hierarchies: list[Hierarchy]) -> bool:
-    """Return whether all needed controllers are there and we may make groups below our own."""
-    usable = {
-        controller
-        for hierarchy in hierarchies
-        if os.access(hierarchy.own, os.W_OK)
-        for controller in hierarchy.controllers
-    }
-    return usable >= _HARD_LIMIT_CONTROLLERS
 
 
 def _groups(hierarchy: Hierarchy) -> list[Path]:

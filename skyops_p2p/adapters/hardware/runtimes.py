@@ -2,13 +2,14 @@
 
 Present means tried: the engine answers, bubblewrap really makes a sandbox. Whether limits are hard differs:
 wasm bounds memory and fuel by itself; docker's engine says what its kernel can do; native needs control groups
-of our own.
+of our own. "hard" means that the sandbox of that runtime has CPU, memory and process count in its `enforces`.
 """
 
 import importlib.metadata
 import importlib.util
 import logging
 import os
+import platform
 import shutil
 import socket
 import subprocess
@@ -18,6 +19,8 @@ from skyops_p2p import limits
 from skyops_p2p.ports import Runtime
 
 logger = logging.getLogger(__name__)
+NATIVE_MACHINES = ("x86_64", "aarch64")
+"""Processors for which adapters/native knows the numbers of system calls."""
 DOCKER_SOCKET = Path("/var/run/docker.sock")
 
 
@@ -73,11 +76,21 @@ def _is_listening(path: str) -> bool:
 
 
 def find_native(*, has_hard_limits: bool) -> Runtime | None:
-    """Return bubblewrap if it is installed and the kernel lets it make a sandbox."""
+    """Return bubblewrap (0.8 or newer) if the kernel lets it make a sandbox on a processor with a filter of ours."""
     program = shutil.which("bwrap")
-    if program is None:
+    if program is None or platform.machine() not in NATIVE_MACHINES:
         return None
-    trial = [program, "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", program, "--version"]
+    # The options that need the newest bubblewrap of all that adapters/native passes.
+    options = [
+        "--unshare-all",
+        "--unshare-user",
+        "--disable-userns",
+        "--die-with-parent",
+        "--ro-bind",
+        "/",
+        "/",
+    ]
+    trial = [program, *options, program, "--version"]
     try:
         done = subprocess.run(  # noqa: S603 - a fixed command, found on our own PATH
             trial, capture_output=True, timeout=limits.ENGINE_TIMEOUT_S, check=True

@@ -35,7 +35,7 @@ class Machine:
     has_x32: bool = False
 
 
-_FORBIDDEN = {
+_FORBIDDEN: dict[str, tuple[int | None, ...]] = {
     # name: (x86_64, aarch64); None where the machine has no such call
     "acct": (163, 89),
     "add_key": (248, 217),
@@ -94,7 +94,8 @@ _FORBIDDEN = {
 
 
 def _forbidden(column: int) -> tuple[int, ...]:
-    return tuple(sorted(row[column] for row in _FORBIDDEN.values() if row[column] is not None))  # type: ignore[type-var]
+    numbers = (row[column] for row in _FORBIDDEN.values())
+    return tuple(sorted(number for number in numbers if number is not None))
 
 
 MACHINES = {
