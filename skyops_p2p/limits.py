@@ -239,6 +239,10 @@ API_JOB_LOOK_S = 1.0
 """A watched job is looked at this often even if nothing has happened: time remaining changes by itself."""
 API_LINES_BYTES = 256 * 1024
 """Lines of a stream that are sent together when they wait already."""
+API_LOG_LINE_CHARS_MAX = 16 * 1024
+"""A line of a program's output is shown whole up to here; a longer one is shown in pieces."""
+API_LOG_LINE_WAIT_S = 1.0
+"""A line that has no end yet is shown after such a silence: a prompt, or a bar that the program draws."""
 
 # --- local test networks ------------------------------------------------------------------------------------
 TESTNET_NODES_MAX = 64

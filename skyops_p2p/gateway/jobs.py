@@ -1,5 +1,6 @@
 """The routes of the control API that are about jobs."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query
@@ -116,11 +117,11 @@ def _add_streams(router: APIRouter, subject: Subject, slots: StreamSlots) -> Non
         job: str,
         follow: bool = False,
         shard: Annotated[int | None, Query(ge=0, lt=JOB_SHARDS_MAX)] = None,
+        is_raw: bool = False,
     ) -> Any:
         found = subject.jobs.find(job)
-        return LineResponse(
-            slots, lambda lines: job_streams.say_log(found, lines, follow=follow, shard=shard)
-        )
+        say = partial(job_streams.say_log, found, follow=follow, shard=shard, is_raw=is_raw)
+        return LineResponse(slots, say)
 
     @router.post(
         "/{job}/result",

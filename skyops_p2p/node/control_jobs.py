@@ -54,9 +54,19 @@ class JobsClient:
                 return
         raise self._link.broken_off("watching the job")
 
-    def logs(self, job: str, *, follow: bool = False, shard: int | None = None) -> Iterator[LogLineView]:
-        """Yield a job's log; with `follow` also what comes, until it ends."""
-        query = urlencode({"follow": str(follow).lower()} | ({} if shard is None else {"shard": shard}))
+    def logs(
+        self, job: str, *, follow: bool = False, shard: int | None = None, is_raw: bool = False
+    ) -> Iterator[LogLineView]:
+        """Yield a job's log, line by line.
+
+        Args:
+            job: Whose.
+            follow: Also what comes, until it ends.
+            shard: Only of this one.
+            is_raw: Yield records as the worker made them, with the ends of lines in their text.
+        """
+        flags = {"follow": str(follow).lower(), "is_raw": str(is_raw).lower()}
+        query = urlencode(flags if shard is None else {**flags, "shard": shard})
         for kind, content in self._link.objects("GET", _path(job, f"/logs?{query}")):
             if kind == "end":
                 return

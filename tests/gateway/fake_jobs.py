@@ -137,6 +137,7 @@ class FakeJob:
         self._mark()
 
     def say(self, text: str) -> None:
+        """Print, as a program does: with the ends of lines."""
         self.lines.append(line(text, len(self.lines)))
         self._mark()
 

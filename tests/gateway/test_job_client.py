@@ -51,7 +51,7 @@ async def test_client_says_and_sees_what_the_node_does(tmp_path: Path, fake_node
 
 
 async def test_views_and_logs_are_followed_to_the_end_of_the_job(tmp_path: Path, fake_node: FakeNode) -> None:
-    train = fj.FakeJob(fj.job("running", fj.running()), [fj.line("one")])
+    train = fj.FakeJob(fj.job("running", fj.running()), [fj.line("one\n")])
     fake_node.jobs.found.append(train)
     views: list[JobView] = []
     lines: list[LogLineView] = []
@@ -61,7 +61,7 @@ async def test_views_and_logs_are_followed_to_the_end_of_the_job(tmp_path: Path,
         nursery.start_soon(in_thread, lambda: lines.extend(client.logs("train", follow=True)))
         while train.open_logs == 0 or not views:
             await trio.lowlevel.checkpoint()
-        train.say("two")
+        train.say("two\n")
         train.become(fj.job("succeeded", fj.shard("succeeded", code="succeeded"), code="succeeded"))
     assert [line.text for line in lines] == ["one", "two"]
     assert [view.state for view in (views[0], views[-1])] == ["running", "succeeded"]
@@ -86,7 +86,7 @@ async def test_errors_come_back_as_they_were_raised(tmp_path: Path, fake_node: F
 
 
 async def test_a_node_that_stops_is_told_from_a_log_that_ends(tmp_path: Path, fake_node: FakeNode) -> None:
-    train = fj.FakeJob(fj.job("running", fj.running()), [fj.line("one")])
+    train = fj.FakeJob(fj.job("running", fj.running()), [fj.line("one\n")])
     fake_node.jobs.found.append(train)
     outcomes: list[str] = []
 

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import pytest
+import trio
 
 from skyops_p2p.limits import API_BODY_BYTES_MAX, API_JOB_STREAMS_MAX, API_SUBMIT_BYTES_MAX
 from tests.gateway import fake_jobs as fj
@@ -146,8 +147,6 @@ async def test_cancel_and_retry_reach_the_job(api: Api, train: fj.FakeJob) -> No
 async def test_a_watched_job_is_told_at_each_change_until_its_end(
     api: Api, train: fj.FakeJob, autojump_clock: object
 ) -> None:
-    import trio
-
     async with trio.open_nursery() as nursery:
 
         async def go_on() -> None:
@@ -166,8 +165,6 @@ async def test_a_watched_job_is_told_at_each_change_until_its_end(
 async def test_a_silent_stream_shows_that_it_lives(
     api: Api, train: fj.FakeJob, autojump_clock: object
 ) -> None:
-    import trio
-
     async with trio.open_nursery() as nursery:
 
         async def end() -> None:
@@ -182,8 +179,6 @@ async def test_a_silent_stream_shows_that_it_lives(
 async def test_views_come_at_most_five_times_a_second(
     api: Api, train: fj.FakeJob, autojump_clock: object
 ) -> None:
-    import trio
-
     async with trio.open_nursery() as nursery:
 
         async def hurry() -> None:
@@ -199,11 +194,37 @@ async def test_views_come_at_most_five_times_a_second(
 
 async def test_the_log_is_told_and_ends_if_it_is_not_followed(api: Api, train: fj.FakeJob) -> None:
     for number in range(1000):
-        train.say(f"step {number}")
+        train.say(f"step {number}\n")
     told = lines_of((await api.ask("GET", "/v1/jobs/train/logs")).text)
     assert told.pop() == {"end": {"lines": 1000}}
     assert [one["line"]["text"] for one in told] == [f"step {number}" for number in range(1000)]
     assert train.open_logs == 0
+
+
+async def test_records_are_joined_to_lines_unless_they_are_wanted_raw(api: Api, train: fj.FakeJob) -> None:
+    for text in ("on", "e\r\ntwo\nthr", "ee"):
+        train.say(text)
+    told = lines_of((await api.ask("GET", "/v1/jobs/train/logs")).text)
+    assert [one["line"]["text"] for one in told[:-1]] == ["one", "two", "three"]
+    raw = lines_of((await api.ask("GET", "/v1/jobs/train/logs?is_raw=true")).text)
+    assert [one["line"]["text"] for one in raw[:-1]] == ["on", "e\r\ntwo\nthr", "ee"]
+
+
+async def test_a_line_without_an_end_is_told_when_the_program_falls_silent(
+    api: Api, train: fj.FakeJob, autojump_clock: object
+) -> None:
+    async def speak() -> None:
+        train.say("password")
+        await trio.sleep(0.5)
+        train.say(": ")
+        await trio.sleep(5)
+        train.say("given\n")
+        train.become(fj.job("succeeded", code="succeeded"))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(speak)
+        told = lines_of((await api.ask("GET", "/v1/jobs/train/logs?follow=true")).text)
+    assert [one["line"]["text"] for one in told[:-1]] == ["password: ", "given"]
 
 
 async def test_an_empty_log_has_an_end(api: Api, train: fj.FakeJob) -> None:
@@ -242,9 +263,7 @@ async def test_an_error_after_the_first_line_is_a_line(api: Api) -> None:
 
 
 async def test_a_client_that_leaves_ends_its_stream_and_nothing_else(api: Api, train: fj.FakeJob) -> None:
-    import trio
-
-    train.say("one")
+    train.say("one\n")
     sent: list[dict[str, Any]] = []
     is_begun, is_gone = trio.Event(), trio.Event()
     requests = iter([{"type": "http.request", "body": b"", "more_body": False}])
@@ -277,8 +296,6 @@ async def test_a_client_that_leaves_ends_its_stream_and_nothing_else(api: Api, t
 
 
 async def test_streams_are_bounded_and_freed(api: Api, train: fj.FakeJob) -> None:
-    import trio
-
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             for _ in range(API_JOB_STREAMS_MAX):
