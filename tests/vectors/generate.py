@@ -12,6 +12,7 @@ from tests.vectors import (
     content_cases,
     conversation_cases,
     crypto_cases,
+    execution_cases,
     handshake_cases,
     message_cases,
     peering_cases,
@@ -37,6 +38,7 @@ FAMILIES: dict[str, tuple[str, Callable[[], list[dict[str, Any]]]]] = {
     **auction_cases.FAMILIES,
     **content_cases.FAMILIES,
     **conversation_cases.FAMILIES,
+    **execution_cases.FAMILIES,
 }
 
 
