@@ -154,8 +154,12 @@ class DockerRun:
             return False
         return await self._snapshot(self)
 
-    async def save_and_go_on(self, checkpoint: str) -> None:
+    async def save_and_go_on(self, checkpoint: str, saved: Callable[[], None]) -> None:
         """Save the container's whole state, which ends it, and start it again from that.
+
+        Args:
+            checkpoint: Its name.
+            saved: Called in between.
 
         Raises:
             ExecutionError: The engine refused; if it came down and not up again, the run ends as lost.
@@ -163,6 +167,7 @@ class DockerRun:
         self._is_between = True
         try:
             await self._containers.checkpoint(self.container_id, checkpoint)
+            saved()
             old = self._output
             await self.attach_and_start(checkpoint)
             if old is not None:
