@@ -114,6 +114,8 @@ class WorkerSection(Section):
     """Free labels, "key=value"."""
     price_microcredits_per_hour: int = Field(1_000_000, ge=0, le=10**15)
     """Price hint for one GPU hour (without a GPU: one hour of the machine), in millionths of a credit."""
+    leave_grace_s: float = Field(20.0, ge=0.0, le=3600.0)
+    """Seconds that running jobs get to save a checkpoint when this node is shut down; they go on elsewhere."""
     pricing: str = Field("default", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
     """Price strategy of bids: "default", or the name of a plug-in (entry point group `skyops.pricing`)."""
     modes: tuple[JobMode, ...] = Field(
@@ -132,6 +134,21 @@ class WorkerSection(Section):
     """Jobs to run side by side."""
     declared_gpus: DeclaredGpus = Field((), max_length=limits.RECORD_GPUS_MAX, strict=False)
     """Test networks only: GPUs to pretend to have, "A100:80" (model:VRAM in GiB). Marked in the record."""
+
+
+class ContentSection(Section):
+    """[content]: inputs, outputs and checkpoints, encrypted, on this machine."""
+
+    quota_mib: int = Field(limits.CONTENT_QUOTA_MIB, ge=64, le=2**30)
+    """MiB of encrypted blocks that are kept; what nobody needs goes first."""
+    replica_mib: int = Field(limits.CONTENT_REPLICA_MIB, ge=0, le=2**30)
+    """MiB of other nodes' checkpoints that are kept for each of them; 0 keeps none."""
+    serve_mib_per_s: int = Field(limits.CONTENT_SERVE_BYTES_PER_S >> 20, ge=1, le=2**20)
+    """MiB a second that are sent to one peer."""
+    channel_port: int = Field(0, ge=0, le=65_535)
+    """TCP port of direct data channels; 0 picks a free one. Behind NAT a forwarded port makes transfers faster."""
+    has_channels: bool = True
+    """Offer direct data channels; without them blocks travel over libp2p, which is slower."""
 
 
 class ApiSection(Section):
@@ -173,6 +190,7 @@ class NodeConfig(Section):
     network: NetworkSection = NetworkSection()
     presence: PresenceSection = PresenceSection()
     worker: WorkerSection = WorkerSection()
+    content: ContentSection = ContentSection()
     api: ApiSection = ApiSection()
     log: LogSection = LogSection()
     is_testnet: bool = False

@@ -3,7 +3,7 @@
 Foreign libraries are imported here and only when a node is built, so that the package itself imports quickly.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from ipaddress import ip_address
 
@@ -14,8 +14,10 @@ from skyops_p2p.core.presence import PresenceTimes
 from skyops_p2p.core.rules import NetworkRules
 from skyops_p2p.node.book_shelf import FileShelf
 from skyops_p2p.node.identity import Identity
+from skyops_p2p.node.job_ports import JobPorts
 from skyops_p2p.node.ports_bundle import NodePorts, in_thread
-from skyops_p2p.ports import DhtRules, Network, Store
+from skyops_p2p.ports import DhtRules, Network, Sandbox, Store
+from skyops_p2p.ports.content import BlockStore
 from skyops_p2p.types import Multiaddr, NetworkName, PeerId, WalletAddress
 
 
@@ -70,6 +72,30 @@ def default_ports(config: NodeConfig, identity: Identity) -> NodePorts:
         stake=NeutralStake(),
         books=FileShelf(config.data_dir),
         compute=in_thread,
+        jobs=_job_ports(config),
+    )
+
+
+def _job_ports(config: NodeConfig) -> JobPorts:
+    """Build the place for jobs of a real node, all of it in the data directory."""
+    from skyops_p2p.adapters.blobs import open_disk_blocks
+    from skyops_p2p.adapters.workspace import open_workspace
+    from skyops_p2p.node.sandboxes import open_sandboxes
+
+    data_dir = config.data_dir
+
+    def open_blocks() -> AbstractAsyncContextManager[BlockStore]:
+        return open_disk_blocks(data_dir / "content", quota_bytes=config.content.quota_mib << 20)
+
+    def open_all() -> AbstractAsyncContextManager[Mapping[str, Sandbox]]:
+        return open_sandboxes(data_dir, is_worker=config.worker.enabled)
+
+    return JobPorts(
+        folder=data_dir / "jobs",
+        open_blocks=open_blocks,
+        open_sandboxes=open_all,
+        open_workspace=lambda: open_workspace(data_dir),
+        channel_port=config.content.channel_port if config.content.has_channels else None,
     )
 
 

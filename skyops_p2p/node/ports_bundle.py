@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar, TypeVarTuple, Unpack
 import trio
 
 from skyops_p2p.node.book_shelf import BookShelf, MemoryShelf
+from skyops_p2p.node.job_ports import JobPorts
 from skyops_p2p.node.standing import NeutralStanding, StandingSource
 from skyops_p2p.ports import DhtRules, Entropy, HardwareProbe, Network, OpenStore, StakeCheck, WallClock
 
@@ -52,5 +53,7 @@ class NodePorts:
     """Where bid books are kept."""
     compute: Compute = in_place
     """How what takes long is computed: audits of bid books."""
+    jobs: JobPorts | None = None
+    """Where jobs run and where their data is; without it a node matches jobs, but neither runs nor submits any."""
     needs_stake: bool = False
     """Whether the stake port is asked at all; without a chain it is neutral."""

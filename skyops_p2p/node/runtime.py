@@ -10,7 +10,8 @@ one program are two nodes. An error of the block's body comes out as it is, not 
 
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -26,13 +27,16 @@ from skyops_p2p.core.node_core import NodeCore
 from skyops_p2p.core.node_filter import wanted_keys
 from skyops_p2p.core.records import NodeRecordRules
 from skyops_p2p.core.rules import NetworkRules
-from skyops_p2p.errors import NetworkError, SkyopsError
+from skyops_p2p.errors import ExecutionError, NetworkError, SkyopsError
 from skyops_p2p.node import present
 from skyops_p2p.node.dispatcher import Dispatcher
 from skyops_p2p.node.factory import core_settings, default_ports, reachable_addrs, split_peer_addr
 from skyops_p2p.node.identity import Identity
 from skyops_p2p.node.job_preview import PreviewView, preview_job
+from skyops_p2p.node.jobs.desk import Jobs
+from skyops_p2p.node.jobs.job import Job
 from skyops_p2p.node.lookup import find_peer, unknown_peer
+from skyops_p2p.node.manifest import manifest_of
 from skyops_p2p.node.market import Market
 from skyops_p2p.node.match_view import MatchStepView, MatchView
 from skyops_p2p.node.performer import SEQUENCE_NAME
@@ -48,10 +52,10 @@ from skyops_p2p.node.views import (
     SessionView,
     StatusView,
 )
+from skyops_p2p.node.workshop import NodeParts, Workshop
 from skyops_p2p.ports import Network, PeerAddrs, Store
 from skyops_p2p.types import MonotonicS, Multiaddr, PeerId, WalletAddress
 from skyops_p2p.wire.messages.handshake import Manifest
-from skyops_p2p.wire.messages.peering import HardwarePart
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +123,9 @@ class Node:
                 await nursery.start(self._market.run)
                 await self._restore(store)
                 try:
-                    yield
+                    async with self._workshop.running() if self._workshop else nullcontext():
+                        yield
+                        self._market.leave()
                 finally:
                     self._market.leave()
                     with trio.CancelScope(shield=True, deadline=trio.current_time() + STOP_TIMEOUT_S):
@@ -158,6 +164,9 @@ class Node:
             node_key=identity.node_key,
             host=self._dispatcher,
         )
+        parts = NodeParts(core, network, store, identity.node_key, self._hub, self._market, self._dispatcher)
+        jobs = ports.jobs
+        self._workshop = Workshop(self.config, parts, ports=ports, jobs=jobs) if jobs is not None else None
         stored = await store.value(SEQUENCE_NAME)
         return ev.NodeStarted(self._announced(), int.from_bytes(stored or b"", "big"), now)
 
@@ -184,19 +193,8 @@ class Node:
         self._dispatcher.post(ev.AddrsChanged(self._announced()))
 
     def _manifest(self) -> Manifest:
-        worker = self.config.worker
         entry = self._core.nodes.get(self.peer_id)
-        record = entry.record if entry else None
-        return Manifest(
-            agent=AGENT,
-            is_worker=worker.enabled,
-            hardware=record.hardware if record else NO_HARDWARE,
-            runtimes=record.runtimes if record else (),
-            modes=worker.modes if worker.enabled else (),
-            tokens=worker.tokens if worker.enabled else (),
-            price_microcredits_per_hour=worker.price_microcredits_per_hour,
-            lifetime_s=round(limits.SESSION_LIFETIME_S),
-        )
+        return manifest_of(self.config.worker, entry.record if entry else None, agent=AGENT)
 
     # --- what it shows ----------------------------------------------------------------------------------------
     def status(self) -> StatusView:
@@ -268,6 +266,19 @@ class Node:
         """The open sessions, ours and those that others opened."""
         return self._hub.sessions
 
+    @property
+    def jobs(self) -> Jobs:
+        """The jobs that this node has submitted.
+
+        Raises:
+            ExecutionError: Code `no_jobs_here`: this node was made without a place for them.
+        """
+        if self._workshop is None:
+            raise ExecutionError(
+                "this node was made without a place for jobs", code="no_jobs_here", hint="Give its ports one."
+            )
+        return Jobs(self._workshop.keeper)
+
     # --- what it does -----------------------------------------------------------------------------------------
     async def wait_for(self, predicate: "Callable[[Node], bool]", *, timeout_s: float) -> None:
         """Wait until a condition over this node holds; it is looked at after each event.
@@ -333,6 +344,18 @@ class Node:
         """
         return await self._market.match(spec, progress)
 
+    async def submit(self, spec: JobSpec, *, base_dir: Path | None = None) -> Job:
+        """Submit a job: from here on it is found a worker, run, resumed where it breaks, and its result kept.
+
+        Args:
+            spec: The job.
+            base_dir: Where relative `file:` URIs begin; the working directory if it is not given.
+
+        Raises:
+            SkyopsError: See Jobs.submit.
+        """
+        return await self.jobs.submit(spec, base_dir=base_dir)
+
     async def join(self, addr: Multiaddr) -> PeerId:
         """Dial a node by its address with /p2p/<peer id> and return its peer id.
 
@@ -349,12 +372,6 @@ class Node:
         if peer == self.peer_id:
             raise NetworkError("that is this node itself", code="own_peer", hint="Name another node.")
         await self._dispatcher.performer.connect(peer, timeout_s=limits.DIAL_TIMEOUT_S)
-
-
-NO_HARDWARE = HardwarePart(
-    source="none", gpus=(), driver="", cuda="", cpu_model="", cpu_cores=1, memory_mib=0, disk_mib=0
-)
-"""Stands in a manifest until the machine has been probed."""
 
 
 def _only_leaf(group: BaseExceptionGroup[BaseException]) -> BaseException | None:

@@ -119,7 +119,7 @@ class SessionView(View):
 class NodeEventView(View):
     """Something that happened, for live screens and `GET /events`."""
 
-    kind: Literal["peer", "node", "session", "note"]
+    kind: Literal["peer", "node", "session", "job", "note"]
     peer_id: str
     text: str
     """One readable sentence."""

@@ -45,5 +45,8 @@ def seeded_hardware(seed: int, index: int) -> Hardware:
         cpu_cores=random.choice((8, 16, 64)),
         memory_mib=random.choice((32, 64, 256)) * GIB_MIB,
         disk_mib=500 * GIB_MIB,
-        runtimes=(Runtime(name="wasm", version="1.0", limits="hard"),),
+        runtimes=(
+            Runtime(name="wasm", version="1.0", limits="hard"),
+            Runtime(name="native", version="1.0", limits="hard"),
+        ),
     )

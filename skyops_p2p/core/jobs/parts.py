@@ -98,7 +98,7 @@ class Input(Section):
     path: SandboxPath
     """Where the job finds it, read-only."""
     uri: Uri
-    """Where it comes from: file:, ipfs://, cid: or job:ID/path."""
+    """Where it comes from: file:, ipfs://, cid: or job:ID/path (job:ID: all that it left)."""
     size: Size | None = None
     """How large it is, if known: counts for the latency score of far workers."""
 

@@ -28,7 +28,7 @@ from skyops_p2p.node.execution.run_pulse import RunPulse, usage_part
 from skyops_p2p.node.execution.steps import RunSteps
 from skyops_p2p.node.execution.tools import RunTools
 from skyops_p2p.node.lease_link import short_name
-from skyops_p2p.wire.envelope import seal
+from skyops_p2p.wire.envelope import peek, seal
 from skyops_p2p.wire.messages.content import BundleRef
 from skyops_p2p.wire.messages.execution import CheckpointReceipt, ResultReceipt
 
@@ -66,6 +66,7 @@ class RunKeeping:
         if resume is not None:
             self.saved_label = resume.message.label
         self._saving = trio.Lock()
+        self._is_spreading = False
         self._owners: list[str] = []
         """Of the checkpoints in the store, oldest first; at most CHECKPOINTS_KEPT."""
         self._started_unix_ms = tools.wall_clock.now_ms()
@@ -86,7 +87,7 @@ class RunKeeping:
                     await trio.sleep(limits.LEASE_SUSPECT_S)  # a full disk: not at every line
 
     async def save_checkpoint(self, steps: RunSteps, pulse: RunPulse) -> str | None:
-        """Seal the newest completed checkpoint, sign its receipt, and have copies kept.
+        """Seal the newest completed checkpoint and sign its receipt.
 
         Returns:
             Its name; None if there is nothing new.
@@ -106,7 +107,6 @@ class RunKeeping:
             self._owners.append(owner)
             while len(self._owners) > limits.CHECKPOINTS_KEPT:
                 await self._tools.shelf.release(self._owners.pop(0))
-        await self._spread(bundle, self.checkpoints[-1])
         return label
 
     async def finish(self, effect: ev.FinishRun, steps: RunSteps | None, pulse: RunPulse) -> None:
@@ -205,12 +205,20 @@ class RunKeeping:
         except SkyopsError as error:
             self.book.note(f"the last checkpoint could not be saved: {error.message} ({error.code})")
 
-    async def _spread(self, bundle: BundleRef, receipt: bytes) -> None:
-        facts = self._opened.facts
-        owner = f"copy/{facts.job_id.hex()}/{facts.shard}"
-        kept = await self._tools.spread(bundle, owner, self._opened.request.replicas, receipt)
-        if self._opened.request.replicas and not kept:
-            self.book.note("no other node keeps a copy of the checkpoint")
+    async def spread(self) -> None:
+        """Have others keep copies of the newest checkpoint, so that it outlives this worker; one round at a time."""
+        facts, keepers = self._opened.facts, self._opened.request.replicas
+        if not self.checkpoints or not keepers or self._is_spreading:
+            return
+        self._is_spreading = True
+        try:
+            receipt = self.checkpoints[-1]
+            bundle = peek(receipt, CheckpointReceipt).bundle
+            label = f"{facts.job_id.hex()}/{facts.shard}"
+            if not await self._tools.spread(bundle, label, keepers, receipt):
+                self.book.note("no other node keeps a copy of the checkpoint")
+        finally:
+            self._is_spreading = False
 
     async def _seal_segment(self, segment: LogSegment) -> BundleRef:
         return await self._tools.shelf.seal_bytes(

@@ -74,7 +74,7 @@ class ExecutionService:
             await trio.sleep_forever()
 
     async def leave(self, *, grace_s: float) -> None:
-        """Shut down in order: take no new lease, have every program save what it can, and wait for the results.
+        """Shut down in order: take no new lease, have every program save what it can, and its owner fetch that.
 
         Args:
             grace_s: For all together; what is not over then is cut off, and goes on elsewhere from its checkpoint.
@@ -84,7 +84,7 @@ class ExecutionService:
             await run.notify_preemption(LEAVING, grace_s=grace_s)
         with trio.move_on_after(grace_s):
             for run in self.runs:
-                await run.settled.wait()
+                await run.ended.wait()
 
     async def adopt(self, session: LiveSession) -> None:
         """Serve one session that a requester opened for a lease, until it ends."""

@@ -62,8 +62,8 @@ class WorkerRun:
         self._step_scope = trio.CancelScope()
         self._workspace = AsyncExitStack()
         self._is_machine_held = True
-        self.settled = trio.Event()
-        """Set once the program is over and what is left of the run is sealed, or nothing is."""
+        self.ended = trio.Event()
+        """Set once nothing of it is left: its owner has the result, or there is none."""
         self.keeping = RunKeeping(opened, tools)
         self.pulse = RunPulse(opened, tools)
         self._program: RunProgram | None = None
@@ -136,6 +136,7 @@ class WorkerRun:
                 nursery.cancel_scope.cancel()
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + limits.LEASE_STOP_GRACE_S):
                     await self._free_machine()
+        self.ended.set()
         if self._link is not None:
             await self._link.aclose(self.machine.code or "done")
 
@@ -158,8 +159,6 @@ class WorkerRun:
         machine = self._lease if to_lease else self.machine
         for effect in machine.handle(event, _now()):
             await self._perform(effect)
-        if self.machine.state in (RunState.DELIVERING, RunState.ENDED):
-            self.settled.set()
 
     async def _perform(self, effect: Effect) -> None:
         match effect:
@@ -234,7 +233,7 @@ class WorkerRun:
     async def _run_program(self) -> None:
         """Run the program to its end, whatever that is, and look after it meanwhile."""
         assert self.steps is not None, "started before it was fetched"
-        self._program = program = RunProgram(self.steps, self.pulse, self.keeping.book)
+        self._program = program = RunProgram(self.steps, self.keeping.book)
         event: Event
         try:
             async with trio.open_nursery() as nursery:
@@ -268,6 +267,7 @@ class WorkerRun:
             self.keeping.book.note(f"a checkpoint could not be saved: {error.message} ({error.code})")
             event = ev.CheckpointFailed(error.code)
         await self._events_in.send(event)
+        await self.keeping.spread()
 
     async def _finish(self, effect: ev.FinishRun) -> Event:
         """Seal and sign what the run leaves behind; a fault in the outputs changes the outcome."""
@@ -310,6 +310,7 @@ class WorkerRun:
             await self._send(msg.CheckpointSaved(receipt=self.keeping.checkpoints[-1]))
 
     async def _send_result(self) -> None:
+        self._nursery.start_soon(self.keeping.spread)
         if self.keeping.result is not None:
             self._nursery.start_soon(self._send, msg.ResultReady(receipt=self.keeping.result))
 

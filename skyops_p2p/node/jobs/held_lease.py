@@ -62,17 +62,21 @@ class HeldLease:
         self._post = post
         self._client = LeaseClient(facts, tools.open_session)
         self._scope = trio.CancelScope()
+        """Of the present session."""
+        self._is_dropped = False
         self._is_opening = False
         self._log_grown = trio.Event()
 
     def drop(self) -> None:
         """Have nothing more to do with it: its session is closed, its messages go nowhere."""
+        self._is_dropped = True
         self._scope.cancel()
 
     async def hold(self, first: msg.LeaseOpen | msg.LeaseAttach) -> None:
         """Open one session and read it to its end; while one is being opened, nothing happens."""
-        if self._is_opening or self._client.is_linked:
+        if self._is_opening or self._client.is_linked or self._is_dropped:
             return
+        self._scope = trio.CancelScope()
         with self._scope:
             try:
                 if await self._begin(first):

@@ -21,7 +21,9 @@ MILLION = 1_000_000
 def shard_view(task: ShardTask) -> ShardView:
     """Return how a shard stands."""
     record, beat = task.record, task.watch.beat
-    result = peek(record.result, ResultReceipt) if record.result else None
+    last = record.attempts[-1].receipt if record.attempts else None
+    told = record.result or last
+    result = peek(told, ResultReceipt) if told else None
     estimate = task.watch.estimate(trio.current_time())
     meaning, change = meaning_of(record.code)
     usage = result.usage if result else (beat.usage if beat else None)

@@ -48,20 +48,27 @@ async def open_result(task: JobTask, into: Path, *, progress: Progress) -> Resul
             else "Wait for it with `skyops status --watch`.",
         )
     draft = into.with_name(f".{into.name}.{secrets.token_hex(4)}")
-    files = 0
     try:
         for shard, bundle in bundles:
             target = draft / f"shard-{shard}" if task.job.spec.shards > 1 else draft
-            await trio.to_thread.run_sync(lambda path=target: path.mkdir(parents=True, exist_ok=True))
-            files += await task.job.tools.shelf.open_tree(
+            await trio.to_thread.run_sync(_make, target)
+            await task.job.tools.shelf.open_tree(
                 bundle, target, key=task.job.secrets.content_key, progress=progress
             )
         await trio.to_thread.run_sync(_merge, draft, into)
     finally:
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(lambda: shutil.rmtree(draft, ignore_errors=True))
-    size = sum(bundle.size_bytes for _, bundle in bundles)
-    return ResultView(job_id=task.job_id.hex(), folder=str(into), files=files, size_bytes=size)
+    return ResultView(
+        job_id=task.job_id.hex(),
+        folder=str(into),
+        files=sum(bundle.files for _, bundle in bundles),
+        size_bytes=sum(bundle.size_bytes for _, bundle in bundles),
+    )
+
+
+def _make(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _merge(draft: Path, into: Path) -> None:

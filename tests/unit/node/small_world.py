@@ -8,6 +8,7 @@ from pathlib import Path
 
 import trio
 
+from skyops_p2p.adapters.memory.blocks import MemoryBlockDisk, open_memory_blocks
 from skyops_p2p.adapters.memory.store import MemoryDisk, open_memory_store
 from skyops_p2p.config import NodeConfig
 from skyops_p2p.crypto.node_key import NodeKey
@@ -15,23 +16,25 @@ from skyops_p2p.crypto.wallet import Wallet
 from skyops_p2p.node.book_shelf import MemoryShelf
 from skyops_p2p.node.factory import NeutralStake
 from skyops_p2p.node.identity import Identity
+from skyops_p2p.node.job_ports import JobPorts
 from skyops_p2p.node.ports_bundle import NodePorts
 from skyops_p2p.node.runtime import Node
 from skyops_p2p.node.views import MapQuery
-from skyops_p2p.ports import DhtRules, Network, RequestServer, StakeCheck
+from skyops_p2p.ports import DhtRules, Network, RequestServer, Sandbox, StakeCheck
 from skyops_p2p.simulation.clock import SimClock
 from skyops_p2p.simulation.entropy import SeededEntropy, derived_bytes
 from skyops_p2p.simulation.fabric import SimFabric
 from skyops_p2p.simulation.hardware import DeclaredHardware, seeded_hardware
 from skyops_p2p.simulation.network import SimNetwork, simulated_addr
+from skyops_p2p.simulation.sandbox import SimProgram, SimSandbox, SimWorkspace
 from skyops_p2p.types import PeerId
 from skyops_p2p.wire.envelope import envelope_kind
 from skyops_p2p.wire.model import decode_fields
 from skyops_p2p.wire.registry import message_of
 
-Tap = Callable[[SimNetwork, str, str], None]
-"""Called with a node's network, a moment ("asks", "answered", "takes", "answers") and the kind of the request that its
-auction protocol sends or serves at that moment; it may kill the node."""
+Tap = Callable[[SimNetwork, str, str, bytes], None]
+"""Called with a node's network, a moment ("asks", "answered", "takes", "answers"), and the kind and the bytes of the
+request that its auction protocol sends or serves at that moment; it may kill the node."""
 SEED = 7
 STATES = ("pending", "active", "suspect", "inactive", "slashed")
 NAMES = ("alice", "bob", "carol", "mallory")
@@ -56,16 +59,16 @@ class TappedNetwork(SimNetwork):
     async def request(self, peer: PeerId, protocol: str, payload: bytes, *, timeout_s: float) -> bytes:
         if "/auction/" not in protocol:
             return await super().request(peer, protocol, payload, timeout_s=timeout_s)
-        self.tap(self, "asks", kind_of(payload))
+        self.tap(self, "asks", kind_of(payload), payload)
         answer = await super().request(peer, protocol, payload, timeout_s=timeout_s)
-        self.tap(self, "answered", kind_of(payload))
+        self.tap(self, "answered", kind_of(payload), payload)
         return answer
 
     def serve_requests(self, protocol: str, server: RequestServer, *, bytes_max: int) -> None:
         async def tapped(peer: PeerId, request: bytes) -> bytes:
-            self.tap(self, "takes", kind_of(request))
+            self.tap(self, "takes", kind_of(request), request)
             answer = await server(peer, request)
-            self.tap(self, "answers", kind_of(request))
+            self.tap(self, "answers", kind_of(request), request)
             return answer
 
         watched = tapped if "/auction/" in protocol else server
@@ -84,14 +87,23 @@ class SmallWorld:
     taps: dict[str, Tap] = field(default_factory=dict)
     """Who watches the auction requests of a node, by name."""
     starts: Counter[str] = field(default_factory=Counter)
+    networks: dict[str, SimNetwork] = field(default_factory=dict)
+    """Of the newest start of each."""
+    folder: Path | None = None
+    """Where jobs are; without it nodes have no place for them."""
+    programs: dict[str, SimProgram] = field(default_factory=dict)
+    """What workers can run, by the first word of the command."""
+    blocks: dict[str, MemoryBlockDisk] = field(default_factory=dict)
 
     def network(self, name: str, dht_rules: DhtRules) -> SimNetwork:
         peer, number = identity(name).node_key.peer_id, NAMES.index(name)
         if name not in self.taps:
-            return SimNetwork(self.fabric, peer, number, dht_rules=dht_rules)
-        tapped = TappedNetwork(self.fabric, peer, number, dht_rules=dht_rules)
-        tapped.tap = self.taps[name]
-        return tapped
+            network = SimNetwork(self.fabric, peer, number, dht_rules=dht_rules)
+        else:
+            network = TappedNetwork(self.fabric, peer, number, dht_rules=dht_rules)
+            network.tap = self.taps[name]
+        self.networks[name] = network
+        return network
 
     def node(
         self,
@@ -119,6 +131,7 @@ class SmallWorld:
             stake=self.stake,
             books=self.shelves.setdefault(name, MemoryShelf()),
             needs_stake=self.needs_stake,
+            jobs=self.job_ports(name, self.folder) if self.folder else None,
         )
         bootstrap = [self.addr(join)] if join else []
         config = {
@@ -130,18 +143,37 @@ class SmallWorld:
         }
         return Node(NodeConfig.model_validate(config), identity(name), ports=ports)
 
+    def job_ports(self, name: str, folder: Path) -> JobPorts:
+        @asynccontextmanager
+        async def open_sandboxes() -> AsyncIterator[Mapping[str, Sandbox]]:
+            await trio.lowlevel.checkpoint()
+            yield {"native": SimSandbox(self.programs)}
+
+        async def open_workspace() -> SimWorkspace:
+            await trio.lowlevel.checkpoint()
+            return SimWorkspace(folder / name / "work")
+
+        return JobPorts(
+            folder=folder / name / "jobs",
+            open_blocks=lambda: open_memory_blocks(
+                self.blocks.setdefault(name, MemoryBlockDisk()), quota_bytes=1 << 30
+            ),
+            open_sandboxes=open_sandboxes,
+            open_workspace=open_workspace,
+        )
+
     @staticmethod
     def addr(name: str) -> str:
         return f"{simulated_addr(NAMES.index(name))}/p2p/{identity(name).node_key.peer_id}"
 
 
 @asynccontextmanager
-async def small_world() -> AsyncIterator[SmallWorld]:
+async def small_world(folder: Path | None = None) -> AsyncIterator[SmallWorld]:
     fabric = SimFabric(SEED)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(fabric.run)
         try:
-            yield SmallWorld(fabric)
+            yield SmallWorld(fabric, folder=folder)
         finally:
             nursery.cancel_scope.cancel()
     assert not fabric.contained, fabric.contained

@@ -1,0 +1,63 @@
+"""The jobs of a node as an application sees them."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from skyops_p2p.core.jobs.spec import JobSpec
+from skyops_p2p.node.jobs.inputs import gather_secrets
+from skyops_p2p.node.jobs.job import Job
+from skyops_p2p.node.jobs.job_task import JobTask
+from skyops_p2p.node.jobs.job_views import JobView
+from skyops_p2p.node.jobs.keeper import JobKeeper
+
+
+class Jobs:
+    """All jobs that this node has submitted.
+
+    Args:
+        keeper: Has them.
+    """
+
+    def __init__(self, keeper: JobKeeper) -> None:
+        self._keeper = keeper
+
+    async def submit(
+        self,
+        spec: JobSpec,
+        *,
+        base_dir: Path | None = None,
+        secrets: Sequence[tuple[str, bytes]] | None = None,
+    ) -> Job:
+        """Take a job; when this returns, it is on the disk and survives a restart.
+
+        Args:
+            spec: The job.
+            base_dir: Where relative `file:` URIs begin; the working directory if it is not given.
+            secrets: (name, value), in the job's order; fetched from where the job says if they are not given.
+
+        Raises:
+            ConfigError: `secret_missing` or `secret_too_long`.
+            ExecutionError: `too_many_jobs`, or `unknown_job`: it depends on a job that is not known.
+            StoreError: It could not be written down.
+        """
+        base = Path(os.path.abspath(base_dir or Path()))  # noqa: ASYNC240, PTH100 - text only; links stay
+        values = (
+            gather_secrets(spec, base_dir=base, environ=os.environ) if secrets is None else tuple(secrets)
+        )
+        return self._job(await self._keeper.submit(spec, base_dir=base, values=values))
+
+    def find(self, text: str) -> Job:
+        """Return the job that an id, a unique beginning of one, or a name stands for; of a name the newest.
+
+        Raises:
+            ExecutionError: `unknown_job` or `ambiguous_job`.
+        """
+        return self._job(self._keeper.find(text))
+
+    def list(self) -> tuple[JobView, ...]:
+        """Return all jobs, oldest first."""
+        return tuple(task.view() for task in self._keeper.jobs())
+
+    def _job(self, task: JobTask) -> Job:
+        return Job(task, self._keeper.retry)

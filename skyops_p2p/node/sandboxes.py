@@ -1,0 +1,39 @@
+"""The runtimes that this machine has, opened for the life of a node."""
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from skyops_p2p.ports import Sandbox
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def open_sandboxes(data_dir: Path, *, is_worker: bool) -> AsyncIterator[Mapping[str, Sandbox]]:
+    """Find out which runtimes there are, and close them when the block ends.
+
+    Args:
+        data_dir: The node's; images and compiled modules are kept below it.
+        is_worker: A node that offers nothing has no use for any.
+    """
+    from skyops_p2p.adapters.docker import open_docker_sandbox
+    from skyops_p2p.adapters.native import open_native_sandbox
+    from skyops_p2p.adapters.wasm import open_wasm_sandbox
+
+    found: dict[str, Sandbox] = {}
+    async with AsyncExitStack() as stack:
+        if is_worker:
+            wasm = open_wasm_sandbox(data_dir)
+            if wasm is not None:
+                found["wasm"] = await stack.enter_async_context(wasm)
+            docker = await open_docker_sandbox(data_dir)
+            if docker is not None:
+                stack.callback(docker.close)
+                found["docker"] = docker
+            native = await open_native_sandbox(data_dir)
+            if native is not None:
+                found["native"] = native
+            log.info("runtimes %s", " ".join(sorted(found)) or "none")
+        yield found

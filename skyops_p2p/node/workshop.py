@@ -1,0 +1,196 @@
+"""Everything of a node that is about running jobs: its content, the runs of a worker, the jobs of a requester."""
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import trio
+
+from skyops_p2p import limits
+from skyops_p2p.config import NodeConfig
+from skyops_p2p.core.node_core import NodeCore
+from skyops_p2p.core.rules import LEASE_PROTOCOL
+from skyops_p2p.crypto.node_key import NodeKey, peer_id_from_bytes, peer_id_to_bytes
+from skyops_p2p.errors import SkyopsError
+from skyops_p2p.node.content.shelf import ContentShelf, ShelfSettings
+from skyops_p2p.node.content.ways import Ways
+from skyops_p2p.node.execution.run_journal import RunJournal
+from skyops_p2p.node.execution.service import ExecutionService
+from skyops_p2p.node.execution.tools import RunTools
+from skyops_p2p.node.host import Host
+from skyops_p2p.node.job_ports import JobPorts
+from skyops_p2p.node.jobs.keeper import JobKeeper
+from skyops_p2p.node.jobs.records import JobRecords
+from skyops_p2p.node.jobs.tools import JobTools
+from skyops_p2p.node.market import Market
+from skyops_p2p.node.ports_bundle import NodePorts
+from skyops_p2p.node.session import LiveSession
+from skyops_p2p.node.session_hub import SessionHub
+from skyops_p2p.node.witnesses import Witnesses
+from skyops_p2p.ports import Network, Sandbox, Store, Workspace
+from skyops_p2p.ports.content import BlockStore
+from skyops_p2p.types import Multiaddr, PeerId
+from skyops_p2p.wire.messages.content import BundleRef
+from skyops_p2p.wire.messages.execution import HolderPart
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeParts:
+    """The parts of a node that running jobs builds on."""
+
+    core: NodeCore
+    """Its map."""
+    network: Network
+    store: Store
+    """Its journal."""
+    node_key: NodeKey
+    """Signs receipts, seals keys."""
+    hub: SessionHub
+    market: Market
+    """Finds workers, and turns awards into leases."""
+    host: Host
+    """Dials, and tells whoever watches."""
+
+
+class Workshop:
+    """Runs jobs, for others and for this node's owner.
+
+    Args:
+        config: The node's settings.
+        parts: Of the node.
+        ports: Clock and entropy.
+        jobs: Where jobs run and where their data is.
+    """
+
+    def __init__(self, config: NodeConfig, parts: NodeParts, *, ports: NodePorts, jobs: JobPorts) -> None:
+        self._config = config
+        self._parts = parts
+        self._core, self._host = parts.core, parts.host
+        self._ports = ports
+        self._job_ports = jobs
+        self._witnesses = Witnesses(parts.core, parts.network)
+        self.execution: ExecutionService | None = None
+        """The runs of a worker; None where nothing is offered."""
+        self.keeper: JobKeeper
+        self.shelf: ContentShelf
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Serve content, runs and jobs for the length of the block.
+
+        Raises:
+            StoreError: The block store cannot be opened.
+            NetworkError: `port_taken`: the data channels' port.
+        """
+        ports = self._job_ports
+        await trio.to_thread.run_sync(lambda: ports.folder.mkdir(mode=0o700, parents=True, exist_ok=True))
+        async with ports.open_blocks() as blocks, ports.open_sandboxes() as sandboxes:
+            self._build(blocks, sandboxes, await ports.open_workspace())
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self.shelf.run)
+                if self.execution is not None:
+                    await nursery.start(self.execution.run)
+                    self._parts.hub.serve(LEASE_PROTOCOL, self.execution.adopt)
+                await nursery.start(self.keeper.run)
+                try:
+                    yield
+                finally:
+                    await self._leave()
+                    nursery.cancel_scope.cancel()
+
+    async def _leave(self) -> None:
+        """Give running programs time to save what they can; what is not over then goes on elsewhere."""
+        if self.execution is None or not self.execution.runs:
+            return
+        grace_s = self._config.worker.leave_grace_s
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + grace_s + limits.LEASE_BEAT_S):
+            await self.execution.leave(grace_s=grace_s)
+
+    def _build(self, blocks: BlockStore, sandboxes: Mapping[str, Sandbox], workspace: Workspace) -> None:
+        ports = self._ports
+        ways = Ways(
+            self._parts.network,
+            self._core.rules,
+            entropy=ports.entropy,
+            reach=self._reach,
+            addrs_of=self._addrs_of,
+            channel_port=self._job_ports.channel_port,
+        )
+        content = self._config.content
+        settings = ShelfSettings(
+            replica_bytes=content.replica_mib << 20, serve_bytes_per_s=content.serve_mib_per_s << 20
+        )
+        self.shelf = ContentShelf(blocks, ways, wall_clock=ports.wall_clock, settings=settings)
+        if self._config.worker.enabled:
+            tools = self._run_tools(sandboxes, workspace)
+            self.execution = ExecutionService(tools, self._parts.market.bidding)
+        self.keeper = JobKeeper(self._job_tools())
+
+    def _run_tools(self, sandboxes: Mapping[str, Sandbox], workspace: Workspace) -> RunTools:
+        return RunTools(
+            network=self._core.rules.network,
+            node_key=self._parts.node_key,
+            wall_clock=self._ports.wall_clock,
+            shelf=self.shelf,
+            sandboxes=sandboxes,
+            workspace=workspace,
+            journal=RunJournal(self._parts.store),
+            gpu_meter=self._job_ports.gpu_meter,
+            spread=self._spread,
+        )
+
+    def _job_tools(self) -> JobTools:
+        return JobTools(
+            network=self._core.rules.network,
+            own=self._core.peer_id,
+            wall_clock=self._ports.wall_clock,
+            entropy=self._ports.entropy,
+            shelf=self.shelf,
+            records=JobRecords(self._parts.store, self._parts.node_key, self._ports.entropy),
+            folder=self._job_ports.folder,
+            find_worker=self._parts.market.match,
+            open_session=self._open_session,
+            ask_witnesses=self._witnesses.reach,
+            choose_keepers=self._witnesses.keepers,
+            own_holder=self._own_holder,
+            tell=self._host.tell,
+        )
+
+    # --- what jobs ask of the node --------------------------------------------------------------------------------
+    async def _reach(self, peer: PeerId) -> None:
+        await self._host.connect(peer, timeout_s=limits.DIAL_TIMEOUT_S)
+
+    def _addrs_of(self, peer: PeerId) -> tuple[Multiaddr, ...]:
+        link = self._core.book.link(peer)
+        return link.addrs if link else ()
+
+    async def _open_session(self, peer: PeerId, protocol: str) -> LiveSession:
+        await self._host.connect(peer, timeout_s=limits.DIAL_TIMEOUT_S)
+        return await self._parts.hub.initiate(peer, protocol=protocol)
+
+    def _own_holder(self) -> HolderPart:
+        entry = self._core.nodes.get(self._core.peer_id)
+        addrs = entry.record.addrs if entry and entry.record else ()
+        return HolderPart(peer=peer_id_to_bytes(self._core.peer_id), addrs=addrs[: limits.ADDRS_PER_PEER_MAX])
+
+    async def _spread(
+        self, bundle: BundleRef, label: str, keepers: tuple[HolderPart, ...], note: bytes
+    ) -> int:
+        """Have copies kept; return how many keepers took one."""
+        taken: list[PeerId] = []
+
+        async def offer(peer: PeerId) -> None:
+            try:
+                await self.shelf.offer_replica(bundle, label, peer, note=note)
+            except SkyopsError as error:
+                log.info("copy_not_taken peer=%s code=%s", peer[-8:], error.code)
+            else:
+                taken.append(peer)
+
+        async with trio.open_nursery() as nursery:
+            for keeper in keepers:
+                nursery.start_soon(offer, PeerId(peer_id_from_bytes(keeper.peer)))
+        return len(taken)
