@@ -19,6 +19,7 @@ import trio
 from skyops_p2p.adapters.blobs import open_disk_blocks
 from skyops_p2p.adapters.libp2p.network import Libp2pNetwork
 from skyops_p2p.adapters.system import SystemClock, SystemEntropy
+from skyops_p2p.adapters.system.allocator import keep_freed_memory
 from skyops_p2p.core.rules import NetworkRules
 from skyops_p2p.node.content.shelf import ContentShelf, Holder, no_progress
 from skyops_p2p.node.content.ways import Ways
@@ -145,6 +146,7 @@ async def serve(peer: ShelfPeer) -> None:
 async def main() -> None:
     """Run one peer below the directory that the first argument names."""
     logging.basicConfig(level=logging.DEBUG if os.environ.get("BENCH_LOG") else logging.CRITICAL)
+    keep_freed_memory()
     network = Libp2pNetwork(
         seed=secrets.token_bytes(32),
         network=NETWORK.network,
