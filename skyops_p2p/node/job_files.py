@@ -7,7 +7,7 @@ loader, without aliases (a few lines of them grow to gigabytes) and without doub
 import json
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -19,6 +19,7 @@ from skyops_p2p.core.jobs.problems import Problem, check_spec
 from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.errors import ConfigError
 from skyops_p2p.node import job_lines
+from skyops_p2p.node.job_changes import Change, apply_changes
 
 Format = Literal["toml", "yaml", "json"]
 _BRACKETS_AND_STRINGS = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*"')
@@ -27,11 +28,15 @@ FORMATS: Mapping[str, Format] = {".toml": "toml", ".yaml": "yaml", ".yml": "yaml
 _HINT = "`skyops job schema` lists all fields; `skyops job new --template train` writes a job that passes."
 
 
-def read_job(path: Path) -> JobSpec:
+def read_job(path: Path, changes: Sequence[Change] = ()) -> JobSpec:
     """Read and check a job file.
 
+    Args:
+        path: Its ending says its format.
+        changes: Fields to replace before it is checked.
+
     Raises:
-        ConfigError: `job_unreadable`, `job_too_large` or `job_invalid`, which names every mistake.
+        ConfigError: `job_unreadable`, `job_too_large` or `job_invalid`, which names every mistake; `set_invalid`.
     """
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
@@ -46,19 +51,20 @@ def read_job(path: Path) -> JobSpec:
     except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"cannot read {path}: {reason}", code="job_unreadable", hint=_HINT) from error
-    return parse_job(data, kind, name=str(path))
+    return parse_job(data, kind, name=str(path), changes=changes)
 
 
-def parse_job(data: bytes, kind: Format, *, name: str) -> JobSpec:
+def parse_job(data: bytes, kind: Format, *, name: str, changes: Sequence[Change] = ()) -> JobSpec:
     """Check a job in one of the formats.
 
     Args:
         data: UTF-8 text.
         kind: Its format.
         name: What the mistakes are reported under, usually the file's path.
+        changes: Fields to replace before it is checked.
 
     Raises:
-        ConfigError: `job_unreadable`, `job_too_large` or `job_invalid`.
+        ConfigError: `job_unreadable`, `job_too_large`, `job_invalid` or `set_invalid`.
     """
     if len(data) > limits.JOB_FILE_BYTES_MAX:
         raise ConfigError(
@@ -73,10 +79,11 @@ def parse_job(data: bytes, kind: Format, *, name: str) -> JobSpec:
             f"{name}: not UTF-8 text at byte {error.start}", code="job_unreadable", hint=_HINT
         ) from error
     document = _READERS[kind](text, name)
-    spec, problems = check_spec(document.tree)
+    spec, problems = check_spec(apply_changes(document.tree, changes))
     twice = tuple(Problem(path, "stands there twice") for path in document.layout.doubled)
     if problems or twice or spec is None:
-        report = _report(name, (*twice, *problems)[: limits.JOB_PROBLEMS_MAX], document.layout)
+        found = (*twice, *problems)[: limits.JOB_PROBLEMS_MAX]
+        report = _report(name, found, document.layout, {field for field, _ in changes})
         raise ConfigError(report, code="job_invalid", hint=_HINT)
     return spec
 
@@ -89,11 +96,20 @@ class _Document:
     layout: job_lines.Layout
 
 
-def _report(name: str, problems: tuple[Problem, ...], layout: job_lines.Layout) -> str:
-    """Return one sentence a problem, in the order of the file."""
-    placed = [(layout.line_of(problem.path), problem) for problem in problems]
+def _report(name: str, problems: tuple[Problem, ...], layout: job_lines.Layout, changed: set[str]) -> str:
+    """Return one sentence a problem, in the order of the file; fields that were changed are not in it."""
+    placed = [
+        (None if problem.field in changed else layout.line_of(problem.path), problem) for problem in problems
+    ]
     placed.sort(key=lambda pair: pair[0] or 0)
-    told = [f"{name}:{line}: {problem}" if line else f"{name}: {problem}" for line, problem in placed]
+    told = [
+        f"--set {problem}"
+        if problem.field in changed
+        else f"{name}:{line}: {problem}"
+        if line
+        else f"{name}: {problem}"
+        for line, problem in placed
+    ]
     count = "1 field is" if len(told) == 1 else f"{len(told)} fields are"
     return "\n  ".join([f"{count} wrong:", *told])
 
