@@ -63,6 +63,8 @@ class Job:
         Raises:
             ExecutionError: Code `no_shard`.
         """
+        while follow and not self._task.shards and not self._task.is_over:
+            await self._task.wait_changed()
         tasks = self._shards(shard)
         send, receive = trio.open_memory_channel[LogLineView](LOG_LINES_MAX)
         async with trio.open_nursery() as nursery:
