@@ -57,6 +57,10 @@ class RunningWasm:
         """See RunningSandbox."""
         return self._tap.output
 
+    async def begin(self) -> None:
+        """Send the request, before anybody can send an order."""
+        await self._send(encode_request(self._request))
+
     async def run(self) -> None:
         """Live until the program has ended and its output is read, or until `close`; not cancelled from outside."""
         with self._scope:
@@ -162,7 +166,6 @@ class RunningWasm:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._read_output, "stdout", self._child.out)
             nursery.start_soon(self._read_output, "stderr", self._child.err)
-            nursery.start_soon(self._send, encode_request(self._request))
             nursery.start_soon(self._converse)
             await self._read_end()
             await self._tap.lift()

@@ -56,6 +56,7 @@ class WasmSandbox(trio.abc.AsyncResource):
         child = await self._launcher.launch()
         try:
             running = RunningWasm(spec, _request(spec, module), child)
+            await running.begin()
             async with background_tasks() as nursery:
                 nursery.start_soon(running.run)
                 try:

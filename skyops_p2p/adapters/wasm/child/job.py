@@ -13,7 +13,7 @@ from skyops_p2p import limits
 from skyops_p2p.adapters.wasm.child.confinement import confine
 from skyops_p2p.adapters.wasm.child.disk import GateModules
 from skyops_p2p.adapters.wasm.child.engine import compile_module, open_engine
-from skyops_p2p.adapters.wasm.child.machine import CannotStart, Machine
+from skyops_p2p.adapters.wasm.child.machine import Machine
 from skyops_p2p.adapters.wasm.child.orders import Orders
 from skyops_p2p.adapters.wasm.child.programs import run_to_end
 from skyops_p2p.adapters.wasm.frames import (
@@ -48,16 +48,16 @@ def live(descriptor: int, workshops: Mapping[bool, Workshop]) -> None:
         workshops: As made in the parent.
     """
     conversation = BlockingConversation.from_descriptor(descriptor)
-    message = conversation.read()
-    if message is None:
-        return
-    request = decode_request(message)
     try:
+        message = conversation.read()
+        if message is None:
+            return
+        request = decode_request(message)
         if isinstance(request, CompileRequest):
             _compile(request, conversation)
         else:
             _run(request, conversation, workshops[request.is_deterministic])
-    except (OSError, MemoryError, CannotStart) as error:
+    except Exception as error:  # noqa: BLE001 - the edge of a process: the node must hear of it
         conversation.write({"failure": f"{type(error).__name__}: {error}"[: limits.WASM_PROBLEM_CHARS_MAX]})
 
 
