@@ -79,12 +79,14 @@ def default_ports(config: NodeConfig, identity: Identity) -> NodePorts:
 def _job_ports(config: NodeConfig) -> JobPorts:
     """Build the place for jobs of a real node, all of it in the data directory."""
     from skyops_p2p.adapters.blobs import open_disk_blocks
+    from skyops_p2p.adapters.system.allocator import keep_freed_memory
     from skyops_p2p.adapters.workspace import open_workspace
     from skyops_p2p.node.sandboxes import open_sandboxes
 
     data_dir = config.data_dir
 
     def open_blocks() -> AbstractAsyncContextManager[BlockStore]:
+        keep_freed_memory()
         return open_disk_blocks(data_dir / "content", quota_bytes=config.content.quota_mib << 20)
 
     def open_all() -> AbstractAsyncContextManager[Mapping[str, Sandbox]]:

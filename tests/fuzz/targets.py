@@ -6,6 +6,8 @@ A target takes any bytes. Where an input is accepted, it also checks that the re
 import json
 from collections.abc import Callable
 
+from skyops_p2p.core.auction.audit import audit
+from skyops_p2p.core.auction.tenders import check_tender
 from skyops_p2p.core.binding import check_binding
 from skyops_p2p.core.handshake import FrameReceived, HandshakeBegun, HandshakeState
 from skyops_p2p.core.records import check_equivocation, check_presence, check_record
@@ -23,12 +25,29 @@ from skyops_p2p.wire.framing import FrameDecoder, encode_frame
 from skyops_p2p.wire.messages.peering import EquivocationProof
 from skyops_p2p.wire.model import Message, decode_message, encode_message
 from skyops_p2p.wire.registry import MESSAGES
+from tests.fuzz import execution_targets
+from tests.fuzz.content_targets import CONTENT_SEEDS, CONTENT_TARGETS
 from tests.vectors import handshake_cases, schema
 from tests.vectors.examples import examples
 from tests.vectors.people import ALICE, BOB, NOW, RULES
 
 Target = Callable[[bytes], object]
-ENVELOPED = ("binding", "node-record", "presence", "equivocation-proof")
+ENVELOPED = (
+    "binding",
+    "node-record",
+    "presence",
+    "equivocation-proof",
+    "tender",
+    "commit",
+    "decline",
+    "commit-ack",
+    "commit-set",
+    "bid-book",
+    "award",
+    "award-confirm",
+    "release",
+    *execution_targets.ENVELOPED,
+)
 
 
 def _canonical(data: bytes) -> None:
@@ -62,6 +81,12 @@ def _envelope(kind: type[Message]) -> Target:
         assert encode_message(signed.message) in data
 
     return run
+
+
+def _book(data: bytes) -> None:
+    report = audit(data, RULES)
+    if not report.ok:
+        raise RemoteProtocolError(report.findings[0].text, code="malformed", rule=report.findings[0].rule)
 
 
 def _peer_text(data: bytes) -> None:
@@ -114,8 +139,12 @@ TARGETS: dict[str, Target] = {
     "wallet-signature": lambda data: recover_address(bytes(32), data),
     "sealed": lambda data: open_sealed(BOB.node_key, data),
     "session-frame": lambda data: CipherState(bytes(32)).open(data),
+    "tender": lambda data: check_tender(data, RULES, now=NOW),
+    "book": _book,
+    **execution_targets.TARGETS,
     "hello": _handshake(Role.RESPONDER, 0),
     "accept": _handshake(Role.INITIATOR, 0),
+    **CONTENT_TARGETS,
 }
 
 
@@ -144,6 +173,19 @@ def corpus(target: str) -> list[bytes]:
         "sealed": ("sealing",),
         "session-frame": ("sessions",),
         "wallet-signature": ("wallet-signatures",),
+        "chunk": ("chunks",),
+        "cid-bytes": ("cids",),
+        "cid-text": ("cids",),
+        "dag-pb": ("bundles",),
+        "unixfs-file": ("bundles",),
+        "unixfs-directory": ("bundles",),
+        "bundle-root": ("bundles",),
+        "bundle-list": ("bundles",),
+        "channel-hello": ("channels",),
+        "channel-reply": ("channels",),
+        "tender": ("auction-conversations",),
+        "book": ("auction-books",),
+        **execution_targets.FAMILIES,
     }
     families = wanted.get(target, ("identifiers",))
     if target.startswith("message-") or target == "equivocation":
@@ -155,7 +197,8 @@ def corpus(target: str) -> list[bytes]:
         seal(message, BOB.node_key, RULES.network)
         for message in examples()
         if target in ("envelope-kind", f"envelope-{message.name}")
-    }
+    } | execution_targets.seeds(target)
+    found.update(CONTENT_SEEDS.get(target, ()))
     for family in families:
         document = json.loads((schema.PROTOCOL / "vectors" / f"{family}.json").read_text(encoding="utf-8"))
         for case in document["cases"]:

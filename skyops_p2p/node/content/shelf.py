@@ -19,7 +19,7 @@ from skyops_p2p import limits
 from skyops_p2p.core.rate import PeerRates
 from skyops_p2p.crypto.chunks import chunk_keys
 from skyops_p2p.crypto.node_key import peer_id_from_bytes
-from skyops_p2p.errors import LocalProtocolError, NetworkError, RemoteProtocolError
+from skyops_p2p.errors import LocalProtocolError, NetworkError, RemoteProtocolError, StoreError
 from skyops_p2p.node.content import opening, sealing
 from skyops_p2p.node.content.copies import CopyKeeper
 from skyops_p2p.node.content.fetching import Fetching
@@ -119,13 +119,16 @@ class ContentShelf:
         self._blocks_fetched = 0
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve blocks and keep copies until cancelled."""
-        async with trio.open_nursery() as nursery, self._ways.serving(self._service, self._answer):
+        """Serve blocks and keep copies until cancelled.
+
+        Raises:
+            NetworkError: `port_taken` or `listen_failed`, of the data channels' port.
+        """
+        async with self._ways.serving(self._service, self._answer), trio.open_nursery() as nursery:
             self._nursery = nursery
             task_status.started()
             while True:
-                for owner in await self._store.expire(self._wall_clock.now_ms()):
-                    log.info("owner_lapsed owner=%s", owner)
+                await self._let_lapse()
                 await trio.sleep(EXPIRY_LOOK_S)
 
     # --- trees and bundles --------------------------------------------------------------------------------------
@@ -308,6 +311,15 @@ class ContentShelf:
     async def _seal(self, tree: PlainTree, key: bytes, owner: str, progress: Progress) -> BundleRef:
         keys = chunk_keys(key)
         return await sealing.seal_tree(self._store, tree, keys, owner=_checked(owner), progress=progress)
+
+    async def _let_lapse(self) -> None:
+        try:
+            lapsed = await self._store.expire(self._wall_clock.now_ms())
+        except StoreError as error:
+            log.warning("owners_not_looked_at code=%s", error.code)  # the next look finds them
+            return
+        for owner in lapsed:
+            log.info("owner_lapsed owner=%s", owner)
 
     async def _fetch_copy(self, ref: BundleRef, peer: PeerId, owner: str) -> None:
         await self.fetch(ref, [Holder(peer)], owner=owner, progress=no_progress)
