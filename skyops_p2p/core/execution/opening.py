@@ -47,21 +47,21 @@ def check_opening(request: LeaseOpen, terms: LeaseTerms, *, network: str, own: P
     peer, tender = terms.requester, terms.tender.message
     spec = decode_spec(request.spec)
     if spec_digest(spec) != tender.spec_digest:  # EXE-2
-        raise _refused("it is not the job of the tender", "EXE-2", peer)
+        raise _refused("it is not the job of the tender", peer, rule="EXE-2")
     duration = spec.timeouts.execution
     if (needs_of(spec), spec.mode.kind, duration) != (
         tender.needs,
         tender.mode,
         tender.duration_s_max,
     ):  # EXE-3
-        raise _refused("it needs other than the tender said", "EXE-3", peer)
+        raise _refused("it needs other than the tender said", peer, rule="EXE-3")
     if request.shard >= max(1, request.shards) or request.shards != spec.shards:
-        raise _refused("there is no such shard", "EXE-3", peer)
+        raise _refused("there is no such shard", peer, rule="EXE-3")
     _check_inputs(request, spec, peer)
     try:
         layout = layout_of(spec)
     except ExecutionError as error:
-        raise _refused(error.message, "EXE-3", peer) from error
+        raise _refused(error.message, peer, rule="EXE-3") from error
     facts = LeaseFacts(
         network=network,
         requester=peer,
@@ -81,14 +81,14 @@ def _check_inputs(request: LeaseOpen, spec: JobSpec, peer: PeerId) -> None:
     wanted = [item.path for item in spec.inputs] + ([MODULE_PATH] if spec.module else [])
     wanted += [IMAGE_PATH] if is_archive(spec) else []
     if sorted(paths) != sorted(wanted):
-        raise _refused("its inputs are not those of the specification", "EXE-3", peer)
+        raise _refused("its inputs are not those of the specification", peer, rule="EXE-3")
     secrets = [(item.name, item.path) for item in request.secrets]
     if secrets != [(item.name, item.path) for item in spec.secrets]:
-        raise _refused("its secrets are not those of the specification", "EXE-3", peer)
+        raise _refused("its secrets are not those of the specification", peer, rule="EXE-3")
     if any(item.path is None and not _is_text(item.value) for item in request.secrets):
-        raise _refused("a secret is no text and cannot stand in the environment", "EXE-3", peer)
+        raise _refused("a secret is no text and cannot stand in the environment", peer, rule="EXE-3")
     if sum(len(item.value) for item in request.secrets) > limits.SECRETS_BYTES_MAX:
-        raise _refused("its secrets are too long", "EXE-3", peer)
+        raise _refused("its secrets are too long", peer, rule="EXE-3")
 
 
 def _is_text(value: bytes) -> bool:
@@ -106,7 +106,7 @@ def _resume(request: LeaseOpen, facts: LeaseFacts) -> Signed[CheckpointReceipt] 
     message = signed.message
     ours = (peer_id_to_bytes(facts.requester), facts.job_id, facts.shard)
     if (message.requester, message.job_id, message.shard) != ours or message.epoch >= facts.epoch:
-        raise _refused("the checkpoint is of another job", "EXE-12", facts.requester)
+        raise _refused("the checkpoint is of another job", facts.requester, rule="EXE-12")
     return signed
 
 
@@ -146,5 +146,5 @@ class EpochMemory:
         return True
 
 
-def _refused(text: str, rule: str, peer: PeerId) -> RemoteProtocolError:
+def _refused(text: str, peer: PeerId, *, rule: str) -> RemoteProtocolError:
     return RemoteProtocolError(text, code="spec_refused", rule=rule, peer=peer)

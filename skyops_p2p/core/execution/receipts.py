@@ -41,7 +41,7 @@ def check_checkpoint(data: bytes, facts: LeaseFacts) -> Signed[CheckpointReceipt
     signed = open_envelope(data, CheckpointReceipt, facts.network)
     _compare(signed.signer, signed.message, facts, rule="EXE-12")
     if signed.message.sequence < 1:
-        raise _lie("checkpoints are counted from 1", "EXE-12", facts)
+        raise _lie("checkpoints are counted from 1", facts, rule="EXE-12")
     return signed
 
 
@@ -57,11 +57,11 @@ def check_result(data: bytes, facts: LeaseFacts) -> Signed[ResultReceipt]:
     message = signed.message
     _compare(signed.signer, message, facts, rule="EXE-13")
     if message.award != facts.award or message.spec_digest != facts.spec_digest:
-        raise _lie("it is for another award or specification", "EXE-13", facts)
+        raise _lie("it is for another award or specification", facts, rule="EXE-13")
     if message.code == "succeeded" and (message.exit_kind, message.exit_code) != ("exited", 0):
-        raise _lie("a success without exit code 0", "EXE-13", facts)
+        raise _lie("a success without exit code 0", facts, rule="EXE-13")
     if message.ended_unix_ms < message.started_unix_ms:
-        raise _lie("it ended before it began", "EXE-13", facts)
+        raise _lie("it ended before it began", facts, rule="EXE-13")
     return signed
 
 
@@ -76,11 +76,11 @@ def _compare(
     signer: PeerId, message: CheckpointReceipt | ResultReceipt, facts: LeaseFacts, *, rule: str
 ) -> None:
     if signer != facts.worker or message.worker != peer_id_to_bytes(facts.worker):
-        raise _lie("it is not the worker's", rule, facts)
+        raise _lie("it is not the worker's", facts, rule=rule)
     found = (message.requester, message.job_id, message.shard, message.epoch)
     if found != (peer_id_to_bytes(facts.requester), facts.job_id, facts.shard, facts.epoch):
-        raise _lie("it is for another lease", rule, facts)
+        raise _lie("it is for another lease", facts, rule=rule)
 
 
-def _lie(text: str, rule: str, facts: LeaseFacts) -> RemoteProtocolError:
+def _lie(text: str, facts: LeaseFacts, *, rule: str) -> RemoteProtocolError:
     return RemoteProtocolError(f"receipt: {text}", code="worker_lied", rule=rule, peer=facts.worker)

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from skyops_p2p import limits
 from skyops_p2p.core.execution import shard_events as ev
-from skyops_p2p.core.execution.faults import Record, RetryPolicy, decide
+from skyops_p2p.core.execution.faults import RetryPolicy, decide
 from skyops_p2p.core.execution.outcomes import SUCCEEDED, Cause, outcome_of, told_code
 from skyops_p2p.core.execution.shard_record import Attempt, ShardRecord, ShardState
 from skyops_p2p.core.machine import DeadlineReached, Effect, Machine, Table, to
@@ -220,7 +220,7 @@ class ShardRun(Machine[ShardState]):
 
     def _on_retry_requested(self, event: ev.RetryRequested, now: MonotonicS) -> list[Effect]:
         self._set_times(event.queue_until, event.total_until, now)
-        self.record = replace(self.record, code="", text="", tally=Record(), excluded=())
+        self.record = self.record.reopened()
         return self._search("trying again")
 
     def _on_deadline_reached(self, _event: DeadlineReached, now: MonotonicS) -> list[Effect]:

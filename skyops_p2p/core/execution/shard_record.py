@@ -84,6 +84,16 @@ class ShardRecord:
         """Return the record in another state."""
         return replace(self, state=state)
 
+    def reopened(self) -> "ShardRecord":
+        """Return the record of a shard that has ended as one that begins again: what was computed stays, blame goes."""
+        return ShardRecord(
+            state=self.state,
+            epoch=self.epoch,
+            attempts=self.attempts,
+            checkpoints=self.checkpoints,
+            checkpoint_sequence=self.checkpoint_sequence,
+        )
+
     def leased(self, attempt: Attempt) -> "ShardRecord":
         """Return the record with one more attempt, whose epoch is used up by that."""
         return replace(

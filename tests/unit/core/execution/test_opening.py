@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from skyops_p2p import limits
-from skyops_p2p.core.auction.capacity import Claim, ClaimState
 from skyops_p2p.core.auction.leases import LeaseTerms
 from skyops_p2p.core.execution.opening import EpochMemory, OpenedLease, check_opening
 from skyops_p2p.core.jobs.encoding import encode_spec, spec_digest
@@ -14,60 +13,17 @@ from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.crypto.node_key import peer_id_to_bytes
 from skyops_p2p.errors import RemoteProtocolError
 from skyops_p2p.wire import canonical
-from skyops_p2p.wire.envelope import open_envelope, seal
-from skyops_p2p.wire.messages.auction import Award
+from skyops_p2p.wire.envelope import seal
 from skyops_p2p.wire.messages.execution import InputPart, SecretPart
-from tests.unit.core.auction.market import signed_tender
-from tests.unit.core.jobs.examples import spec
-from tests.unit.core.people import ALICE, BOB, CAROL, NOW, RULES, Person
-from tests.vectors.examples import BID
+from tests.unit.core.execution.offers import SECRET, job, request_for, terms_of
+from tests.unit.core.people import ALICE, BOB, CAROL, RULES, Person
 from tests.vectors.execution_examples import bundle, checkpoint_receipt, lease_open
-
-SECRET = SecretPart(name="API_KEY", value=b"hush")
-
-
-def job(**changes: Any) -> JobSpec:
-    fields = {
-        "shards": 8,
-        "inputs": [{"path": "/data", "uri": "file:data"}],
-        "secrets": ["API_KEY"],
-    }
-    return spec(**fields | changes)
-
-
-def terms_of(wanted: JobSpec, **tender: Any) -> LeaseTerms:
-    """Return what bob won from alice."""
-    fields = {
-        "requester": peer_id_to_bytes(ALICE.peer),
-        "spec_digest": spec_digest(wanted),
-        "needs": needs_of(wanted),
-        "mode": wanted.mode.kind,
-        "duration_s_max": wanted.timeouts.execution,
-    }
-    signed = signed_tender(ALICE, **fields | tender)
-    award = Award(
-        tender=signed.digest,
-        book=bytes(32),
-        winner=peer_id_to_bytes(BOB.peer),
-        rank=0,
-        price=1,
-        expires_unix_ms=NOW,
-    )
-    sealed = open_envelope(seal(award, ALICE.node_key, RULES.network), Award, RULES.network)
-    claim = Claim(signed.digest, needs_of(wanted), (), ClaimState.LEASED, None)
-    return LeaseTerms(ALICE.peer, signed, sealed, BID, claim)
 
 
 def open_lease(of: JobSpec | None = None, terms: LeaseTerms | None = None, **changes: Any) -> OpenedLease:
     """Let alice open a lease of hers with bob; all fits but for the changes."""
     of = of or job()
-    fields = {
-        "spec": encode_spec(of),
-        "inputs": (InputPart(path="/data", bundle=bundle(7), is_file=False),),
-        "secrets": (SECRET,),
-        "holders": (),
-    }
-    request = lease_open(**fields | changes)
+    request = request_for(of, **changes)
     return check_opening(request, terms or terms_of(of), network=RULES.network, own=BOB.peer)
 
 
