@@ -80,8 +80,10 @@ class CgroupTree:
         """
         group = Cgroup(self.paths(name), is_v2=any(place.is_v2 for place in self._places.values()))
         try:
-            for place in set(group.paths.values()):
-                place.mkdir(parents=True, exist_ok=True)
+            for hierarchy in dict.fromkeys(self._places.values()):
+                controllers = frozenset(key for key, place in self._places.items() if place is hierarchy)
+                _make_place(hierarchy, self._marker, controllers)
+                (hierarchy.own / self._marker / name).mkdir(exist_ok=True)
             for controller, place in group.paths.items():
                 _set_limits(controller, place, limits, is_v2=self._places[controller].is_v2)
         except OSError:
@@ -163,6 +165,9 @@ class Cgroup:
             except OSError as error:
                 logger.debug("cgroup_stays path=%s error=%s", place, error.strerror)
                 is_gone = False
+                continue
+            with contextlib.suppress(OSError):  # it stays as long as others have groups in it
+                place.parent.rmdir()
         return is_gone
 
     def _any_place(self) -> Path:
@@ -242,20 +247,28 @@ def remove_leftovers(directories: Iterable[Path]) -> bool:
 
 
 def _can_make_groups(hierarchy: Hierarchy, marker: str, wanted: frozenset[str]) -> bool:
-    place = hierarchy.own / marker
     try:
         if hierarchy.is_v2:
             _delegate(hierarchy.own, wanted)
-        place.mkdir(exist_ok=True)
-        if hierarchy.is_v2:
-            _enable(place, wanted)
+        place = _make_place(hierarchy, marker, wanted)
         trial = place / "trial"
         trial.mkdir(exist_ok=True)
         trial.rmdir()
     except OSError as error:
         logger.debug("no_groups path=%s error=%s", hierarchy.own, error.strerror)
         return False
+    with contextlib.suppress(OSError):  # there are groups in it already
+        place.rmdir()
     return True
+
+
+def _make_place(hierarchy: Hierarchy, marker: str, controllers: frozenset[str]) -> Path:
+    """Make the group in which the sandboxes of one node have theirs."""
+    place = hierarchy.own / marker
+    place.mkdir(exist_ok=True)
+    if hierarchy.is_v2:
+        _enable(place, controllers)
+    return place
 
 
 def _delegate(own: Path, wanted: frozenset[str]) -> None:

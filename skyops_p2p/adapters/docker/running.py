@@ -77,9 +77,13 @@ class DockerRun:
         Raises:
             ExecutionError: `sandbox_failed`, `gpu_unavailable`, `runtime_unavailable`.
         """
-        self.container_id = await self._containers.create(name, self._config)
-        checkpoint = await prepare(self.container_id) if prepare is not None else ""
-        await self.attach_and_start(checkpoint)
+        try:
+            self.container_id = await self._containers.create(name, self._config)
+            checkpoint = await prepare(self.container_id) if prepare is not None else ""
+            await self.attach_and_start(checkpoint)
+        except BaseException:
+            self.begin_in_vain("the engine refused")  # nobody will accompany it: it is over
+            raise
         self._begun_s = trio.current_time()
 
     async def attach_and_start(self, checkpoint: str = "") -> None:
@@ -184,12 +188,9 @@ class DockerRun:
             await self._tap.lift()
             if self.container_id and not self._is_over.is_set():
                 self._note_usage()
-                try:
-                    await self._containers.kill(self.container_id, "SIGKILL")
-                    await self._is_over.wait()
-                except ExecutionError as error:
-                    logger.warning("container_not_killed name=%s error=%s", name, error)
-            await self._containers.remove(name)
+                await self._tried(self._containers.kill(self.container_id, "SIGKILL"))
+                await self._is_over.wait()
+            await self._tried(self._containers.remove(name))
         if scope.cancelled_caught:
             logger.warning("container_lingers name=%s", name)
         self._company.cancel()
@@ -215,11 +216,15 @@ class DockerRun:
         await wait()
         self._cause = self._cause or cause
         self._note_usage()
+        await self._tried(self._containers.unpause(self.container_id))
+        await self._tried(self._containers.kill(self.container_id, "SIGKILL"))
+
+    async def _tried(self, call: Awaitable[object]) -> None:
+        """Make a call that an engine which is gone cannot answer: `reap` finds what stays behind."""
         try:
-            await self._containers.unpause(self.container_id)
-            await self._containers.kill(self.container_id, "SIGKILL")
+            await call
         except ExecutionError as error:
-            logger.warning("container_not_killed id=%s error=%s", self.container_id[:12], error)
+            logger.warning("container_call_failed name=%s error=%s", self._spec.name, error)
 
     async def _read_all(self) -> None:
         while True:
