@@ -50,7 +50,7 @@ machines: setup ## draw protocol/machines anew from the tables in core/
 bench: setup ## run the benchmarks and print their tables
 	@$(PYTHON) -m bench $(ARGS)
 
-docs: setup ## write the generated pages (docs/cli.md, docs/configuration.md, docs/limits.md) anew
+docs: setup ## write the generated pages (docs/cli.md, docs/configuration.md, docs/limits.md, docs/outcomes.md) anew
 	@$(PYTHON) docs/generate.py
 
 constraints: setup ## pin the versions that are installed now

@@ -10,6 +10,7 @@ import click
 from skyops_p2p import limits
 from skyops_p2p.cli.main import cli
 from skyops_p2p.config import SettingDescription, describe_settings, render_config
+from skyops_p2p.core.execution.outcomes import OUTCOMES, Cause
 
 HERE = Path(__file__).resolve().parent
 HELP_WIDTH = 100
@@ -37,6 +38,30 @@ LIMITS_INTRO = """\
 Written by `make docs` from `skyops_p2p/limits.py`. Nothing in Skyops is unbounded: every queue, list, wait and retry
 has a limit here. What a peer sees at a limit is said in [protocol/](../protocol/README.md). Names end in their unit.
 """
+
+OUTCOMES_INTRO = """\
+# How a job can end
+
+Written by `make docs` from `skyops_p2p/core/execution/outcomes.py`. Each attempt at a job, or at a shard of one, ends
+with one of these codes; `skyops status JOB` shows it with what the worker said. What is tried again by itself, where
+and how often, is in [chapter 05](../protocol/05-execution.md#faults) and in the job's `retry` table
+([jobs.md](jobs.md)). Errors of commands and of this node are in [troubleshooting.md](troubleshooting.md).
+"""
+CAUSES = {
+    Cause.NONE: ("Well", ""),
+    Cause.JOB: (
+        "The job",
+        "Another worker would see the same: it is not tried again, unless it asked for it.",
+    ),
+    Cause.WORKER: ("The worker", "It is tried again on another worker, as long as attempts are left."),
+    Cause.NETWORK: ("The way between", "It is tried again, as long as attempts are left."),
+    Cause.PREEMPTION: (
+        "Preemption",
+        "It goes on from its last checkpoint, and does not count as an attempt.",
+    ),
+    Cause.REQUESTER: ("The requester", "What somebody wanted is not tried again; what just happened is."),
+}
+"""Heading and sentence of each cause."""
 
 
 def commands(command: click.Command, parent: click.Context | None, name: str) -> list[tuple[str, str]]:
@@ -113,6 +138,22 @@ def _limits() -> Iterator[tuple[str, str, str]]:
         yield heading.strip("# -").capitalize(), step.targets[0].id, words
 
 
+def outcomes_page() -> str:
+    """Return docs/outcomes.md."""
+    parts = [OUTCOMES_INTRO]
+    for cause, (heading, words) in CAUSES.items():
+        parts.append(f"## {heading}\n")
+        parts += [f"{words}\n"] if words else []
+        parts.append("| code | what happened | what to do |\n|---|---|---|")
+        parts += [
+            f"| `{code}` | {outcome.meaning} | {outcome.change} |"
+            for code, outcome in OUTCOMES.items()
+            if outcome.cause is cause
+        ]
+        parts.append("")
+    return "\n".join(parts).rstrip() + "\n"
+
+
 def _number(value: float) -> str:
     return f"{value:,}".replace(",", " ")
 
@@ -123,6 +164,7 @@ def pages() -> dict[Path, str]:
         HERE / "cli.md": cli_page(),
         HERE / "configuration.md": configuration_page(),
         HERE / "limits.md": limits_page(),
+        HERE / "outcomes.md": outcomes_page(),
     }
 
 

@@ -69,6 +69,9 @@ OUTCOMES: dict[str, Outcome] = {
     "image_missing": Outcome(
         Cause.JOB, "The image cannot be had under its name.", "Check its name, or send it as an archive."
     ),
+    "image_invalid": Outcome(
+        Cause.JOB, "The image that came with the job cannot be read.", "Write it as `docker save` does."
+    ),
     "image_digest_wrong": Outcome(
         Cause.JOB, "The image has another digest than the job pins.", "Pin the digest that is meant."
     ),
@@ -80,6 +83,11 @@ OUTCOMES: dict[str, Outcome] = {
     ),
     "output_unsafe": Outcome(
         Cause.JOB, "An output holds a link, a device or a name that cannot be kept.", "Write plain files."
+    ),
+    "output_changed": Outcome(
+        Cause.JOB,
+        "An output changed while it was read.",
+        "End all of the program's processes before it ends.",
     ),
     "output_too_large": Outcome(Cause.JOB, "The outputs are larger than the job's disk.", _MORE),
     "output_too_many": Outcome(Cause.JOB, "There are too many output files.", "Pack them into one."),
@@ -105,6 +113,12 @@ OUTCOMES: dict[str, Outcome] = {
         Cause.WORKER, "The worker took too long over sealing the outputs.", "Another one is tried."
     ),
     "workspace_failed": Outcome(Cause.WORKER, "The worker has no room for the job.", "Another is tried."),
+    "workspace_full": Outcome(
+        Cause.WORKER, "The worker has too little room for the job just now.", "Another one is tried."
+    ),
+    "gpu_unavailable": Outcome(
+        Cause.WORKER, "The worker cannot hand the GPU to the job.", "Another one is tried."
+    ),
     "store_full": Outcome(Cause.WORKER, "The worker's disk is full.", "Another one is tried."),
     "run_lost": Outcome(Cause.WORKER, "The worker was restarted under the job.", "It goes on elsewhere."),
     "worker_lost": Outcome(Cause.WORKER, "Nobody reaches the worker.", "It goes on elsewhere."),
