@@ -135,16 +135,14 @@ class Fetching:
 
     def _failure(self, end: ft.EndFetch) -> SkyopsError:
         if end.code == "bundle_mismatch":
-            return RemoteProtocolError(
-                "the bundle is larger than its reference says", code=end.code, rule="CON-12"
-            )
+            text = "the bundle is larger than its reference says"
+            return RemoteProtocolError(text, code=end.code, rule="CON-12")
         names = ", ".join(str(cid) for cid in end.missing) or "everything"
-        what = "nobody that holds it can be reached" if end.code == "no_holder" else "no holder has all of it"
-        return NetworkError(
-            f"the bundle {decode_cid(self._ref.root)} is not complete, {what}; missing: {names}",
-            code=end.code,
-            hint="Blocks that came are kept: fetch again when a holder is back.",
-        )
+        told = f"the bundle {decode_cid(self._ref.root)} is not complete; missing: {names}"
+        hint = "Blocks that came are kept: fetch again when a holder is back."
+        if end.code == "no_holder":
+            return NetworkError(f"{told}; no holder can be reached", code="no_holder", hint=hint)
+        return NetworkError(f"{told}; no holder has all of it", code="content_missing", hint=hint)
 
 
 def _now() -> MonotonicS:
