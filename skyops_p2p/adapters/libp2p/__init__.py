@@ -10,6 +10,7 @@ libp2p takes half a second. What is known of libp2p's sharp edges, and which fil
     advertised.py no unspecified address is told or believed
     peerstore.py  what is remembered of peers, bounded
     health.py     frozen peers are found by silence
+    agreement.py  a dialler that does not wait for each line's answer
     dialling.py   one address after the other, within a deadline
     events.py     the one channel, gossip dropped first
     relay.py      circuits and hole punching

@@ -41,8 +41,8 @@ class Libp2pFrameStream:
     Args:
         stream: The libp2p stream, its protocol agreed.
         linger: Takes the stream after our close, to reset it if the peer never closes; None resets at once.
-        offer: Protocol that is still to be agreed on, see `host.protocol_offer`: it goes out with the first frame, and
-            the answer to both is waited for together, which saves two round trips. Empty: it is agreed.
+        offer: Protocol that is still to be agreed on, see `agreement.protocol_offer`: it goes out with the first frame,
+            and the answer to both is waited for together, which saves two round trips. Empty: it is agreed.
     """
 
     def __init__(

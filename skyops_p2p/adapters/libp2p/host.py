@@ -18,14 +18,12 @@ from libp2p.host.exceptions import StreamFailure
 from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.peer.id import ID
 from libp2p.protocol_muxer.exceptions import MultiselectClientError
-from libp2p.protocol_muxer.multiselect_client import MULTISELECT_PROTOCOL_ID
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_ID
 from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.transport.upgrader import TransportUpgrader
-from libp2p.utils import encode_delim
 from multiaddr import Multiaddr as RawMultiaddr
 
 from skyops_p2p import limits
@@ -133,14 +131,6 @@ class SkyopsHost(BasicHost):
                 self._identified(peer_id, list(known.get_addrs()))
         except Exception as error:  # noqa: BLE001 - whatever a peer says of itself
             self._contain("identify", peer_id, error)
-
-
-def protocol_offer(protocol: str) -> bytes:
-    """Return what a dialler says to agree on one protocol, and what a peer that agrees answers, byte for byte.
-
-    Source: the multistream-select 1.0 specification of libp2p.
-    """
-    return b"".join(encode_delim(line.encode()) for line in (MULTISELECT_PROTOCOL_ID, protocol))
 
 
 async def reset_stream(stream: Any) -> None:

@@ -21,13 +21,14 @@ from multiaddr import Multiaddr as RawMultiaddr
 
 from skyops_p2p import limits
 from skyops_p2p.adapters.libp2p import patches
+from skyops_p2p.adapters.libp2p.agreement import protocol_offer
 from skyops_p2p.adapters.libp2p.dht import Dht
 from skyops_p2p.adapters.libp2p.dialling import Dialler, parse_peer
 from skyops_p2p.adapters.libp2p.events import EventFeed
 from skyops_p2p.adapters.libp2p.frames import FOREIGN_ERRORS, Libp2pFrameStream
 from skyops_p2p.adapters.libp2p.gossip import Gossip
 from skyops_p2p.adapters.libp2p.health import watch_connections
-from skyops_p2p.adapters.libp2p.host import HostOptions, build_host, protocol_offer, reset_stream
+from skyops_p2p.adapters.libp2p.host import HostOptions, build_host, reset_stream
 from skyops_p2p.adapters.libp2p.relay import Relay
 from skyops_p2p.adapters.libp2p.requests import Lingering, RequestClient, RequestCounters, RequestService
 from skyops_p2p.adapters.libp2p.transport import Meter, is_port_taken
@@ -270,7 +271,6 @@ class Libp2pNetwork:
 
     async def request(self, peer: PeerId, protocol: str, payload: bytes, *, timeout_s: float) -> bytes:
         """Send one framed request and wait for its response; see `ports.Network.request`."""
-        self._connected(peer)
         return await self._client.request(peer, protocol, payload, timeout_s=timeout_s)
 
     def serve_streams(self, protocol: str, server: StreamServer) -> None:

@@ -9,8 +9,8 @@ What can be had by subclassing is done in the other files. Here is what only a r
     yamux buffers    a peer that ignores its window is cut off instead of filling our memory
     pubsub queues    512 frames instead of 32: a burst of 200 delivered 32
     pubsub records   no signed peer record in every frame (identify carries it once)
-    negotiation      a protocol line is bounded; libp2p reads megabytes of any announced length. And a dialler says
-                     the version and the first protocol in one go: one round trip instead of two, thrice a dial
+    negotiation      a protocol line is bounded; libp2p reads megabytes of any announced length. And a dialler does
+                     not wait for each line's answer: see agreement.py
     DHT messages     256 KiB instead of 4 MiB: our records have 4 KiB at most
     identify         64 KiB instead of 1 MiB of what a peer says of itself
     tasks            an error in a connection's own tasks ends that connection, not the node
@@ -180,6 +180,8 @@ def _patch_negotiation(communicator: Any, client_type: Any) -> None:
     from libp2p.exceptions import ParseError
     from libp2p.utils import read_varint_prefixed_bytes_limited
 
+    from skyops_p2p.adapters.libp2p.agreement import EagerLines, may_send_ahead, offer_ahead
+
     async def read_bounded_line(reader: Any) -> bytes:
         line: bytes = await read_varint_prefixed_bytes_limited(reader, limits.NEGOTIATION_BYTES_MAX)
         if not line.endswith(b"\n"):
@@ -190,43 +192,10 @@ def _patch_negotiation(communicator: Any, client_type: Any) -> None:
     _require(client_type, "select_one_of")
     select = client_type.select_one_of
 
-    async def select_in_one_trip(self: Any, protocols: Any, lines: Any, *timeout: int) -> Any:
+    async def select_without_waiting(self: Any, protocols: Any, lines: Any, *timeout: int) -> Any:
+        if may_send_ahead(protocols, lines):
+            await offer_ahead(protocols[0], lines)
+            return protocols[0]
         return await select(self, protocols, EagerLines(lines), *timeout)
 
-    client_type.select_one_of = select_in_one_trip
-
-
-class EagerLines:
-    """A dialler's lines: the peer's version is waited for together with its answer to the first protocol.
-
-    Args:
-        lines: libp2p's MultiselectCommunicator.
-    """
-
-    def __init__(self, lines: Any) -> None:
-        self._lines = lines
-        self._is_version_asked = self._is_version_heard = False
-
-    async def write(self, line: str) -> None:
-        """Send one line."""
-        await self._lines.write(line)
-
-    async def read(self) -> str:
-        """Return the next line; for the version, what it will have to be.
-
-        Raises:
-            MultiselectCommunicatorError: The peer spoke another version, or nothing more.
-        """
-        from libp2p.protocol_muxer.exceptions import MultiselectCommunicatorError
-        from libp2p.protocol_muxer.multiselect_client import MULTISELECT_PROTOCOL_ID
-
-        if not self._is_version_asked:
-            self._is_version_asked = True
-            return MULTISELECT_PROTOCOL_ID
-        if not self._is_version_heard:
-            self._is_version_heard = True
-            version = await self._lines.read()
-            if version != MULTISELECT_PROTOCOL_ID:
-                raise MultiselectCommunicatorError(f"another version: {version[:32]!r}")
-        line: str = await self._lines.read()
-        return line
+    client_type.select_one_of = select_without_waiting

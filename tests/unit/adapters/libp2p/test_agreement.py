@@ -1,14 +1,18 @@
 """Agreeing on a protocol without waiting for each line: what is said when, and what a refusal looks like."""
 
+from typing import Any
+
 import pytest
 import trio
+from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.protocol_muxer.exceptions import MultiselectClientError
 from libp2p.protocol_muxer.multiselect_client import MultiselectClient
+from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 from libp2p.utils import encode_delim
 
 from skyops_p2p.adapters.libp2p import patches
+from skyops_p2p.adapters.libp2p.agreement import protocol_offer
 from skyops_p2p.adapters.libp2p.frames import Libp2pFrameStream, encode_length
-from skyops_p2p.adapters.libp2p.host import protocol_offer
 from skyops_p2p.errors import NetworkError
 
 VERSION, NOISE, YAMUX = "/multistream/1.0.0", "/noise", "/yamux/1.0.0"
@@ -20,6 +24,7 @@ class Lines:
 
     def __init__(self, *answers: str) -> None:
         self.log: list[str] = []
+        self.read_writer = self
         self._answers = list(answers)
 
     async def write(self, line: str) -> None:
@@ -32,7 +37,7 @@ class Lines:
         return self._answers.pop(0)
 
 
-async def agree(lines: Lines, *protocols: str) -> str:
+async def agree(lines: Any, *protocols: str) -> str:
     patches.apply()
     return await MultiselectClient().select_one_of(protocols, lines)  # type: ignore[arg-type]
 
@@ -52,6 +57,51 @@ async def test_second_protocol_follows_the_refusal_of_the_first() -> None:
 async def test_other_version_is_refused() -> None:
     with pytest.raises(MultiselectClientError):
         await agree(Lines("/multistream/2.0.0", NOISE), NOISE)
+
+
+class Connection(RawConnection):
+    """A fresh connection whose peer sends these bytes, in pieces of at most `piece`."""
+
+    def __init__(self, data: bytes, piece: int = 1000) -> None:
+        self.written: list[bytes] = []
+        self._data, self._piece = data, piece
+
+    async def write(self, data: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        self.written.append(data)
+
+    async def read(self, n: int | None = None) -> bytes:
+        await trio.lowlevel.checkpoint()
+        count = min(self._piece, self._piece if n is None else n)
+        data, self._data = self._data[:count], self._data[count:]
+        return data
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1000])
+async def test_the_one_protocol_of_a_connection_is_offered_ahead(piece: int) -> None:
+    connection = Connection(protocol_offer(NOISE) + b"noise's second message", piece)
+    assert await agree(MultiselectCommunicator(connection), NOISE) == NOISE
+    await connection.write(b"noise's first message")
+    assert connection.written == [protocol_offer(NOISE), b"noise's first message"]
+    heard = b""
+    while len(heard) < 22:
+        heard += await connection.read(22 - len(heard))
+    assert heard == b"noise's second message"
+
+
+@pytest.mark.parametrize(
+    "answer", [encode_delim(VERSION.encode()) + encode_delim(b"na"), encode_delim(b"/old")]
+)
+async def test_connection_to_a_peer_that_refuses_cannot_be_read(answer: bytes) -> None:
+    connection = Connection(answer)
+    await agree(MultiselectCommunicator(connection), NOISE)
+    with pytest.raises(MultiselectClientError):
+        await connection.read(10)
+
+
+async def test_choice_between_protocols_waits_for_the_answer() -> None:
+    connection = Connection(b"".join(encode_delim(line.encode()) for line in (VERSION, "na", YAMUX)))
+    assert await agree(MultiselectCommunicator(connection), NOISE, YAMUX) == YAMUX
 
 
 class Wire:
