@@ -174,17 +174,14 @@ def _named(kind: type[Part], value: object) -> dict[str, Any]:
             f"{kind.__name__} has no such field", code="malformed", rule="CNV-8"
         ) from error
     for field in kind._nested:
-        item = named.get(field.name)
+        item, part = named.get(field.name), field.part
         if type(item) is list:
-            part = field.part
-            named[field.name] = tuple(item) if part is None else tuple([_nested(part, each) for each in item])
-        elif field.part is not None and field.name in named:
-            named[field.name] = _nested(field.part, item)
+            if part is not None:
+                item = [_named(part, each) if type(each) is dict else each for each in item]
+            named[field.name] = tuple(item)
+        elif type(item) is dict and part is not None:
+            named[field.name] = _named(part, item)
     return named
-
-
-def _nested(part: type[Part], item: object) -> object:
-    return _named(part, item) if isinstance(item, dict) else item
 
 
 def _is_array(annotation: Any) -> bool:

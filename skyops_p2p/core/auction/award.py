@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from skyops_p2p.core.auction.devices import device_names
 from skyops_p2p.core.auction.policies import POLICIES, Candidate
 from skyops_p2p.core.auction.screening import has_memory, is_capable, is_model, screen, wanted_gpus
-from skyops_p2p.wire.messages.auction import Bid, Exclusion, Observation, Score, Tender
-from skyops_p2p.wire.messages.peering import NodeRecord
+from skyops_p2p.wire.messages.auction import Bid, Exclusion, Needs, Observation, Score, Tender
+from skyops_p2p.wire.messages.peering import GpuPart, NodeRecord
 
 SCALE = 1_000_000
 """One, in millionths."""
@@ -112,8 +112,8 @@ def exclusion_codes(tender: Tender, entry: Entry, *, closed_unix_ms: int) -> tup
         ("hardware_mismatch", not _is_own_hardware(tender, entry)),
         ("proof_stale", tender.policy == "poc" and seen.throughput == 0),
     )
-    codes = tuple(code for code, is_fault in faults if is_fault)
-    return codes + screen(tender.needs, entry.record, round_trip_ms=seen.round_trip_ms, slots_free=None)
+    codes = [code for code, is_fault in faults if is_fault]
+    return (*codes, *screen(tender.needs, entry.record, round_trip_ms=seen.round_trip_ms, slots_free=None))
 
 
 def chosen_tier(vram_mib: Iterable[int], tier_mib: int) -> int:
@@ -188,15 +188,18 @@ def _is_own_hardware(tender: Tender, entry: Entry) -> bool:
         return False
     if not bid.devices:
         return bid.vram_mib == 0 and not bid.gpu_model
-    names, needs = device_names(entry.record), tender.needs
-    gpus = [names[device] for device in bid.devices if device in names]
-    return len(gpus) == len(bid.devices) and all(
-        gpu.model == bid.gpu_model
+    names = device_names(entry.record)
+    return all(_is_as_bid(tender.needs, names.get(device), bid) for device in bid.devices)
+
+
+def _is_as_bid(needs: Needs, gpu: GpuPart | None, bid: Bid) -> bool:
+    return (
+        gpu is not None
+        and gpu.model == bid.gpu_model
         and gpu.vram_mib == bid.vram_mib
         and is_model(needs, gpu)
         and has_memory(needs, gpu)
         and is_capable(needs, gpu)
-        for gpu in gpus
     )
 
 
