@@ -7,6 +7,7 @@ That it dies with us is the point: a killed node leaves no program behind.
 
 import contextlib
 import json
+import marshal
 import os
 import select
 import signal
@@ -183,7 +184,7 @@ def resource_limits(*, file_bytes_max: int, without: Mapping[str, int]) -> dict[
 
 
 def _instructions(plan: LaunchPlan, words: Sequence[str]) -> bytes:
-    return json.dumps(
+    return marshal.dumps(
         {
             "join": [str(path) for path in plan.join],
             "rlimits": dict(plan.rlimits),
@@ -192,4 +193,4 @@ def _instructions(plan: LaunchPlan, words: Sequence[str]) -> bytes:
             "sources": dict(plan.sources),
             "command": list(words),
         }
-    ).encode()
+    )
