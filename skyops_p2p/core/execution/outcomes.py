@@ -130,7 +130,9 @@ OUTCOMES: dict[str, Outcome] = {
     "busy": Outcome(Cause.WORKER, "The worker serves too many leases.", "Another one is tried."),
     # --- nobody's
     "no_worker": Outcome(
-        Cause.NETWORK, "Nobody took the job in timeouts.queue.", "`skyops match` says why each node did not."
+        Cause.NETWORK,
+        "No worker took the job in its queue time-out.",
+        "Run `skyops job check` for the reasons, and raise price.per_hour_max or timeouts.queue.",
     ),
     "checkpoint_unavailable": Outcome(
         Cause.NETWORK,
@@ -158,6 +160,9 @@ OUTCOMES: dict[str, Outcome] = {
     "over_budget": Outcome(Cause.REQUESTER, "The job has cost what it may.", "Raise price.total_max."),
     "deadline_passed": Outcome(
         Cause.REQUESTER, "The job's time was over before it ended.", "Raise timeouts.total, or the deadline."
+    ),
+    "dependency_failed": Outcome(
+        Cause.REQUESTER, "A job that it depends on did not succeed.", "Mend that one, then retry."
     ),
     "restarted": Outcome(
         Cause.REQUESTER, "This node was restarted while the lease was being opened.", "It goes on by itself."
