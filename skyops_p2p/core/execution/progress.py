@@ -16,6 +16,8 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?", re.ASCII)
 _INCOMPLETE = (".tmp", ".partial")
 INCOMPLETE_MARK = "checkpoint-is-incomplete.txt"
 """The Transformers library leaves this file in a checkpoint that it did not finish."""
+SNAPSHOT_PREFIX = ".snapshot-"
+"""Begins the label of a checkpoint that the runtime made without the program's help; no program's own begins so."""
 MILLION = 1_000_000
 COUNT_MAX = 2**53 - 1
 

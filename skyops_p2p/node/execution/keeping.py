@@ -18,6 +18,7 @@ from skyops_p2p.core.execution.log_segments import (
 )
 from skyops_p2p.core.execution.opening import OpenedLease
 from skyops_p2p.core.execution.outcomes import SUCCEEDED
+from skyops_p2p.core.execution.progress import SNAPSHOT_PREFIX
 from skyops_p2p.core.execution.receipts import ZERO32
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.crypto.node_key import peer_id_to_bytes
@@ -86,8 +87,15 @@ class RunKeeping:
                     self.book.note(f"the log could not be sealed: {error.message} ({error.code})")
                     await trio.sleep(limits.LEASE_SUSPECT_S)  # a full disk: not at every line
 
-    async def save_checkpoint(self, steps: RunSteps, pulse: RunPulse) -> str | None:
+    async def save_checkpoint(
+        self, steps: RunSteps, pulse: RunPulse, *, is_snapshot: bool = False
+    ) -> str | None:
         """Seal the newest completed checkpoint and sign its receipt.
+
+        Args:
+            steps: Of the run.
+            pulse: Its figures.
+            is_snapshot: The runtime has saved the program; counts where the program has no checkpoint of its own.
 
         Returns:
             Its name; None if there is nothing new.
@@ -97,6 +105,8 @@ class RunKeeping:
         """
         async with self._saving:
             label = await trio.to_thread.run_sync(steps.completed_checkpoint)
+            if label is None and is_snapshot:
+                label = f"{SNAPSHOT_PREFIX}{self._sequence + 1}"
             if label is None or label == self.saved_label:
                 return None
             await pulse.look(None, steps)
@@ -109,7 +119,9 @@ class RunKeeping:
                 await self._tools.shelf.release(self._owners.pop(0))
         return label
 
-    async def finish(self, effect: ev.FinishRun, steps: RunSteps | None, pulse: RunPulse) -> None:
+    async def finish(
+        self, effect: ev.FinishRun, steps: RunSteps | None, pulse: RunPulse, *, is_snapshot: bool
+    ) -> None:
         """Save what there is to save, sign the result, and write it down.
 
         A fault in the outputs becomes the outcome; one in a last checkpoint is noted in the log.
@@ -120,7 +132,7 @@ class RunKeeping:
         code, text, outputs = effect.code, effect.text, None
         if steps is not None:
             if not effect.keeps_outputs and effect.exit.kind != "none":
-                await self._save_last(steps, pulse)
+                await self._save_last(steps, pulse, is_snapshot=is_snapshot)
             if effect.keeps_outputs:
                 try:
                     outputs = await steps.seal_outputs()
@@ -199,9 +211,9 @@ class RunKeeping:
         return seal(receipt, self._tools.node_key, facts.network)
 
     # --- the store ------------------------------------------------------------------------------------------------
-    async def _save_last(self, steps: RunSteps, pulse: RunPulse) -> None:
+    async def _save_last(self, steps: RunSteps, pulse: RunPulse, *, is_snapshot: bool) -> None:
         try:
-            await self.save_checkpoint(steps, pulse)
+            await self.save_checkpoint(steps, pulse, is_snapshot=is_snapshot)
         except SkyopsError as error:
             self.book.note(f"the last checkpoint could not be saved: {error.message} ({error.code})")
 

@@ -74,6 +74,14 @@ class RunProgram:
             self._usage = await self._sandbox.usage()
         return self._usage
 
+    async def snapshot(self) -> bool:
+        """Have the runtime save the whole program; False where it cannot, or nothing runs.
+
+        Raises:
+            ExecutionError: It tried and failed.
+        """
+        return self._sandbox is not None and await self._sandbox.snapshot()
+
     def note_trouble(self, error: SkyopsError) -> None:
         """Log that the runtime could not be asked; the next beat asks again."""
         log.info("usage_unknown code=%s", error.code)

@@ -14,7 +14,7 @@ import trio
 from skyops_p2p import limits
 from skyops_p2p.core.execution.layout import environment, place_of
 from skyops_p2p.core.execution.opening import IMAGE_PATH, MODULE_PATH, OpenedLease
-from skyops_p2p.core.execution.progress import INCOMPLETE_MARK, newest_checkpoint
+from skyops_p2p.core.execution.progress import INCOMPLETE_MARK, SNAPSHOT_PREFIX, newest_checkpoint
 from skyops_p2p.crypto.node_key import peer_id_from_bytes
 from skyops_p2p.errors import ExecutionError, NetworkError, RemoteProtocolError
 from skyops_p2p.node.content.shelf import Holder, TreePart
@@ -50,6 +50,8 @@ class RunSteps:
         self._mounts = root / "mounts"
         self._private = root / "private"
         """Module and image: not mounted."""
+        self._snapshots = root / "snapshot"
+        """What the runtime saves of the whole program; not mounted."""
         self._key = opened.request.content_key
         self._name = short_name(opened.facts)
         self.owner = f"run/{self._name}"
@@ -74,18 +76,21 @@ class RunSteps:
             await self._fetch(item.bundle)
             await self._open_input(item)
         if self._opened.resume is not None and self._opened.spec.checkpoint is not None:
-            await self._put_back(self._opened.resume.message.bundle, self._opened.spec.checkpoint.path)
+            resume = self._opened.resume.message
+            is_snapshot = resume.label.startswith(SNAPSHOT_PREFIX)
+            place = self._snapshots if is_snapshot else self.folder(self._opened.spec.checkpoint.path)
+            await self._put_back(resume.bundle, place)
         await trio.to_thread.run_sync(self._put_secrets)
 
-    async def _put_back(self, bundle: BundleRef, path: str) -> None:
-        """Put a checkpoint where the program looks for it.
+    async def _put_back(self, bundle: BundleRef, place: Path) -> None:
+        """Put a checkpoint where the program, or its runtime, looks for it.
 
         Raises:
             ExecutionError: `checkpoint_unavailable`: an older one is tried, or the job begins anew.
         """
         try:
             await self._fetch(bundle)
-            await self._open(bundle, self.folder(path))
+            await self._open(bundle, place)
         except ExecutionError as error:
             raise ExecutionError(error.message, code="checkpoint_unavailable") from error
 
@@ -154,6 +159,7 @@ class RunSteps:
             gpus=tuple(device.name for device in self._opened.terms.claim.devices),
             hosts=spec.resources.network,
             needs=frozenset(Limit) if spec.placement.hard_limits else PROMISED,
+            snapshot_dir=self._snapshots if spec.checkpoint is not None else None,
         )
 
     # --- beside and after ---------------------------------------------------------------------------------------
@@ -173,7 +179,7 @@ class RunSteps:
         return None if is_unfinished else name
 
     async def seal_checkpoint(self, name: str, *, owner: str) -> BundleRef:
-        """Seal one entry of the checkpoint directory into the store.
+        """Seal one entry of the checkpoint directory, or what the runtime saved, into the store.
 
         Raises:
             ExecutionError: `output_unsafe`, `output_changed`, …: the program still writes, or wrote nonsense.
@@ -182,6 +188,8 @@ class RunSteps:
         checkpoint = self._opened.spec.checkpoint
         assert checkpoint is not None, "a checkpoint of a job without"
         part = TreePart(self.folder(checkpoint.path), name, name)
+        if name.startswith(SNAPSHOT_PREFIX):
+            part = TreePart(self._snapshots, "", "")
         return await self._seal([part], owner)
 
     async def seal_outputs(self) -> BundleRef | None:
@@ -268,6 +276,7 @@ class RunSteps:
         if self._opened.spec.checkpoint is not None:
             self.folder(self._opened.spec.checkpoint.path).mkdir(parents=True, exist_ok=True)
         self._private.mkdir()
+        self._snapshots.mkdir()
 
     def _put_secrets(self) -> None:
         try:

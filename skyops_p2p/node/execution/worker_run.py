@@ -15,6 +15,7 @@ from skyops_p2p import limits
 from skyops_p2p.core.execution import lease as ls
 from skyops_p2p.core.execution import run_events as ev
 from skyops_p2p.core.execution.opening import OpenedLease
+from skyops_p2p.core.execution.progress import SNAPSHOT_PREFIX
 from skyops_p2p.core.execution.run import Run, RunState, RunTerms
 from skyops_p2p.core.machine import DeadlineReached, Effect, Event
 from skyops_p2p.errors import NetworkError, RemoteProtocolError, SkyopsError
@@ -62,6 +63,10 @@ class WorkerRun:
         self._step_scope = trio.CancelScope()
         self._workspace = AsyncExitStack()
         self._is_machine_held = True
+        self._has_last_snapshot = False
+        """The runtime saved the program before it was stopped."""
+        self._can_snapshot = True
+        """Until the runtime says that it cannot: many programs save nothing by themselves."""
         self.ended = trio.Event()
         """Set once nothing of it is left: its owner has the result, or there is none."""
         self.keeping = RunKeeping(opened, tools)
@@ -186,7 +191,7 @@ class WorkerRun:
             case ev.SaveCheckpoint():
                 self._nursery.start_soon(self._save_checkpoint)
             case ev.StopProgram(grace_s) if self._program is not None:
-                self._nursery.start_soon(self._program.stop, grace_s)
+                self._nursery.start_soon(self._stop_program, self._program, grace_s)
 
     async def _conclude(self, effect: ev.FreeMachine | ev.OfferResult | ev.EndRun) -> None:
         match effect:
@@ -247,11 +252,13 @@ class WorkerRun:
         await self._events_in.send(event)
 
     async def _watch_checkpoints(self) -> None:
-        """Report each checkpoint that the program completes, until cancelled."""
+        """Report each checkpoint that the program completes, or that the runtime could make, until cancelled."""
         assert self.steps is not None, "watched before it was fetched"
         while self._opened.spec.checkpoint is not None:
             await trio.sleep(limits.CHECKPOINT_POLL_S)
             name = await trio.to_thread.run_sync(self.steps.completed_checkpoint)
+            if name is None and self._can_snapshot:
+                name = SNAPSHOT_PREFIX  # the machine says when: not before the interval is over
             if name is not None and name != self.keeping.saved_label:
                 await self._events_in.send(ev.CheckpointSeen(name))
 
@@ -259,7 +266,9 @@ class WorkerRun:
         assert self.steps is not None, "saved before it was fetched"
         event: Event = ev.CheckpointFailed("none")
         try:
-            label = await self.keeping.save_checkpoint(self.steps, self.pulse)
+            if await trio.to_thread.run_sync(self.steps.completed_checkpoint) is None and self._program:
+                self._can_snapshot = self._can_snapshot and await self._program.snapshot()
+            label = await self.keeping.save_checkpoint(self.steps, self.pulse, is_snapshot=self._can_snapshot)
             if label is not None:
                 event = ev.CheckpointStored(label)
                 await self._send_checkpoint()
@@ -269,9 +278,20 @@ class WorkerRun:
         await self._events_in.send(event)
         await self.keeping.spread()
 
+    async def _stop_program(self, program: RunProgram, grace_s: float) -> None:
+        """Have the runtime save a program that saves nothing by itself, if there is time, and end it."""
+        began = trio.current_time()
+        if self._can_snapshot and self._opened.spec.checkpoint is not None:
+            try:
+                with trio.move_on_after(grace_s / 2):
+                    self._has_last_snapshot = await program.snapshot()
+            except SkyopsError as error:
+                self.keeping.book.note(f"the program could not be saved: {error.message} ({error.code})")
+        await program.stop(max(0.0, grace_s - (trio.current_time() - began)))
+
     async def _finish(self, effect: ev.FinishRun) -> Event:
         """Seal and sign what the run leaves behind; a fault in the outputs changes the outcome."""
-        await self.keeping.finish(effect, self.steps, self.pulse)
+        await self.keeping.finish(effect, self.steps, self.pulse, is_snapshot=self._has_last_snapshot)
         return ev.ResultStored()
 
     async def _free_machine(self) -> None:
