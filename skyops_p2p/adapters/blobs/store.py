@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -138,10 +139,10 @@ class DiskBlocks:
             try:
                 for cid in new:
                     self._write(cid, blocks[cid])
-                if self._locked(lambda made=new: self._finish(list(blocks), made, owner)):
+                if self._locked(partial(self._finish, list(blocks), new, owner)):
                     return
             except BaseException:
-                self._locked(lambda made=new: self._undo(made))
+                self._locked(partial(self._undo, new))
                 raise
         raise self._full("blocks were evicted while others were written")
 
