@@ -134,6 +134,8 @@ class WorkerSection(Section):
     """Jobs to run side by side."""
     declared_gpus: DeclaredGpus = Field((), max_length=limits.RECORD_GPUS_MAX, strict=False)
     """Test networks only: GPUs to pretend to have, "A100:80" (model:VRAM in GiB). Marked in the record."""
+    declared_cpu_cores: int = Field(0, ge=0, le=4096)
+    """Test networks only: processor cores to pretend to have; 0: those of this machine. Marked in the record."""
 
 
 class ContentSection(Section):
@@ -198,9 +200,10 @@ class NodeConfig(Section):
 
     @model_validator(mode="after")
     def _check_declared_hardware(self) -> Self:
-        if self.worker.declared_gpus and not self.is_testnet:
-            raise _refuse(
-                "worker.declared_gpus",
-                "declared hardware is admitted on test networks only (is_testnet = true)",
-            )
+        for name in ("declared_gpus", "declared_cpu_cores"):
+            if getattr(self.worker, name) and not self.is_testnet:
+                raise _refuse(
+                    f"worker.{name}",
+                    "declared hardware is admitted on test networks only (is_testnet = true)",
+                )
         return self

@@ -62,13 +62,14 @@ def default_ports(config: NodeConfig, identity: Identity) -> NodePorts:
     def open_store() -> AbstractAsyncContextManager[Store]:
         return open_sqlite_store(config.data_dir / STORE_FILE_NAME)
 
-    declared = config.worker.declared_gpus
+    gpus, cpu_cores = config.worker.declared_gpus, config.worker.declared_cpu_cores
+    declared = DeclaredHardwareProbe(gpus, probe, cpu_cores=cpu_cores)
     return NodePorts(
         open_network=open_network,
         open_store=open_store,
         wall_clock=SystemClock(),
         entropy=SystemEntropy(),
-        hardware=DeclaredHardwareProbe(declared, probe) if declared else probe,
+        hardware=declared if gpus or cpu_cores else probe,
         stake=NeutralStake(),
         books=FileShelf(config.data_dir),
         compute=in_thread,

@@ -119,6 +119,7 @@ def node_settings(
         "worker.slots": plan.slots,
         "worker.price_microcredits_per_hour": plan.price_microcredits_per_hour,
         "worker.declared_gpus": list(plan.gpus),
+        "worker.declared_cpu_cores": plan.cpu_cores,
     }
 
 

@@ -44,6 +44,8 @@ class NodePlan(BaseModel):
     """So many nodes alike; their names get a number."""
     gpus: tuple[str, ...] = Field((), max_length=RECORD_GPUS_MAX)
     """Declared GPUs, "MODEL:VRAM in GiB"."""
+    cpu_cores: int = Field(0, ge=0, le=4096)
+    """Declared processor cores; 0: those of this machine."""
     region: str = Field("", pattern=r"^[a-z0-9-]{0,16}$")
     """Region code."""
     labels: tuple[str, ...] = Field((), max_length=RECORD_LABELS_MAX - 1)

@@ -147,3 +147,15 @@ async def test_declared_gpus_stand_on_the_real_machine_and_are_marked(tmp_path):
     assert declared.gpus == (Gpu("A100", 80 * 1024, "", ""), Gpu("RTX 4090", 24 * 1024, "", ""))
     assert (declared.driver, declared.cuda) == ("", "")
     assert (declared.cpu_model, declared.cpu_cores) == (real.cpu_model, real.cpu_cores)
+
+
+async def test_declared_cores_are_marked_and_leave_the_rest_as_it_is(tmp_path):
+    probe = NvmlHardwareProbe(tmp_path)
+    real = await probe.probe()
+    declared = await DeclaredHardwareProbe((), probe, cpu_cores=1024).probe()
+    assert (declared.source, declared.cpu_cores) == ("declared", 1024)
+    assert (declared.gpus, declared.driver, declared.memory_bytes) == (
+        real.gpus,
+        real.driver,
+        real.memory_bytes,
+    )

@@ -115,6 +115,10 @@ def test_whole_numbers_in_the_file_serve_as_numbers(tmp_path):
         ),
         ("is_testnet = true\n[worker]\ndeclared_gpus = ['A100']\n", "'A100': declare a GPU as"),
         (
+            "[worker]\ndeclared_cpu_cores = 64\n",
+            "config.toml:2: worker.declared_cpu_cores: declared hardware is",
+        ),
+        (
             "[worker]\nmodes = ['flexible']\n",
             'found [\'flexible\'], allowed is a list of "priority", "commit", "flex", at least 1 entry',
         ),
