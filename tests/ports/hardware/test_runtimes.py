@@ -154,8 +154,8 @@ async def test_declared_cores_are_marked_and_leave_the_rest_as_it_is(tmp_path):
     real = await probe.probe()
     declared = await DeclaredHardwareProbe((), probe, cpu_cores=1024).probe()
     assert (declared.source, declared.cpu_cores) == ("declared", 1024)
-    assert (declared.gpus, declared.driver, declared.memory_bytes) == (
+    assert (declared.gpus, declared.driver, declared.memory_mib) == (
         real.gpus,
         real.driver,
-        real.memory_bytes,
+        real.memory_mib,
     )
