@@ -127,7 +127,7 @@ class Round:
         """Count a commitment. Rules: AUC-9."""
         peer = commit.signer
         first, second = self.commits.get(peer), self.seconds.get(peer)
-        if commit.digest in {known.digest for known in (first, second) if known is not None}:
+        if first is not None and commit.digest == first.digest:
             return Taken.AGAIN
         if second is not None:
             return Taken.THIRD

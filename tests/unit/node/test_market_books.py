@@ -47,7 +47,7 @@ async def test_winner_and_losers_look_at_the_book_each_at_its_time(  # AUC-34
 ) -> None:
     looked: list[tuple[float, str]] = []
 
-    def watch(network: SimNetwork, moment: str, kind: str) -> None:
+    def watch(network: SimNetwork, moment: str, kind: str, _request: bytes) -> None:
         if (moment, kind) == ("answered", "book-request"):
             looked.append((trio.current_time(), network.peer_id))
 

@@ -3,8 +3,6 @@
 Whoever dies: the others end with a coded outcome, what was reserved comes back, and no job is promised twice.
 """
 
-from collections.abc import Callable
-
 import pytest
 import trio
 from trio.testing import MockClock
@@ -32,19 +30,16 @@ class Death:
     Args:
         moment: See `small_world.Tap`.
         kind: Of the request.
-        then: Called at that moment, after it.
     """
 
-    def __init__(self, moment: str, kind: str, then: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, moment: str, kind: str) -> None:
         self.at = (moment, kind)
         self.victim: SimNetwork | None = None
-        self._then = then
 
-    def __call__(self, network: SimNetwork, moment: str, kind: str) -> None:
+    def __call__(self, network: SimNetwork, moment: str, kind: str, _request: bytes) -> None:
         if self.victim is None and (moment, kind) == self.at:
             self.victim = network
             network.kill()
-            self._then()
 
 
 REQUESTER = [

@@ -134,12 +134,12 @@ def test_the_same_commitment_again_is_acknowledged_again() -> None:
 def test_two_different_commitments_are_kept_as_a_proof_and_never_win() -> None:
     house = three().begin(invite_share=2**32)
     first, second, third = (commit_of(house, BOB, number) for number in (1, 2, 3))
-    for number, data in enumerate((first, second, third)):
+    for number, data in enumerate((first, second, third, second)):
         house.feed(ev.CommitArrived(number, BOB.peer, data, None))
     assert house.auction.round is not None
     (proof,) = house.told(ev.KeepProof)
     assert (proof.offence, proof.offender, proof.evidence) == ("two_commits", BOB.peer, (first, second))
-    assert [refusal.code for refusal in house.told(ev.RefuseRequest)] == ["equivocation"] * 2
+    assert [refusal.code for refusal in house.told(ev.RefuseRequest)] == ["equivocation"] * 3
     house.run()
     assert house.match.winner == CAROL.peer
     assert house.outcomes()[BOB.peer] == "equivocation"
