@@ -91,6 +91,11 @@ OUTCOMES: dict[str, Outcome] = {
     ),
     "output_too_large": Outcome(Cause.JOB, "The outputs are larger than the job's disk.", _MORE),
     "output_too_many": Outcome(Cause.JOB, "There are too many output files.", "Pack them into one."),
+    "task_protocol": Outcome(
+        Cause.JOB,
+        "The program of a pool answered something that is no answer.",
+        "Have it write one JSON object a line to SKYOPS_TASKS_OUT.",
+    ),
     # --- the worker's
     "spec_refused": Outcome(
         Cause.WORKER, "The worker does not run such a job.", "Run `skyops job check` with its text in mind."

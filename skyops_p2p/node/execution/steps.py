@@ -12,9 +12,10 @@ from pathlib import Path, PurePosixPath
 import trio
 
 from skyops_p2p import limits
-from skyops_p2p.core.execution.layout import environment, place_of
+from skyops_p2p.core.execution.layout import CONTROL, environment, place_of
 from skyops_p2p.core.execution.opening import IMAGE_PATH, MODULE_PATH, OpenedLease
 from skyops_p2p.core.execution.progress import INCOMPLETE_MARK, SNAPSHOT_PREFIX, newest_checkpoint
+from skyops_p2p.core.execution.task_lines import IN_FILE, OUT_FILE
 from skyops_p2p.crypto.node_key import peer_id_from_bytes
 from skyops_p2p.errors import ExecutionError, NetworkError, RemoteProtocolError
 from skyops_p2p.node.content.shelf import Holder, TreePart
@@ -134,6 +135,8 @@ class RunSteps:
             is_resumed=self._opened.resume is not None,
             grace_s=limits.CHECKPOINT_GRACE_S,
         )
+        if self._opened.request.is_warm:
+            env |= {"SKYOPS_TASKS_IN": f"{CONTROL}/{IN_FILE}", "SKYOPS_TASKS_OUT": f"{CONTROL}/{OUT_FILE}"}
         resources = spec.resources
         return SandboxSpec(
             name=self._name,

@@ -14,6 +14,7 @@ import trio
 from skyops_p2p import limits
 from skyops_p2p.core.execution import lease as ls
 from skyops_p2p.core.execution import run_events as ev
+from skyops_p2p.core.execution.layout import CONTROL
 from skyops_p2p.core.execution.opening import OpenedLease
 from skyops_p2p.core.execution.progress import SNAPSHOT_PREFIX
 from skyops_p2p.core.execution.run import Run, RunState, RunTerms
@@ -23,6 +24,7 @@ from skyops_p2p.node.execution.keeping import RunKeeping
 from skyops_p2p.node.execution.program import RunProgram
 from skyops_p2p.node.execution.run_pulse import RunPulse
 from skyops_p2p.node.execution.steps import RunSteps
+from skyops_p2p.node.execution.task_pipe import TaskPipe
 from skyops_p2p.node.execution.tools import RunTools
 from skyops_p2p.node.lease_link import LeaseLink, short_name
 from skyops_p2p.types import MonotonicS
@@ -63,6 +65,8 @@ class WorkerRun:
         self._step_scope = trio.CancelScope()
         self._workspace = AsyncExitStack()
         self._is_machine_held = True
+        self._tasks: TaskPipe | None = None
+        """While the program of a warm lease runs."""
         self._has_last_snapshot = False
         """The runtime saved the program before it was stopped."""
         self._can_snapshot = True
@@ -242,6 +246,8 @@ class WorkerRun:
         event: Event
         try:
             async with trio.open_nursery() as nursery:
+                if self._opened.request.is_warm:
+                    await nursery.start(self._serve_tasks)
                 nursery.start_soon(self._watch_checkpoints)
                 nursery.start_soon(self.keeping.keep_sealing)
                 event = ev.ProgramEnded(await program.run(self._events_in.send))
@@ -250,6 +256,23 @@ class WorkerRun:
         except* SkyopsError as group:
             event = _failure(group)
         await self._events_in.send(event)
+
+    async def _serve_tasks(self, task_status: trio.TaskStatus[None]) -> None:
+        """Hand tasks to the program, until it ends or says nonsense; then nothing more can come of it."""
+        assert self.steps is not None, "served before it was fetched"
+        pipe = TaskPipe(self.steps.folder(CONTROL), self.facts.epoch, self._send)
+        self._tasks = pipe
+        task_status.started()
+        try:
+            await pipe.read()
+        except RemoteProtocolError as error:
+            self.keeping.book.note(f"{error.message}: the program is ended")
+            await self._events_in.send(ev.StopRequested("task_protocol", 0.0))
+        finally:
+            self._tasks = None
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + limits.LEASE_BEAT_S):
+                await pipe.give_up()
+                await pipe.aclose()
 
     async def _watch_checkpoints(self) -> None:
         """Report each checkpoint that the program completes, or that the runtime could make, until cancelled."""
@@ -312,6 +335,8 @@ class WorkerRun:
                 await self._events_in.send(ev.ResultAcknowledged())
             case msg.LeaseStop(epoch=epoch, code=code, grace_ms=grace_ms) if epoch == self.facts.epoch:
                 await self._events_in.send(ev.StopRequested(code, grace_ms / 1000))
+            case msg.TaskStart(epoch=epoch) if epoch == self.facts.epoch and self._tasks is not None:
+                await self._tasks.start(message)
             case msg.LeaseOpen() | msg.LeaseAttach():
                 raise RemoteProtocolError("a lease in a lease", code="wrong_type", rule="EXE-18")
 

@@ -1,15 +1,19 @@
 """The jobs of a node as an application sees them."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+from skyops_p2p import limits
 from skyops_p2p.core.jobs.spec import JobSpec
+from skyops_p2p.errors import ConfigError
 from skyops_p2p.node.jobs.inputs import gather_secrets
 from skyops_p2p.node.jobs.job import Job
 from skyops_p2p.node.jobs.job_task import JobTask
 from skyops_p2p.node.jobs.job_views import JobView
 from skyops_p2p.node.jobs.keeper import JobKeeper
+from skyops_p2p.node.jobs.pool import WorkerPool, open_pool
 
 
 class Jobs:
@@ -46,6 +50,29 @@ class Jobs:
             gather_secrets(spec, base_dir=base, environ=os.environ) if secrets is None else tuple(secrets)
         )
         return self._job(await self._keeper.submit(spec, base_dir=base, values=values))
+
+    @asynccontextmanager
+    async def pool(
+        self, spec: JobSpec, *, workers: int = 1, base_dir: Path | None = None
+    ) -> AsyncIterator[WorkerPool]:
+        """Hold workers of one's own for the length of the block; see pool.py.
+
+        Args:
+            spec: What they run: a program that takes tasks from SKYOPS_TASKS_IN and answers to SKYOPS_TASKS_OUT.
+            workers: How many leases.
+            base_dir: As for `submit`.
+
+        Raises:
+            SkyopsError: As `submit`.
+        """
+        if not 1 <= workers <= limits.JOB_SHARDS_MAX:
+            raise ConfigError(f"a pool has 1 to {limits.JOB_SHARDS_MAX} workers, not {workers}")
+        shards = spec.model_copy(update={"shards": workers, "outputs": (), "gang": False})
+        base = Path(os.path.abspath(base_dir or Path()))  # noqa: ASYNC240, PTH100 - text only; links stay
+        values = gather_secrets(spec, base_dir=base, environ=os.environ)
+        task = await self._keeper.submit(shards, base_dir=base, values=values, is_warm=True)
+        async with open_pool(task, self._job(task)) as pool:
+            yield pool
 
     def find(self, text: str) -> Job:
         """Return the job that an id, a unique beginning of one, or a name stands for; of a name the newest.

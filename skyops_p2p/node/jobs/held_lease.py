@@ -6,6 +6,7 @@ protocol/05-execution.md, "Liveness".
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 import trio
 
@@ -27,6 +28,13 @@ log = logging.getLogger(__name__)
 
 LOG_WAIT_S = 30.0
 """How long the rest of a log is waited for before its result is taken."""
+
+
+@dataclass(slots=True)
+class _PendingTask:
+    start: msg.TaskStart
+    answer: msg.TaskEnded | None = None
+    answered: trio.Event = field(default_factory=trio.Event)
 
 
 class HeldLease:
@@ -66,11 +74,16 @@ class HeldLease:
         self._is_dropped = False
         self._is_opening = False
         self._log_grown = trio.Event()
+        self._tasks: dict[int, _PendingTask] = {}
+        """Tasks that wait for their answer, by number; of a warm lease."""
+        self._next_task = 0
 
     def drop(self) -> None:
         """Have nothing more to do with it: its session is closed, its messages go nowhere."""
         self._is_dropped = True
         self._scope.cancel()
+        for pending in self._tasks.values():
+            pending.answered.set()
 
     async def hold(self, first: msg.LeaseOpen | msg.LeaseAttach) -> None:
         """Open one session and read it to its end; while one is being opened, nothing happens."""
@@ -114,6 +127,27 @@ class HeldLease:
         await self._client.close(code)
         self.drop()
 
+    async def run_task(self, arguments: tuple[str, ...], stdin: bytes) -> msg.TaskEnded:
+        """Have the program of a warm lease run one task, whatever becomes of the session meanwhile.
+
+        Raises:
+            NetworkError: Code `lease_lost`.
+
+        Rules: EXE-17.
+        """
+        number, self._next_task = self._next_task, self._next_task + 1
+        start = msg.TaskStart(epoch=self.facts.epoch, task=number, arguments=arguments, stdin=stdin)
+        pending = self._tasks[number] = _PendingTask(start)
+        try:
+            if not self._is_dropped:
+                await self._client.send(start)
+                await pending.answered.wait()
+        finally:
+            del self._tasks[number]
+        if pending.answer is None:
+            raise NetworkError("the lease was lost under a task", code="lease_lost")
+        return pending.answer
+
     async def _begin(self, first: msg.LeaseOpen | msg.LeaseAttach) -> bool:
         """Open a session; whether the lease stands in it. One that was never opened is denied, others wait."""
         self._is_opening, epoch = True, self.facts.epoch
@@ -132,6 +166,8 @@ class HeldLease:
             self._is_opening = False
         await self._post(self, ls.LinkRestored())
         await self._post(self, ev.LeaseGranted(epoch))
+        for pending in list(self._tasks.values()):  # EXE-17: what was sent before may not have arrived
+            await self._client.send(pending.start)
         return True
 
     async def _take(self, message: Message) -> None:
@@ -160,6 +196,11 @@ class HeldLease:
                     facts.epoch, data, result.code, result.text, has_outputs=has_outputs
                 )
                 await self._post(self, event)
+            case msg.TaskEnded(epoch=facts.epoch, task=number):
+                pending = self._tasks.get(number)
+                if pending is not None:
+                    pending.answer = message
+                    pending.answered.set()
             case msg.PreemptionNotice(epoch=facts.epoch, code=code):
                 await self._post(self, ev.PreemptionNoticed(facts.epoch, code))
             case msg.LeaseReady() | msg.LeaseRefused():

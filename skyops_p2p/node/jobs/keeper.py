@@ -50,13 +50,21 @@ class JobKeeper:
             task_status.started()
             await trio.sleep_forever()
 
-    async def submit(self, spec: JobSpec, *, base_dir: Path, values: Sequence[tuple[str, bytes]]) -> JobTask:
+    async def submit(
+        self,
+        spec: JobSpec,
+        *,
+        base_dir: Path,
+        values: Sequence[tuple[str, bytes]],
+        is_warm: bool = False,
+    ) -> JobTask:
         """Take a job: when this returns, it is on the disk and survives a restart.
 
         Args:
             spec: The job.
             base_dir: Where relative `file:` URIs begin; absolute.
             values: (name, value) of its secrets, in its order.
+            is_warm: Its leases take tasks; it does not survive a restart.
 
         Raises:
             ExecutionError: `too_many_jobs`, `unknown_job` (it depends on none that is known).
@@ -78,9 +86,10 @@ class JobKeeper:
             submitted_unix_ms=self._tools.wall_clock.now_ms(),
             sealed=self._tools.records.seal(hidden),
             base_dir=str(base_dir),
+            is_warm=is_warm or None,
         )
         await self._tools.records.save_job(part)
-        job = OpenJob(part.job_id, spec, self._tools, hidden)
+        job = OpenJob(part.job_id, spec, self._tools, hidden, is_warm=is_warm)
         task = JobTask(job, part, {}, sealer=self._sealer, depends_on=others)
         self._jobs[part.job_id] = task
         self._nursery.start_soon(task.run)
@@ -150,6 +159,8 @@ class JobKeeper:
         self._jobs[part.job_id] = task
         if not task.is_over and self._nursery is not None:
             self._nursery.start_soon(task.run)
+            if part.is_warm:  # who opened the pool is gone
+                self._nursery.start_soon(task.cancel)
 
     async def _forget_old(self) -> None:
         """Forget the oldest ended jobs past JOBS_REMEMBERED_MAX, with their results."""

@@ -25,6 +25,8 @@ class OpenJob:
     secrets: JobSecrets = field(repr=False)
     inputs: tuple[InputPart, ...] = ()
     """Sealed; empty until they are."""
+    is_warm: bool = False
+    """Its leases take tasks; see pool.py."""
 
     @property
     def short(self) -> str:
@@ -74,5 +76,5 @@ class OpenJob:
             ttl_ms=round(limits.LEASE_TTL_S * 1000),
             holders=(self.tools.own_holder(),),
             replicas=self.tools.choose_keepers(worker),
-            is_warm=False,
+            is_warm=self.is_warm,
         )

@@ -51,6 +51,8 @@ class JobPart(Part):
     ended_code: Annotated[Text | None, N(7)] = None
     """Set when the job ended before its shards began, or was cancelled."""
     ended_text: Annotated[Text | None, N(8)] = None
+    is_warm: Annotated[bool | None, N(9)] = None
+    """A pool's job: it ends with the program that opened the pool."""
 
 
 class _AttemptPart(Part):

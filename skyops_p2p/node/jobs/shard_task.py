@@ -75,6 +75,16 @@ class ShardTask:
         return self.machine.state in OVER
 
     @property
+    def lease(self) -> HeldLease | None:
+        """The lease that stands."""
+        return self._lease
+
+    @property
+    def is_program_running(self) -> bool:
+        """Whether the worker has said that the program runs."""
+        return self.watch.beat is not None and self.watch.beat.phase == "running"
+
+    @property
     def record(self) -> ShardRecord:
         """How it stands."""
         return self.machine.record
