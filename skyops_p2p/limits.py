@@ -573,6 +573,14 @@ CONTENT_COPIES_FETCHED_MAX = 4
 """Bundles fetched for others at once; more are refused with the code `busy`."""
 CONTENT_REPLICAS_MAX = 256
 """Bundles kept for others at a time."""
+IPFS_WANTS_MAX = 128
+"""Blocks asked of IPFS nodes at once, and wants taken from one message of theirs."""
+IPFS_MESSAGE_BYTES_MAX = 4 << 20
+"""One Bitswap message; IPFS nodes send up to 2 MiB and one block."""
+IPFS_TIMEOUT_S = 30.0
+"""How long one IPFS node may take for a batch of wants before the next is asked."""
+IPFS_POLL_S = 0.05
+"""How often a want looks whether its block was said to be absent."""
 CONTENT_REPLICA_POLL_S = 0.5
 """How often a peer that copies a bundle is asked whether it has all; doubles up to thirty times this."""
 
@@ -601,8 +609,9 @@ WASM_ADDRESS_BYTES_MAX = 64 << 30
 """Address space of a child: each memory reserves 4 GiB and guards, without using them."""
 WASM_OOM_SCORE = 800
 """A machine without memory kills wasm jobs before the node (0), and before almost everything else (1000 is first)."""
-WASM_COMPILE_NICENESS = 10
-"""Compiling yields to the jobs that run."""
+WASM_COMPILE_NICENESS = 5
+"""Compiling yields to the jobs that run, but not so far that it starves: on a machine twice overbooked, Python at 10
+took over a minute."""
 WASM_COMPILE_BYTES_MAX = 4 << 30
 """Memory for compiling one module; Python as a module of 25 MiB takes about one."""
 WASM_MODULE_BYTES_MAX = 256 << 20

@@ -40,4 +40,7 @@ async def open_box(folder: Path, cache: Path) -> AsyncIterator[Box]:
     sandbox = open_wasm_sandbox(cache)
     assert sandbox is not None
     async with sandbox:
-        yield Box("wasm", sandbox, folder / "mounts", run_python, ABILITIES, ENV)
+        box = Box("wasm", sandbox, folder / "mounts", run_python, ABILITIES, ENV)
+        # Here and not in the first case: on a busy machine it takes longer than a case may.
+        await sandbox.prepare(box.spec("pass"), progress=lambda done, total: None)
+        yield box

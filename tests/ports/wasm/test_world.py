@@ -83,6 +83,45 @@ async def test_a_long_sleep_is_cut_by_a_stop(bench, is_deterministic):
     assert done.usage.fuel > 0, "it was killed instead of interrupted"
 
 
+def sleeping_until(moment: str) -> str:
+    """Sleep until a moment of the monotonic clock: an expression in which $now is what the clock showed."""
+    return module_text(
+        f"""(data (i32.const 200) "{clock_subscription(0, flags=1)}") (data (i32.const 64) "begun")
+        (func (export "_start") (local $now i64)
+          (call $say (i32.const 64) (i32.const 5))
+          (drop (call $clock_time_get (i32.const 1) (i64.const 1) (i32.const 72)))
+          (local.set $now (i64.load (i32.const 72)))
+          (i64.store (i32.const 224) {moment})
+          (call $proc_exit
+            (call $poll_oneoff (i32.const 200) (i32.const 300) (i32.const 1) (i32.const 400))))""",
+        imports=("poll_oneoff", "clock_time_get", "proc_exit"),
+    )
+
+
+@pytest.mark.parametrize("is_deterministic", [False, True])
+async def test_a_sleep_until_a_moment_far_away_is_long(bench, is_deterministic):
+    async def stop(running):
+        await read_until(running, b"begun")
+        return await running.stop(grace_s=0)
+
+    # Nearer than any machine's time since its start: measured by another clock it would be over at once.
+    far = sleeping_until("(i64.add (local.get $now) (i64.const 60000000000))")
+    done = await bench.drive(bench.spec(far, is_deterministic=is_deterministic), stop)
+    assert done.end.kind is ExitKind.STOPPED
+
+
+@pytest.mark.parametrize("is_deterministic", [False, True])
+async def test_a_sleep_until_a_moment_that_is_over_is_none(bench, is_deterministic):
+    over = sleeping_until("(i64.sub (local.get $now) (i64.const 1))")
+    assert (await bench.run(over, is_deterministic=is_deterministic)).end.exit_code == 0
+
+
+async def test_the_monotonic_clock_is_the_one_by_which_sleep_is_measured(bench):
+    before = time.monotonic_ns()
+    done = await bench.run(looking())
+    assert before < struct.unpack_from("<Q", done.out, 8)[0] < time.monotonic_ns()
+
+
 @pytest.mark.parametrize(
     "count", ["(i32.const 0)", f"(i32.const {limits.WASM_POLL_MAX + 1})", "(i32.const -1)"]
 )

@@ -25,6 +25,12 @@ _EVENT = struct.Struct("<QHB5xQH6x")
 _MASK = 0xFFFF_FFFF
 FIRST_MOMENT_NS = 946_684_800 * 10**9
 """2000-01-01T00:00:00Z: where the clocks of a deterministic run begin."""
+_REAL_CLOCKS: dict[int, Callable[[], int]] = {
+    _REALTIME: time.time_ns,
+    _MONOTONIC: time.monotonic_ns,
+    _PROCESS_CPU: time.process_time_ns,
+    _THREAD_CPU: time.thread_time_ns,
+}
 _LOOK_NS = 1000
 """How far a deterministic clock moves with each look, so that loops that wait for it end."""
 
@@ -62,10 +68,12 @@ class World:
         functions: list[tuple[str, list[wasmtime.ValType], list[wasmtime.ValType], Callable[..., Any]]] = [
             ("poll_oneoff", [i32, i32, i32, i32], [i32], self._poll),
             ("proc_exit", [i32], [], _exit),
+            # Always ours: the engine counts its monotonic clock from a moment of its own, and a sleep until some
+            # moment must be measured by the clock from which that moment was read.
+            ("clock_time_get", [i32, i64, i32], [i32], self._clock),
         ]
         if self._seed is not None:
             functions += [
-                ("clock_time_get", [i32, i64, i32], [i32], self._clock),
                 ("clock_res_get", [i32, i32], [i32], self._resolution),
                 ("random_get", [i32, i32], [i32], self._random),
             ]
@@ -74,7 +82,7 @@ class World:
             linker.define_func(WASI, name, kind, function, access_caller=True)
 
     def _clock(self, caller: wasmtime.Caller, clock: int, _precision: int, place: int) -> int:
-        if clock not in (_REALTIME, _MONOTONIC, _PROCESS_CPU, _THREAD_CPU):
+        if clock not in _REAL_CLOCKS:
             return _INVALID
         self.elapsed_ns += _LOOK_NS
         return _store(caller, place, struct.pack("<Q", self._now_ns(clock)))
@@ -94,14 +102,17 @@ class World:
             left -= len(block)
         return _SUCCESS
 
-    def _poll(self, caller: wasmtime.Caller, questions: int, answers: int, count: int, told: int) -> int:
+    def _poll(self, caller: wasmtime.Caller, *numbers: int) -> int:
         """Wait for the earliest clock; files and standard streams are always ready."""
+        questions, answers, count, told = numbers
         if not 0 < count & _MASK <= limits.WASM_POLL_MAX:
             return _INVALID
         data = _load(caller, questions, count * _SUBSCRIPTION.size)
         if data is None:
             return _FAULT
         asked = list(_SUBSCRIPTION.iter_unpack(data))
+        if any(kind == _EVENT_CLOCK and clock not in _REAL_CLOCKS for _, kind, clock, *_ in asked):
+            return _INVALID
         ready = [_EVENT.pack(user, 0, kind, 1, 0) for user, kind, *_ in asked if kind != _EVENT_CLOCK]
         if not ready:
             waits = [self._wait_ns(clock, timeout, flags) for _, _, clock, timeout, _, flags in asked]
@@ -125,7 +136,7 @@ class World:
 
     def _now_ns(self, clock: int) -> int:
         if self._seed is None:
-            return time.time_ns() if clock == _REALTIME else time.monotonic_ns()
+            return _REAL_CLOCKS[clock]()
         return self.elapsed_ns + (FIRST_MOMENT_NS if clock == _REALTIME else 0)
 
 
