@@ -6,6 +6,7 @@ from skyops_p2p.core.execution.log_segments import decode_segment, encode_segmen
 from skyops_p2p.core.execution.opening import check_opening
 from skyops_p2p.core.execution.progress import parse_progress
 from skyops_p2p.core.execution.receipts import LeaseFacts, check_checkpoint, check_result
+from skyops_p2p.core.execution.task_lines import decode_answer
 from skyops_p2p.core.jobs.encoding import decode_spec, encode_spec
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.errors import RemoteProtocolError
@@ -61,6 +62,7 @@ TARGETS: dict[str, Callable[[bytes], object]] = {
     "result": lambda data: check_result(data, FACTS),
     "log-segment": _segment,
     "progress": _progress,
+    "task-answer": decode_answer,
 }
 FAMILIES = {
     "lease-opening": ("leases",),
@@ -76,5 +78,6 @@ def seeds(target: str) -> set[bytes]:
     return {
         "lease-opening": {encode_message(request_for(WANTED))},
         "job-spec": {encode_spec(WANTED), encode_spec(job(shards=1, checkpoint={"path": "/checkpoint"}))},
+        "task-answer": {b'{"task": 7}', b'{"task": 7, "exit_code": 1, "stdout": "SEVMTE8=", "stderr": ""}'},
         "progress": {b"120/500 loss=0.31 lr=1e-3\n", b"1/2\n3/4", b"0/0"},
     }.get(target, set())
