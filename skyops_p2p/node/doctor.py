@@ -40,6 +40,7 @@ async def examine(config: NodeConfig, *, environment: Mapping[str, str]) -> tupl
         _threaded(doctor_machine.check_memory),
         _threaded(partial(doctor_machine.check_open_files, config)),
         partial(doctor_machine.check_hardware, config),
+        _threaded(partial(doctor_machine.check_arithmetic, config)),
         _threaded(partial(doctor_network.check_ports, config, holder)),
         _threaded(partial(doctor_network.check_addresses, config)),
         _threaded(partial(doctor_network.check_ipv6, config)),

@@ -122,6 +122,15 @@ async def check_hardware(config: NodeConfig) -> list[Finding]:
     return findings
 
 
+def check_arithmetic(config: NodeConfig) -> list[Finding]:
+    """Say what a worker would do a proof of compute with."""
+    if not config.worker.enabled:
+        return []
+    from skyops_p2p.adapters.cuda import describe_arithmetic, fastest_arithmetic  # imports GPU libraries
+
+    return [Finding("proof of compute", "ok", f"on {describe_arithmetic(fastest_arithmetic())}")]
+
+
 def _gpu_finding(config: NodeConfig, hardware: Hardware, missing: Status) -> Finding:
     if config.is_testnet and config.worker.declared_gpus:
         return Finding("GPU", "ok", f"declared for a test network: {', '.join(config.worker.declared_gpus)}")

@@ -10,7 +10,7 @@ r, which a wrong c passes with a probability of 2^-16. A prover that computed on
 rows with p^q. Source of the idea: the matrix challenge of PrimeIntellect's gpu-challenge.
 
 Matrices are bytes: factors one signed byte an entry, products four, little-endian, row by row. The arithmetic is in
-`poc_arithmetic`; a GPU is used by giving `run` another one.
+`poc_arithmetic`; a GPU is used by giving `run` the one that `adapters.cuda.fastest_arithmetic` finds.
 """
 
 import hashlib
@@ -102,7 +102,7 @@ def run(challenge: bytes, parameters: Parameters, *, arithmetic: Arithmetic | No
     for _ in range(parameters.checkpoints):
         current = checkpoints[-1]
         for _ in range(parameters.stride):
-            current = unit.fold(unit.multiply(current, matrix, parameters.size))
+            current = unit.advance(current, matrix, parameters.size)
         checkpoints.append(current)
     size = parameters.size
     leaves = [leaf_hash(part[at : at + size]) for part in checkpoints for at in range(0, len(part), size)]

@@ -1,6 +1,7 @@
 """Exact products of integer matrices for the proof of compute: with numpy where it is there, else in plain Python.
 
 `pip install skyops-p2p[poc]` brings numpy. Both give the same bytes; plain Python is for small sizes and for checking.
+`adapters/cuda` does the same on a GPU.
 """
 
 import sys
@@ -23,6 +24,10 @@ class Arithmetic(Protocol):
         """Return for each entry c of 32 bits the high byte of c * FOLD mod 2^32."""
         ...
 
+    def advance(self, left: bytes, right: bytes, size: int) -> bytes:
+        """Return the fold of the product: one step of the chain, without showing the product."""
+        ...
+
     def apply(self, matrix: bytes, vector: Sequence[int], width: int) -> tuple[int, ...]:
         """Return matrix times vector, exactly; entries of the matrix have `width` bytes, 1 or 4."""
         ...
@@ -41,6 +46,10 @@ class PlainArithmetic:
     def fold(self, product: bytes) -> bytes:
         """See Arithmetic."""
         return bytes((c * FOLD & 0xFFFF_FFFF) >> 24 for c in _read(product))
+
+    def advance(self, left: bytes, right: bytes, size: int) -> bytes:
+        """See Arithmetic."""
+        return self.fold(self.multiply(left, right, size))
 
     def apply(self, matrix: bytes, vector: Sequence[int], width: int) -> tuple[int, ...]:
         """See Arithmetic."""
@@ -73,6 +82,10 @@ class NumpyArithmetic:
         scrambled = numpy.frombuffer(product, "<u4") * numpy.uint32(FOLD)
         folded: bytes = (scrambled >> numpy.uint32(24)).astype(numpy.uint8).tobytes()
         return folded
+
+    def advance(self, left: bytes, right: bytes, size: int) -> bytes:
+        """See Arithmetic."""
+        return self.fold(self.multiply(left, right, size))
 
     def apply(self, matrix: bytes, vector: Sequence[int], width: int) -> tuple[int, ...]:
         """See Arithmetic. In Freivalds' test every sum stays below 2^63."""

@@ -241,6 +241,15 @@ async def test_present_engines_and_gpus_are_named(tmp_path, monkeypatch):
     assert found["runtime wasm"].status == "ok", "one runtime is enough"
 
 
+def test_a_worker_is_told_what_a_proof_of_compute_would_run_on(tmp_path, monkeypatch):
+    for name in ("cupy", "torch", "numpy"):
+        monkeypatch.setitem(sys.modules, name, None)
+    (found,) = doctor_machine.check_arithmetic(settings(tmp_path, worker__enabled=True))
+    assert (found.name, found.status) == ("proof of compute", "ok")
+    assert found.found.startswith("on the processor, in plain Python")
+    assert doctor_machine.check_arithmetic(settings(tmp_path, worker__enabled=False)) == []
+
+
 async def test_a_driver_without_a_device_and_declared_hardware_are_told_apart(tmp_path, monkeypatch):
     found = await hardware_findings(monkeypatch, settings(tmp_path, worker__enabled=True), driver="550")
     assert found["GPU"].found == "driver 550, but no device"
