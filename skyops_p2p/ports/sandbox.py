@@ -78,7 +78,7 @@ class SandboxSpec:
     limits: SandboxLimits
     working_dir: PurePosixPath = WORKING_DIR
     image: str = ""
-    """docker: reference, with or without "@sha256:…", or an image's own id; native: empty for the machine's own /usr."""
+    """docker: a reference, with or without "@sha256:…", or an image's id; native: empty for the machine's own /usr."""
     image_archive: Path | None = None
     """A tar that came with the job instead: docker: as `docker save` writes it; native: a root file system."""
     module: Path | None = None
@@ -217,8 +217,9 @@ class Sandbox(Protocol):
         """Get what the program needs: pull the image, compile the module. Cached; bounded by SANDBOX_PREPARE_TIMEOUT_S.
 
         Raises:
-            ExecutionError: `image_missing`, `image_digest_wrong`, `module_invalid`, `wrong_architecture`,
-                `limit_not_enforced`, `not_supported`, `runtime_unavailable`, `prepare_timeout`.
+            ExecutionError: `image_missing`, `image_digest_wrong`, `image_invalid`, `module_invalid`,
+                `wrong_architecture`, `gpu_unavailable`, `limit_not_enforced`, `not_supported`,
+                `runtime_unavailable`, `prepare_timeout`.
         """
 
     def start(self, spec: SandboxSpec) -> AbstractAsyncContextManager[RunningSandbox]:

@@ -2,7 +2,8 @@
 
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import trio
 
@@ -144,8 +145,9 @@ class NativeRun:
                 readers.start_soon(self._read, stream, descriptor)
             readers.start_soon(process.follow_status)
             async with trio.open_nursery() as watchers:
-                watchers.start_soon(self._end_after, trio.sleep, self._spec.limits.wall_s, ExitKind.TIMED_OUT)
-                watchers.start_soon(self._end_after, self._wait_disk, 0.0, ExitKind.OUT_OF_DISK)
+                wall = partial(trio.sleep, self._spec.limits.wall_s)
+                watchers.start_soon(self._end_after, wall, ExitKind.TIMED_OUT)
+                watchers.start_soon(self._end_after, self._disk.wait_exceeded, ExitKind.OUT_OF_DISK)
                 code = await process.wait()
                 watchers.cancel_scope.cancel()
             self._final_usage = self._usage_now()
@@ -153,11 +155,8 @@ class NativeRun:
         self._end = self._tell(process, code)
         self._is_over.set()
 
-    async def _wait_disk(self, _: float) -> None:
-        await self._disk.wait_exceeded()
-
-    async def _end_after(self, wait, seconds: float, cause: ExitKind) -> None:  # type: ignore[no-untyped-def]
-        await wait(seconds)
+    async def _end_after(self, wait: Callable[[], Awaitable[None]], cause: ExitKind) -> None:
+        await wait()
         self._cause = self._cause or cause
         await self.resume()
         assert self._process is not None

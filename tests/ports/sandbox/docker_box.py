@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from skyops_p2p.adapters.docker import open_docker_sandbox
 from tests.ports.sandbox.box import Box
 from tests.ports.sandbox.engine import Engine, missing
 from tests.ports.sandbox.rootfs import PYTHON, python_image
@@ -20,8 +21,6 @@ def run_python(program: str, arguments: Sequence[str]) -> dict[str, Any]:
 
 @contextlib.asynccontextmanager
 async def open_box(folder: Path, engine: Engine, *, gvisor: bool = False) -> AsyncIterator[Box]:
-    from skyops_p2p.adapters.docker import open_docker_sandbox
-
     sandbox = await open_docker_sandbox(folder / "data", address=engine.address, gvisor=gvisor)
     assert sandbox is not None, "the engine of the tests does not answer"
     with contextlib.closing(sandbox):

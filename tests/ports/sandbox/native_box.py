@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from skyops_p2p.adapters.native import open_native_sandbox
 from tests.ports.sandbox.box import Box
 
 ABILITIES = frozenset({"processes", "threads", "signals", "sockets", "pause"})
@@ -24,8 +25,6 @@ def run_python(program: str, arguments: Sequence[str]) -> dict[str, Any]:
 
 @contextlib.asynccontextmanager
 async def open_box(folder: Path) -> AsyncIterator[Box]:
-    from skyops_p2p.adapters.native import open_native_sandbox
-
     sandbox = await open_native_sandbox(folder / "data")
     assert sandbox is not None, "bubblewrap is installed and does not work here"
     yield Box("native", sandbox, folder / "mounts", run_python, ABILITIES, ENV)
