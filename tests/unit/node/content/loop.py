@@ -13,7 +13,7 @@ from skyops_p2p.core.rules import NetworkRules
 from skyops_p2p.errors import NetworkError, RemoteProtocolError
 from skyops_p2p.node.content.shelf import ContentShelf, ShelfSettings
 from skyops_p2p.node.content.ways import Ways
-from skyops_p2p.ports import FrameStream
+from skyops_p2p.ports import FrameStream, PeerAddrs
 from skyops_p2p.ports.content import BlockStore
 from skyops_p2p.types import Multiaddr, NetworkName, PeerId, UnixMs
 from tests.vectors.people import ALICE, BOB, CAROL, MALLORY, NOW
@@ -90,6 +90,11 @@ class LoopNetwork:
 
     def connected_peers(self) -> frozenset[PeerId]:
         return frozenset(PEERS.values()) - self.hub.cut
+
+    async def dial(self, target: PeerAddrs, *, timeout_s: float) -> None:
+        await trio.lowlevel.checkpoint()
+        if target.peer in self.hub.cut:
+            raise NetworkError("unreachable", code="dial_failed")
 
     def serve_streams(self, protocol: str, server: Callable[[FrameStream], Awaitable[None]]) -> None:
         self.hub.streams[self.own, protocol] = server
