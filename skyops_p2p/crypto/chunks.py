@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from nacl import bindings
-from nacl._sodium import ffi, lib
+from nacl._sodium import ffi, lib  # type: ignore[import-not-found] # compiled, without annotations
 from nacl.exceptions import CryptoError
 
 from skyops_p2p.crypto.hashing import hkdf_sha256, sha256

@@ -8,11 +8,12 @@ import trio
 
 from skyops_p2p import limits
 from skyops_p2p.errors import ExecutionError, NetworkError, RemoteProtocolError, SkyopsError, StoreError
+from skyops_p2p.node.content.links import BlockLink
 from skyops_p2p.node.content.shelf import Holder, TreePart, no_progress
 from skyops_p2p.types import PeerId
 from skyops_p2p.wire.cid import DAG_PB, Cid, decode_cid
 from skyops_p2p.wire.messages.content import BundleRef
-from tests.unit.node.content.loop import KEY, MIB, Loop, Person, make_tree, read_tree
+from tests.unit.node.content.loop import KEY, MIB, Loop, LoopStream, Person, make_tree, read_tree
 
 JOB = "job/00ff"
 
@@ -292,6 +293,16 @@ async def test_a_holder_that_changes_blocks_is_dropped_and_nothing_of_it_kept(
         await fetch(bob, ref, mallory, alice)
         await bob.shelf.open_tree(ref, tmp_path / "out", key=KEY, progress=no_progress)
     assert read_tree(tmp_path / "out") == TREE
+
+
+@pytest.mark.parametrize("frame", [b"", b"\2", b"\1more", b"\xff" * 10])
+async def test_a_frame_that_is_no_answer_ends_the_link(frame: bytes) -> None:  # CON-14
+    there, back = trio.open_memory_channel[bytes](1)
+    stream = LoopStream(PeerId("mallory"), there, back)
+    there.send_nowait(frame)
+    with pytest.raises(RemoteProtocolError) as caught:
+        await BlockLink(stream, is_authentic=True).receive()
+    assert caught.value.code == "malformed"
 
 
 async def test_a_full_quota_ends_a_fetch_with_one_error(loop: Loop, tmp_path) -> None:
