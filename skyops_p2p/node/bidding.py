@@ -76,6 +76,8 @@ class BiddingShell:
         self.desk = BiddingDesk(context)
         self._ids = itertools.count(1)
         self._answers: dict[int, bytes | str] = {}
+        self._told: tuple[int, int] | None = None
+        """The load as it was told last."""
         self._changed = trio.Event()
         self._nursery: trio.Nursery | None = None
         self._looking = 0
@@ -144,12 +146,12 @@ class BiddingShell:
         return self.desk.lease_holder(award)
 
     async def end_lease(self, tender: bytes) -> None:
-        """Free what a job held that took its lease; nothing happens if it did not, or ended it before.
+        """Free what is held for a job; nothing happens if there is no lease, or it was ended before.
 
         Args:
             tender: Digest of the tender.
         """
-        await self._perform(self.desk.end_lease(tender))
+        await self._perform(self.desk.end_lease(tender, _now()))
 
     def leave(self) -> None:
         """Make no new bids: the node is shutting down."""
@@ -170,6 +172,7 @@ class BiddingShell:
             self._capacity.resize(supply)
             if isinstance(self._pricing, MachinePricing):
                 self._pricing.follow(supply)
+            self._tell_load()
         return record
 
     async def _answered(self, number: int, effects: Sequence[Effect]) -> bytes:
@@ -190,6 +193,7 @@ class BiddingShell:
                     self._answers[number] = code
                 case wev.StoreLease(lease):
                     is_stored = await self._is_done(self._journal.store_lease(lease), "lease_not_stored")
+                    self._tell_load()
                 case wev.ForgetLease(award):
                     await self._journal.forget_lease(award)
                 case ev.KeepProof():
@@ -200,14 +204,17 @@ class BiddingShell:
                 case wev.FetchBook():
                     self._start(self._fetch_book, effect)
                 case wev.CapacityChanged():
-                    self._host.post(LoadChanged(self._slots_free(), self._capacity.utilisation_permille()))
+                    self._tell_load()
                 case wev.EndBid(tender, code):
                     log.info("bid_ended tender=%s code=%s", tender.hex()[:8], code)
         self._changed.set()
         self._changed = trio.Event()
 
-    def _slots_free(self) -> int:
-        return max(0, self._capacity.free().slots)
+    def _tell_load(self) -> None:
+        told = self._capacity.told()
+        if told != self._told and self._record is not None:  # without a record there is no supply yet
+            self._told = told
+            self._host.post(LoadChanged(*told))
 
     @staticmethod
     async def _is_done(writing: Awaitable[None], trouble: str) -> bool:

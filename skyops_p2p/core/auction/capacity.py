@@ -97,14 +97,17 @@ class Capacity:
     def utilisation_permille(self, *, besides: bytes = b"") -> int:
         """Return which part of the scarcest resource is claimed, by others than the tender `besides`; 0 to 1000."""
         others = (claim for claim in self._claims.values() if claim.tender != besides)
-        free, all_ = _left(self.supply, others), self.supply
-        pairs = (
-            (len(free.devices), len(all_.devices)),
-            (free.cpu_cores, all_.cpu_cores),
-            (free.memory_mib, all_.memory_mib),
-            (free.slots, all_.slots),
-        )
-        return max(((there - left) * 1000 // there for left, there in pairs if there > 0), default=1000)
+        return _used_permille(_left(self.supply, others), self.supply)
+
+    def told(self) -> tuple[int, int]:
+        """Return the free slots and the utilisation in thousandths that heartbeats tell: what awards leave.
+
+        A bid's reservation ends within seconds, before most nodes would hear of it, and most bids lose: telling it
+        would keep other requesters away for nothing, and cost a heartbeat for each bid and for each release.
+        """
+        leases = [claim for claim in self._claims.values() if claim.state is ClaimState.LEASED]
+        left = _left(self.supply, leases)
+        return max(0, left.slots), _used_permille(left, self.supply)
 
     def reserve(self, tender: bytes, needs: Needs, *, expires_at: MonotonicS) -> Claim | str:
         """Claim what a job needs, at once or not at all; a tender that has a claim already keeps it.
@@ -234,6 +237,17 @@ class Capacity:
             return lacking
         leases = (claim for claim in self._claims.values() if claim.state is ClaimState.LEASED)
         return "slots_busy" if _lacking(needs, _left(self.supply, leases)) else "capacity_reserved"
+
+
+def _used_permille(free: Supply, supply: Supply) -> int:
+    """Return which part of the scarcest resource is not free."""
+    pairs = (
+        (len(free.devices), len(supply.devices)),
+        (free.cpu_cores, supply.cpu_cores),
+        (free.memory_mib, supply.memory_mib),
+        (free.slots, supply.slots),
+    )
+    return max(((there - left) * 1000 // there for left, there in pairs if there > 0), default=1000)
 
 
 def _left(supply: Supply, claims: Iterable[Claim]) -> Supply:

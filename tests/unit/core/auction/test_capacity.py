@@ -191,3 +191,14 @@ def test_utilisation_is_that_of_the_scarcest() -> None:
     assert machine.utilisation_permille() == 666
     assert machine.utilisation_permille(besides=tender(2)) == 500
     assert Capacity(Supply((), 0, 0, 0, 0)).utilisation_permille() == 1000
+
+
+def test_heartbeats_tell_what_awards_leave_and_nothing_of_bids() -> None:
+    machine = capacity()
+    slots = machine.supply.slots
+    machine.reserve(tender(1), needs(cpu_cores=8), expires_at=SOON)
+    assert machine.told() == (slots, 0)
+    machine.confirm(tender(1), at(1))
+    assert machine.told() == (slots - 1, 500)
+    machine.release(tender(1))
+    assert machine.told() == (slots, 0)
