@@ -180,17 +180,22 @@ class BiddingDesk:
         self._taken[tender] = award
         return replace(lease, claim=claim), effects
 
-    def end_lease(self, tender: bytes) -> list[Effect]:
-        """Free what a job held that took its lease; nothing happens if it did not, or ended it before.
+    def end_lease(self, tender: bytes, now: MonotonicS) -> list[Effect]:
+        """Free what is held for a job; nothing happens if there is no lease, or it was ended before.
 
         Args:
             tender: Digest of the tender.
+            now: Monotonic seconds.
         """
+        bidding = self._open.get(tender)
+        lease = bidding.lease if bidding is not None else None
+        # After a restart the lease of a job that does not come back waits to be taken again: it is ended alike.
+        taken = self.take_lease(lease.award.digest, now)[1] if lease is not None else []
         award = self._taken.pop(tender, None)
         if award is None:
-            return []
+            return taken
         is_freed = self._context.capacity.release(tender) is not None
-        return [wev.ForgetLease(award), *([wev.CapacityChanged()] if is_freed else [])]
+        return [*taken, wev.ForgetLease(award), *([wev.CapacityChanged()] if is_freed else [])]
 
     def restore(self, lease: LeaseTerms) -> bool:
         """Put a lease back that was confirmed before a restart, as if it had just been confirmed.

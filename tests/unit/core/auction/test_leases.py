@@ -39,9 +39,9 @@ def test_a_job_takes_its_lease_and_holds_the_capacity_until_it_ends_it() -> None
     alice.wake(limits.LEASE_START_TIMEOUT_S + 1)
     assert len(alice.shop.capacity) == 1, "no time-out ends it"
     desk.check_invariants()
-    assert desk.end_lease(tender) == [wev.ForgetLease(sha256(award)), wev.CapacityChanged()]
+    assert desk.end_lease(tender, alice.now) == [wev.ForgetLease(sha256(award)), wev.CapacityChanged()]
     assert len(alice.shop.capacity) == 0
-    assert desk.end_lease(tender) == [], "again"
+    assert desk.end_lease(tender, alice.now) == [], "again"
 
 
 def test_a_lease_is_taken_once() -> None:
@@ -55,9 +55,21 @@ def test_what_was_not_awarded_cannot_be_taken_or_ended() -> None:
     bid = alice.revealed()
     award = alice.award(bid)
     assert alice.shop.desk.take_lease(sha256(award), alice.now) == (None, [])
-    alice.send(award)
-    assert alice.shop.desk.end_lease(alice.tender.digest) == [], "it was not taken"
-    assert len(alice.shop.capacity) == 1
+    assert alice.shop.desk.end_lease(alice.tender.digest, alice.now) == []
+    assert len(alice.shop.capacity) == 1, "a bid is no lease"
+
+
+def test_a_lease_can_be_ended_before_it_is_taken() -> None:
+    alice, award = awarded()
+    effects = alice.shop.desk.end_lease(alice.tender.digest, alice.now)
+    assert effects == [
+        wev.EndBid(alice.tender.digest, "taken"),
+        wev.ForgetLease(sha256(award)),
+        wev.CapacityChanged(),
+    ]
+    assert len(alice.shop.capacity) == 0
+    alice.shop.desk.check_invariants()
+    assert alice.shop.desk.take_lease(sha256(award), alice.now) == (None, [])
 
 
 @pytest.mark.parametrize("end", ["released", "expired", "hardware gone"])
@@ -79,7 +91,7 @@ def test_a_lease_that_outlived_its_hardware_is_ended_without_a_claim() -> None:
     alice, award = awarded()
     alice.shop.desk.take_lease(sha256(award), alice.now)
     alice.shop.capacity.resize(replace(alice.shop.capacity.supply, devices=()))
-    assert alice.shop.desk.end_lease(alice.tender.digest) == [wev.ForgetLease(sha256(award))]
+    assert alice.shop.desk.end_lease(alice.tender.digest, alice.now) == [wev.ForgetLease(sha256(award))]
 
 
 def test_leases_do_not_count_as_open_tenders(monkeypatch: pytest.MonkeyPatch) -> None:
