@@ -86,3 +86,8 @@ class LeaseLink:
 def short_name(facts: LeaseFacts) -> str:
     """Return a lease's name for logs, sandboxes and directories: job, shard and epoch."""
     return f"{facts.job_id.hex()[:12]}-{facts.shard}-{facts.epoch}"
+
+
+def copy_label(facts: LeaseFacts) -> str:
+    """Return the label under which keepers have copies of a shard's newest checkpoint."""
+    return f"{facts.job_id.hex()}/{facts.shard}"

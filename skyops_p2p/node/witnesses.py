@@ -1,5 +1,7 @@
 """Ask others whether they reach a peer, and choose who keeps copies: what one node alone should not decide."""
 
+from collections.abc import Collection
+
 import trio
 
 from skyops_p2p import limits
@@ -61,20 +63,26 @@ class Witnesses:
             return  # a witness that does not answer says nothing
 
     def keepers(self, worker: PeerId) -> tuple[HolderPart, ...]:
-        """Choose who keeps copies of what a worker computes: nodes that are active, others for each worker."""
+        """Choose who keeps copies of what a worker computes: KEEPERS active nodes, others for each worker."""
+        return tuple(self._ranked(worker, (NodeState.ACTIVE,))[:KEEPERS])
+
+    def likely_keepers(self, worker: PeerId) -> tuple[HolderPart, ...]:
+        """Return who may have such copies: the map may have been another when they were chosen."""
+        states = [state for state in NodeState if state is not NodeState.SLASHED]
+        return tuple(self._ranked(worker, states)[: limits.HOLDERS_MAX])
+
+    def _ranked(self, worker: PeerId, states: Collection[NodeState]) -> list[HolderPart]:
         own = self._core.peer_id
         candidates = [
             entry
             for entry in self._core.nodes
-            if entry.peer not in (own, worker)
-            and entry.record is not None
-            and entry.presence.state is NodeState.ACTIVE
+            if entry.peer not in (own, worker) and entry.record is not None and entry.presence.state in states
         ]
         candidates.sort(key=lambda entry: sha256(f"{worker}{entry.peer}".encode()))
-        return tuple(
+        return [
             HolderPart(
                 peer=peer_id_to_bytes(entry.peer),
                 addrs=entry.record.addrs[: limits.ADDRS_PER_PEER_MAX] if entry.record else (),
             )
-            for entry in candidates[:KEEPERS]
-        )
+            for entry in candidates
+        ]

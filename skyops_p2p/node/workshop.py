@@ -155,6 +155,7 @@ class Workshop:
             open_session=self._open_session,
             ask_witnesses=self._witnesses.reach,
             choose_keepers=self._witnesses.keepers,
+            likely_keepers=self._witnesses.likely_keepers,
             own_holder=self._own_holder,
             tell=self._host.tell,
         )

@@ -28,10 +28,10 @@ from skyops_p2p.node.execution.log_book import LogBook
 from skyops_p2p.node.execution.run_pulse import RunPulse, usage_part
 from skyops_p2p.node.execution.steps import RunSteps
 from skyops_p2p.node.execution.tools import RunTools
-from skyops_p2p.node.lease_link import short_name
+from skyops_p2p.node.lease_link import copy_label, short_name
 from skyops_p2p.wire.envelope import peek, seal
 from skyops_p2p.wire.messages.content import BundleRef
-from skyops_p2p.wire.messages.execution import CheckpointReceipt, ResultReceipt
+from skyops_p2p.wire.messages.execution import CheckpointReceipt, HolderPart, ResultReceipt
 
 RECEIPTS_TOLD_MAX = 16
 """Checkpoint receipts that are told again after an attach."""
@@ -68,6 +68,9 @@ class RunKeeping:
             self.saved_label = resume.message.label
         self._saving = trio.Lock()
         self._is_spreading = False
+        self._segments_spread = 0
+        self._spread_receipt = b""
+        """Of the checkpoint that was spread last."""
         self._owners: list[str] = []
         """Of the checkpoints in the store, oldest first; at most CHECKPOINTS_KEPT."""
         self._started_unix_ms = tools.wall_clock.now_ms()
@@ -218,19 +221,30 @@ class RunKeeping:
             self.book.note(f"the last checkpoint could not be saved: {error.message} ({error.code})")
 
     async def spread(self) -> None:
-        """Have others keep copies of the newest checkpoint, so that it outlives this worker; one round at a time."""
-        facts, keepers = self._opened.facts, self._opened.request.replicas
-        if not self.checkpoints or not keepers or self._is_spreading:
+        """Have others keep copies of the newest checkpoint and the log, so that both outlive this worker.
+
+        One round at a time; a checkpoint that is saved during a round is spread by the next one, older ones never.
+        """
+        keepers = self._opened.request.replicas
+        if not keepers or self._is_spreading:
             return
         self._is_spreading = True
         try:
-            receipt = self.checkpoints[-1]
-            bundle = peek(receipt, CheckpointReceipt).bundle
-            label = f"{facts.job_id.hex()}/{facts.shard}"
-            if not await self._tools.spread(bundle, label, keepers, receipt):
-                self.book.note("no other node keeps a copy of the checkpoint")
+            while self.checkpoints and self.checkpoints[-1] != self._spread_receipt:
+                await self._spread_newest(keepers)
         finally:
             self._is_spreading = False
+
+    async def _spread_newest(self, keepers: tuple[HolderPart, ...]) -> None:
+        facts, receipt = self._opened.facts, self.checkpoints[-1]
+        label, segments = copy_label(facts), self.book.segments[self._segments_spread :]
+        self._spread_receipt = receipt
+        for first, segment in segments:  # before the checkpoint: its receipt counts them
+            await self._tools.spread(segment, f"{label}/log/{facts.epoch}/{first}", keepers, b"")
+            self._segments_spread += 1
+        bundle = peek(receipt, CheckpointReceipt).bundle
+        if not await self._tools.spread(bundle, label, keepers, receipt):
+            self.book.note("no other node keeps a copy of the checkpoint")
 
     async def _seal_segment(self, segment: LogSegment) -> BundleRef:
         return await self._tools.shelf.seal_bytes(

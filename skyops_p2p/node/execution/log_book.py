@@ -52,6 +52,8 @@ class LogBook:
         """Chain over all of them."""
         self.newest: BundleRef | None = None
         """The last sealed segment."""
+        self.segments: list[tuple[int, BundleRef]] = []
+        """(number of the first record, name) of all sealed segments, in order; LOG_BYTES_MAX bounds them."""
         self.bytes_dropped = 0
         """Output past LOG_BYTES_MAX."""
         self._epoch = epoch
@@ -100,6 +102,7 @@ class LogBook:
             while self._sealed < self.count:
                 segment = self._next_segment()
                 self.newest = await self._seal(segment)
+                self.segments.append((segment.first, self.newest))
                 self._sealed = segment.first + len(segment.records)
                 self._unsealed_bytes -= sum(cost_of(record) for record in segment.records)
             self._trim()

@@ -29,6 +29,9 @@ from skyops_p2p.wire.messages.execution import HolderPart, InputPart
 
 PIDS_MAX = 512
 """Processes and threads of one program."""
+FUEL_PER_S = 4_000_000_000
+"""Instructions that an exact job may use for each second of its time-out: more than any processor metered so far does,
+so that the same job ends alike on fast and slow ones."""
 PROMISED = frozenset({Limit.WALL, Limit.LOG, Limit.NETWORK})
 """What every sandbox must enforce; with placement.hard_limits, all of it."""
 Progress = Callable[[int, int], None]
@@ -137,7 +140,7 @@ class RunSteps:
         )
         if self._opened.request.is_warm:
             env |= {"SKYOPS_TASKS_IN": f"{CONTROL}/{IN_FILE}", "SKYOPS_TASKS_OUT": f"{CONTROL}/{OUT_FILE}"}
-        resources = spec.resources
+        resources, is_exact = spec.resources, spec.verification.kind == "exact"
         return SandboxSpec(
             name=self._name,
             command=(*spec.command, *spec.args),
@@ -154,6 +157,7 @@ class RunSteps:
                 file_bytes_max=resources.disk,
                 wall_s=float(spec.timeouts.execution),
                 log_bytes_max=limits.LOG_BYTES_MAX,
+                fuel_max=spec.timeouts.execution * FUEL_PER_S if is_exact else None,
             ),
             image="" if self._archive else spec.image,
             image_archive=self._archive,
@@ -162,6 +166,7 @@ class RunSteps:
             gpus=tuple(device.name for device in self._opened.terms.claim.devices),
             hosts=spec.resources.network,
             needs=frozenset(Limit) if spec.placement.hard_limits else PROMISED,
+            is_deterministic=is_exact,
             snapshot_dir=self._snapshots if spec.checkpoint is not None else None,
         )
 

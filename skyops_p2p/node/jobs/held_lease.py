@@ -17,9 +17,10 @@ from skyops_p2p.core.execution.receipts import LeaseFacts, check_checkpoint, che
 from skyops_p2p.core.machine import Event
 from skyops_p2p.errors import NetworkError, RemoteProtocolError
 from skyops_p2p.node.jobs.lease_client import LeaseClient
+from skyops_p2p.node.jobs.open_job import OpenJob
+from skyops_p2p.node.jobs.salvage import Salvage
 from skyops_p2p.node.jobs.shard_content import ShardContent
 from skyops_p2p.node.jobs.shard_watch import LogFeed, ShardWatch
-from skyops_p2p.node.jobs.tools import JobTools
 from skyops_p2p.types import MonotonicS
 from skyops_p2p.wire.messages import execution as msg
 from skyops_p2p.wire.model import Message
@@ -42,7 +43,7 @@ class HeldLease:
 
     Args:
         facts: Of it.
-        tools: Of the node.
+        job: Whose.
         content: Takes logs.
         watch: Takes beats.
         feed: Tells new log records.
@@ -52,7 +53,7 @@ class HeldLease:
     def __init__(
         self,
         facts: LeaseFacts,
-        tools: JobTools,
+        job: OpenJob,
         content: ShardContent,
         *,
         watch: ShardWatch,
@@ -63,12 +64,13 @@ class HeldLease:
         self.machine = ls.Lease(facts.epoch, MonotonicS(trio.current_time()), is_requester=True)
         self.is_ending = False
         """Its result is being taken, or it is being stopped: it ends by itself."""
-        self._tools = tools
+        self._job = job
+        self._tools = job.tools
         self._content = content
         self._watch = watch
         self._feed = feed
         self._post = post
-        self._client = LeaseClient(facts, tools.open_session)
+        self._client = LeaseClient(facts, job.tools.open_session)
         self._scope = trio.CancelScope()
         """Of the present session."""
         self._is_dropped = False
@@ -127,6 +129,20 @@ class HeldLease:
         await self._client.close(code)
         self.drop()
 
+    async def give_up(self, code: str) -> None:
+        """Report that the worker is lost, after a look at what it left with others."""
+        await self.salvage()
+        await self._post(self, ev.LeaseLost(self.facts.epoch, code))
+
+    async def salvage(self) -> None:
+        """Find the newest checkpoint, and the log up to it, of a worker that is gone."""
+        salvage = Salvage(self._job, self.facts, self._content)
+        found = await salvage.find_checkpoint()
+        if found is not None:
+            sequence = found.message.sequence
+            await self._post(self, ev.CheckpointReceived(self.facts.epoch, found.data, sequence))
+            await salvage.recover_log(found.message)
+
     async def run_task(self, arguments: tuple[str, ...], stdin: bytes) -> msg.TaskEnded:
         """Have the program of a warm lease run one task, whatever becomes of the session meanwhile.
 
@@ -160,6 +176,8 @@ class HeldLease:
             )
             return False
         except RemoteProtocolError as error:
+            if isinstance(first, msg.LeaseAttach):
+                await self.salvage()
             await self._post(self, ev.LeaseDenied(epoch, error.code, error.message))
             return False
         finally:

@@ -90,7 +90,7 @@ class ShardContent:
     async def _fetch(self, bundle: BundleRef, worker: bytes, owner: str, progress: Progress) -> None:
         peer = PeerId(peer_id_from_bytes(worker))
         keepers = [
-            Holder(PeerId(peer_id_from_bytes(part.peer)), ()) for part in self._job.tools.choose_keepers(peer)
+            Holder(PeerId(peer_id_from_bytes(part.peer)), ()) for part in self._job.tools.likely_keepers(peer)
         ]
         await self._job.tools.shelf.fetch(
             bundle, [Holder(peer, ()), *keepers], owner=owner, progress=progress

@@ -177,7 +177,7 @@ class ShardTask:
             case ls.AskWitnesses(number):
                 self._nursery.start_soon(lease.ask_witnesses, number)
             case ls.LapseLease(code):
-                await self._feed(ev.LeaseLost(lease.facts.epoch, code))
+                self._nursery.start_soon(lease.give_up, code)
 
     async def _store(self) -> None:
         """Write the record down; a full disk is told, tried again, and holds everything else up meanwhile."""
@@ -235,7 +235,7 @@ class ShardTask:
         self.watch = ShardWatch()
         self._lease = HeldLease(
             facts,
-            self._job.tools,
+            self._job,
             self.content,
             watch=self.watch,
             feed=self.feed,

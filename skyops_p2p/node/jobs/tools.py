@@ -50,6 +50,8 @@ class JobTools:
     open_session: OpenSession
     ask_witnesses: AskWitnesses
     choose_keepers: ChooseKeepers
+    likely_keepers: ChooseKeepers
+    """Who may have such copies."""
     own_holder: Callable[[], HolderPart]
     """Where this node itself can be reached for bundles."""
     tell: Callable[[str, PeerId, str], None]

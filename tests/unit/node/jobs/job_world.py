@@ -18,13 +18,13 @@ WORKERS = ("bob", "carol")
 
 
 async def train(box: SimBox) -> int:
-    """Count to STEPS, a second a step, with a checkpoint and a line of log after each."""
+    """Count to STEPS, a second a step or as STEP_S says, with a checkpoint and a line of log after each."""
     folder = box.path("/checkpoint")
     saved = sorted(folder.glob("step-*"), key=lambda path: int(path.name[5:]))
     done = int(saved[-1].read_text()) if saved else 0
     await box.print(f"begins at {done}, resume={box.env['SKYOPS_RESUME']}")
     for step in range(done + 1, STEPS + 1):
-        await box.work(1.0)
+        await box.work(float(box.env.get("STEP_S", "1")))
         box.write(f"/checkpoint/step-{step}", str(step).encode())
         box.write("/skyops/progress", f"{step}/{STEPS} loss={1 / step}\n".encode())
         await box.print(f"step {step}")

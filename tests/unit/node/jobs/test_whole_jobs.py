@@ -237,3 +237,25 @@ async def test_a_job_whose_dependency_failed_fails_and_says_so(tmp_path: Path) -
         job = await alice.submit(spec(name="second", depends_on=["first"]), base_dir=tmp_path)
         view = await ended(job)
         assert (view.state, view.code) == ("failed", "dependency_failed"), view
+
+
+async def test_logs_and_checkpoints_outlive_their_worker_while_the_requester_is_away(tmp_path: Path) -> None:
+    async with job_world(tmp_path) as world:
+        await world.start("mallory", enabled=False)
+        await world.all_know_each_other()
+        job = await world.nodes["alice"].submit(spec(env={"STEP_S": "10"}), base_dir=tmp_path)
+        await until(job, lambda view: view.shards and view.shards[0].done >= 2)
+        name, job_id = world.worker_of(job), job.job_id
+        await world.crash("alice")
+        await trio.sleep(50)  # less than the lease's time
+        await world.crash(name)
+        await trio.sleep(5)
+        alice = await world.start("alice")
+        job = alice.jobs.find(job_id)
+        view = await ended(job)
+        assert view.state == "succeeded", view
+        assert view.shards[0].attempts[0].code in ("worker_lost", "worker_silent")
+        lines = await log_of(job)
+        resumed = int(next(line for line in lines if line.endswith("resume=1")).split()[2].rstrip(","))
+        assert resumed >= 5, lines  # from a checkpoint that alice was not there to see
+        assert [f"step {step}" for step in range(1, STEPS + 1) if f"step {step}" not in lines] == []
