@@ -3,9 +3,11 @@
 from collections.abc import Collection, Iterable
 
 from skyops_p2p.core.auction.events import Bidder, Outcome
+from skyops_p2p.core.auction.invitation import candidate_key, tier_of
 from skyops_p2p.core.auction.screening import round_trip_ms, screen_candidate
 from skyops_p2p.core.jobs.needs import needs_of
 from skyops_p2p.core.jobs.spec import JobSpec
+from skyops_p2p.core.jobs.terms import offered_vram_mib
 from skyops_p2p.core.node_map import NodeEntry
 from skyops_p2p.core.presence import NodeState
 from skyops_p2p.node.standing import StandingSource
@@ -19,11 +21,10 @@ BYTES_PER_S = 12_500_000
 def bidder_of(entry: NodeEntry, standing: StandingSource) -> Bidder:
     """Return a node as a requester sees it: measured, or from its signed record."""
     stands = standing.of(entry.peer)
-    trip = round_trip_ms(entry)
     return Bidder(
         peer=entry.peer,
         record=entry.verified if entry.is_record_live else None,
-        round_trip_ms=UNMEASURED_MS if trip is None else min(trip, UNMEASURED_MS),
+        round_trip_ms=_round_trip_ms(entry),
         bytes_per_s=BYTES_PER_S,
         reputation=stands.reputation,
         stake_weight=stands.stake_weight,
@@ -38,16 +39,24 @@ def screen_map(
     *,
     own: PeerId,
     standing: StandingSource,
+    lot: bytes,
     excluded: Collection[PeerId] = (),
 ) -> tuple[tuple[Bidder, ...], tuple[Outcome, ...]]:
     """Split the workers of the map into those to ask, best first, and those that do not qualify, with reasons.
 
-    Those who announce a lower price, and are nearer, come first: what they announce decides only who is asked.
-    `excluded` have failed at this job before.
+    What nodes announce decides only who is asked; the order is `invitation.candidate_key`.
+
+    Args:
+        spec: The job.
+        entries: The map.
+        own: Ourselves: never asked.
+        standing: Tells how workers stand.
+        lot: Of this job, so that jobs differ in whom they ask among equals.
+        excluded: They failed at this job before.
     """
     needs, placement = needs_of(spec), spec.placement
     allow, deny = (frozenset(PeerId(peer) for peer in peers) for peers in (placement.allow, placement.deny))
-    fit: list[tuple[int, int, Bidder]] = []
+    fit: list[tuple[NodeEntry, int]] = []
     unfit: list[Outcome] = []
     for entry in entries:
         if entry.peer == own or (entry.record is not None and not entry.record.is_worker):
@@ -56,10 +65,26 @@ def screen_map(
             unfit.append(Outcome(entry.peer, "denied", "it failed at this job before"))
             continue
         codes = screen_candidate(needs, entry, allow=allow, deny=deny, price_max=spec.price.per_hour_max)
-        if codes:
+        if codes or entry.record is None:
             unfit.append(Outcome(entry.peer, codes[0], ", ".join(codes[1:])))
         else:
-            bidder = bidder_of(entry, standing)
-            fit.append((entry.price, bidder.round_trip_ms, bidder))
-    fit.sort(key=lambda item: (item[0], item[1], item[2].peer))
-    return tuple(bidder for _, _, bidder in fit), tuple(unfit)
+            fit.append((entry, offered_vram_mib(needs, entry.record)))
+    tier_mib = tier_of(vram_mib for _, vram_mib in fit)
+
+    def key(item: tuple[NodeEntry, int]) -> tuple[bool, int, int, bytes]:
+        entry, vram_mib = item
+        return candidate_key(
+            entry.peer.encode(),
+            vram_mib=vram_mib,
+            tier_mib=tier_mib,
+            price=entry.price,
+            round_trip_ms=_round_trip_ms(entry),
+            lot=lot,
+        )
+
+    return tuple(bidder_of(entry, standing) for entry, _ in sorted(fit, key=key)), tuple(unfit)
+
+
+def _round_trip_ms(entry: NodeEntry) -> int:
+    trip = round_trip_ms(entry)
+    return UNMEASURED_MS if trip is None else min(trip, UNMEASURED_MS)

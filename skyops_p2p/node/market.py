@@ -137,8 +137,10 @@ class Market:
             job_id: 16 bytes under which tender and bid book are known; random if it is not given.
         """
         own, standing = self._core.peer_id, self._ports.standing
-        bidders, unfit = screen_map(spec, self._core.nodes, own=own, standing=standing, excluded=excluded)
         job_id = job_id or self._ports.entropy.token(16)
+        bidders, unfit = screen_map(
+            spec, self._core.nodes, own=own, standing=standing, lot=job_id, excluded=excluded
+        )
         records = [bidder.record.record for bidder in bidders if bidder.record is not None]
         terms = tender_terms(spec, self._core.rules, requester=own, job_id=job_id, known=records)
         placement = spec.placement

@@ -1,4 +1,5 @@
-"""Who is asked to bid: the hash test for those who hear a tender by gossip, and the tier fixed before any bid.
+"""Who is asked to bid: the hash test for those who hear a tender by gossip, the order of the known candidates, and the
+tier fixed before any bid.
 
 Spec: protocol/04-auction.md, "Invitation". A constant expected number of nodes answers, whatever the size of the
 network, and nobody can choose whom the test invites without changing the tender.
@@ -7,6 +8,7 @@ network, and nobody can choose whom the test invites without changing the tender
 from collections.abc import Iterable, Sequence
 
 from skyops_p2p import limits
+from skyops_p2p.core.auction.policies import log2_fixed
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.wire.messages.auction import Tender
 
@@ -14,7 +16,10 @@ EVERYBODY = 2**32
 """The share that invites all."""
 TIER_CANDIDATES = 3
 """So many known candidates make a memory tier worth keeping to."""
+PRICE_STEPS = 8
+"""Steps of announced prices to each doubling: prices within one of them, 9 %, count as equal in `candidate_key`."""
 _INVITE_DOMAIN = b"skyops/invite/1"
+_ASK_DOMAIN = b"skyops/ask/1"
 
 
 def invite_hash(tender: bytes, peer: bytes) -> int:
@@ -64,6 +69,27 @@ def tier_of(vram_mib: Iterable[int]) -> int:
     """
     sizes = sorted(vram_mib)
     return sizes[TIER_CANDIDATES - 1] if len(sizes) >= TIER_CANDIDATES else 0
+
+
+def candidate_key(
+    peer: bytes, *, vram_mib: int, tier_mib: int, price: int, round_trip_ms: int, lot: bytes
+) -> tuple[bool, int, int, bytes]:
+    """Return by what known candidates are put in order; the least is asked first.
+
+    First come those in the tier: no other bid stands while one of theirs does (AUC-17), and it would hold a larger GPU
+    for nothing. Then the cheaper, the nearer, and at last a lot that is another for each job: requesters who know the
+    same nodes do not all ask the same ones, and nobody is asked always because of its name.
+
+    Args:
+        peer: The candidate.
+        vram_mib: Memory of the GPUs that it would offer; 0 for a job without.
+        tier_mib: See `tier_of`.
+        price: As it announces, microcredits an hour.
+        round_trip_ms: As measured; where it is not, alike for all.
+        lot: Of the job; anything that differs from job to job.
+    """
+    step = PRICE_STEPS * log2_fixed(max(1, price)) >> 32
+    return vram_mib > tier_mib, step, round_trip_ms, sha256(_ASK_DOMAIN + lot + peer)
 
 
 def best_candidates(

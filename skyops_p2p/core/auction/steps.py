@@ -16,6 +16,7 @@ from skyops_p2p.core.auction.book import Evidence, vdf_challenge
 from skyops_p2p.core.auction.codes import ACCEPTED
 from skyops_p2p.core.auction.invitation import EVERYBODY, best_candidates
 from skyops_p2p.core.auction.outcomes import Outcomes
+from skyops_p2p.core.auction.patience import BIDS_ENOUGH, Patience
 from skyops_p2p.core.auction.round import Round, Taken, Window, open_round, resource_class
 from skyops_p2p.core.machine import Effect, Machine
 from skyops_p2p.core.rules import NetworkRules
@@ -26,8 +27,6 @@ from skyops_p2p.types import MonotonicS, PeerId, UnixMs
 from skyops_p2p.wire.envelope import Signed, envelope_kind, seal
 from skyops_p2p.wire.messages.auction import Award, BidBook, Commit, Release
 
-BIDS_ENOUGH = 3
-"""Bids for which the first round's window closes although gossip may bring more; a wider round closes at one."""
 PAUSE_MS = 100
 """Least pause before those are asked again whose capacity was reserved; up to four times as much, by lot, so that
 requesters in each other's way part."""
@@ -93,9 +92,11 @@ class AuctionSteps(Machine[AuctionState]):
         self._decided: Round | None = None
         """The round whose book was handed out last to be stored."""
         self._enough = 0
-        """Bids for which the commit window closes once all invited have answered."""
+        """Bids for which the commit window closes once all invited have answered: with gossip BIDS_ENOUGH in the first
+        round, and one in a wider one."""
         self._furthest = "no_candidates"
         """The latest step at which a round failed."""
+        self._patience = Patience(0, MonotonicS(0.0))
         self._begun_at: MonotonicS | None = None
         self._phase_at: MonotonicS | None = None
         self._hard_at: MonotonicS | None = None
@@ -124,6 +125,7 @@ class AuctionSteps(Machine[AuctionState]):
         self._enough = (BIDS_ENOUGH if number == 0 and invited else 1) if hears_gossip else 0
         commit_s = round_.tender.message.commit_ms / 1000
         self._phase_at = MonotonicS(now + commit_s)
+        self._patience = Patience(len(invited), now)
         data = round_.tender.data
         asks = [ev.AskBid(peer, round_.digest, data, commit_s) for peer in invited]
         gossip = (
@@ -187,9 +189,14 @@ class AuctionSteps(Machine[AuctionState]):
 
     def _close_if_all(self, now: MonotonicS) -> list[Effect]:
         round_ = self.round
-        if round_ is None or round_.awaited or len(round_.commits) < self._enough:
+        if round_ is None:
             return []
-        return self._close_commits(round_, now)
+        if not round_.awaited and len(round_.commits) >= self._enough:
+            return self._close_commits(round_, now)
+        ends_at = self._patience.ends_at(now, awaited=len(round_.awaited), bids=len(round_.commits))
+        if ends_at is not None and self._phase_at is not None:
+            self._phase_at = min(self._phase_at, ends_at)
+        return []
 
     def _close_commits(self, round_: Round, now: MonotonicS) -> list[Effect]:
         self._give_up_waiting(round_, "no_answer")

@@ -63,14 +63,15 @@ def tender_terms(
         deny=deny[: limits.TENDER_PEERS_MAX],
         invite_share=0 if spec.placement.allow else invite_share(len(records), wanted=BIDDERS_WANTED),
         seed_digest=ZERO32,
-        tier_mib=tier_of(_vram_mib(needs, record) for record in records) if wanted_gpus(needs) else 0,
+        tier_mib=tier_of(offered_vram_mib(needs, record) for record in records) if wanted_gpus(needs) else 0,
         speed_milli_min=0,
         window_awards=0,
         window_stake=0,
     )
 
 
-def _vram_mib(needs: Needs, record: NodeRecord) -> int:
+def offered_vram_mib(needs: Needs, record: NodeRecord) -> int:
+    """Return the memory of the GPUs that a node would offer to a job; 0 for a job without, or if none fit."""
     return max((gpu.vram_mib for gpu in fitting_gpus(needs, record.hardware.gpus)), default=0)
 
 

@@ -1,8 +1,14 @@
 """AUC-6: a constant expected number of answers, widened in rounds, and a tier fixed before any bid."""
 
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from skyops_p2p.core.auction.invitation import (
     EVERYBODY,
     best_candidates,
+    candidate_key,
     invite_hash,
     invite_share,
     is_invited,
@@ -72,3 +78,34 @@ def test_best_candidates_come_once_and_more_each_round() -> None:
     assert second == tuple(ranked[len(first) :][:TENDER_INVITES_MAX])
     assert len(first) < len(second) == TENDER_INVITES_MAX
     assert len(best_candidates(ranked, asked=frozenset(), round_number=8)) == TENDER_INVITES_MAX
+
+
+def key(peer: bytes = b"bob", **changes: Any) -> tuple[object, ...]:
+    usual = {"vram_mib": 24, "tier_mib": 24, "price": 1_000_000, "round_trip_ms": 50, "lot": b"job"}
+    return candidate_key(peer, **{**usual, **changes})
+
+
+def test_candidates_in_the_tier_come_before_cheaper_ones_above_it() -> None:
+    assert key(price=2_000_000) < key(vram_mib=80, price=1)
+    assert key(vram_mib=12, price=2_000_000) < key(vram_mib=80, price=1)
+
+
+def test_cheaper_candidates_come_first_and_among_equals_the_nearer() -> None:
+    assert key(price=900_000, round_trip_ms=200) < key(price=1_000_000, round_trip_ms=1)
+    assert key(price=1_000_000, round_trip_ms=1) < key(price=1_001_000, round_trip_ms=2)
+    assert key(price=1_001_000, round_trip_ms=1) < key(price=1_000_000, round_trip_ms=2)
+    assert key(price=0)[1] == key(price=1)[1]
+
+
+@given(st.integers(1, 2**53 - 1))
+def test_prices_of_a_step_differ_by_less_than_a_tenth(price: int) -> None:
+    higher = -(-price * 110 // 100) + 1
+    assert key(price=price)[1] < key(price=higher)[1]
+
+
+def test_each_job_asks_equals_in_an_order_of_its_own() -> None:
+    orders = {
+        tuple(sorted(PEERS[:20], key=lambda peer, lot=lot: key(peer, lot=lot)))  # type: ignore[misc]
+        for lot in (b"one", b"two", b"three")
+    }
+    assert len(orders) == 3
