@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from skyops_p2p.core.jobs.sizes import duration_text, millionths_text
-from skyops_p2p.core.jobs.spec import JobSpec
+from skyops_p2p.core.jobs.spec import ARCHIVE_SCHEMES, JobSpec
 from skyops_p2p.types import UnixMs
 
 _CID = re.compile(
@@ -23,7 +23,7 @@ def remarks_on(spec: JobSpec, *, now: UnixMs) -> tuple[str, ...]:
 
 
 def _on_program(spec: JobSpec) -> Iterator[str]:
-    if spec.image and "@sha256:" not in spec.image:
+    if spec.image and "@sha256:" not in spec.image and not spec.image.startswith(ARCHIVE_SCHEMES):
         yield f"image: {spec.image} may change under the job; name it by digest (…@sha256:…) to pin it."
     if spec.runtime == "wasm" and spec.resources.gpu.count:
         yield "resources.gpu: a wasm module cannot reach the GPU; the job pays for one that it does not use."

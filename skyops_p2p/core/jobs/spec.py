@@ -40,6 +40,8 @@ from skyops_p2p.core.jobs.parts import (
 )
 from skyops_p2p.wire.messages.auction import RuntimeName
 
+ARCHIVE_SCHEMES = ("file:", "cid:", "ipfs:", "job:")
+"""Beginnings of an image that is a tar: an input like others, instead of a name that the engine pulls."""
 COMMAND_WORDS = "allowed is a command as a text with balanced quotes, or as a list of texts"
 
 
@@ -89,7 +91,8 @@ class JobSpec(Section):
             r"([a-z0-9][A-Za-z0-9._:/@-]{0,254})?", 'allowed is an image such as "pytorch/pytorch:latest"'
         ),
     ] = ""
-    """docker: the container image; with "@sha256:…" it cannot change under the job."""
+    """docker: the container image; with "@sha256:…" it cannot change under the job. "file:image.tar", as `docker save`
+    writes it, travels with the job; so does a root file system for native, as `docker export` writes it."""
     module: Annotated[
         str, Matching(r"((file|cid|ipfs|job):[^\s\x00]{1,1024})?", 'allowed is a URI such as "file:job.wasm"')
     ] = ""
@@ -197,6 +200,8 @@ def _program(spec: JobSpec) -> Iterator[tuple[str, str]]:
     if not getattr(spec, needed):
         yield needed, f'is missing; runtime = "{spec.runtime}" needs it'
     for field, runtime in (("image", "docker"), ("module", "wasm"), ("entry_point", "wasm")):
+        if field == "image" and spec.runtime == "native" and spec.image.startswith(ARCHIVE_SCHEMES):
+            continue  # its root file system
         if getattr(spec, field) and spec.runtime != runtime:
             yield field, f'goes with runtime = "{runtime}" only; found runtime "{spec.runtime}"'
 

@@ -19,6 +19,7 @@ GOOD: dict[str, Any] = {
 
 def test_a_job_that_says_everything_gets_no_remark() -> None:
     assert remarks_on(spec(**GOOD), now=NOW) == ()
+    assert remarks_on(spec(**(GOOD | {"image": "file:image.tar"})), now=NOW) == ()
 
 
 @pytest.mark.parametrize(

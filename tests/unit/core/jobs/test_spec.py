@@ -68,6 +68,11 @@ def test_the_runtime_follows_from_image_or_module() -> None:
     assert (wasm.runtime, wasm.verification.kind) == ("wasm", "exact")
 
 
+def test_a_root_file_system_may_travel_with_a_native_job() -> None:
+    assert spec(runtime="native", image="file:root.tar").image == "file:root.tar"
+    assert problems({"runtime": "wasm", "module": "file:x.wasm", "image": "file:root.tar"})
+
+
 def test_every_mode_has_its_terms() -> None:
     assert spec(mode="priority").mode.is_renewed is False
     assert spec(mode="commit").mode.term == 30 * 86_400
@@ -141,6 +146,7 @@ def test_the_schema_knows_short_and_long_forms() -> None:
         ({"gang": True}, "gang", "two shards"),
         ({"module": "file:x.wasm"}, "module", 'runtime = "wasm" only'),
         ({"runtime": "wasm", "image": ""}, "module", 'runtime = "wasm" needs it'),
+        ({"runtime": "native"}, "image", 'runtime = "docker" only'),
     ],
 )
 def test_a_mistake_names_the_field_and_what_is_allowed(
