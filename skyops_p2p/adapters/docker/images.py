@@ -174,9 +174,10 @@ class _Counted:
 def _load_now(client: Any, *, archive: Path, progress: Progress, given_up: threading.Event) -> None:
     with archive.open("rb") as file:
         counted = _Counted(file, archive.stat().st_size, progress, given_up)
-        for step in client.load_image(counted):
-            if "error" in step:
-                raise _transfer_failed(str(step["error"]))
+        # Read to the end even after an error, which ends it anyway: else the connection stays open.
+        failures = [str(step["error"]) for step in client.load_image(counted) if "error" in step]
+    if failures:
+        raise _transfer_failed(failures[0])
 
 
 def _pull_now(client: Any, *, name: str, progress: Progress, given_up: threading.Event) -> None:
@@ -184,16 +185,18 @@ def _pull_now(client: Any, *, name: str, progress: Progress, given_up: threading
     if not separator:
         place, colon, tag = name.rpartition(":")
         repository, digest = (place, tag) if colon and "/" not in tag else (name, "latest")
+    failure = ""  # told after the end: a stream that is not read to it keeps its connection
     layers: dict[str, tuple[int, int]] = {}  # {layer: (done, total)}; an image has at most 127
     for step in client.pull(repository, tag=digest, stream=True, decode=True):
         if given_up.is_set():
             return
-        if "error" in step:
-            raise _transfer_failed(str(step["error"]))
+        failure = failure or str(step.get("error", ""))
         detail = step.get("progressDetail") or {}
         if step.get("status") == "Downloading" and detail.get("total"):
             layers[str(step.get("id"))] = (int(detail.get("current", 0)), int(detail["total"]))
             progress(sum(done for done, _ in layers.values()), sum(total for _, total in layers.values()))
+    if failure:
+        raise _transfer_failed(failure)
 
 
 def _transfer_failed(reason: str) -> ExecutionError:
