@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from skyops_p2p.config import CONFIG_FILE_NAME, render_config
-from skyops_p2p.errors import TestnetError
+from skyops_p2p.errors import SkyopsError, TestnetError
 from skyops_p2p.testnet.port_numbers import release_ports, reserve_ports
 from skyops_p2p.testnet.record import LOCK_NAME, RECORD_NAME, NodeEntry, TestnetRecord, write_record
 from skyops_p2p.testnet.topology import NodePlan, Topology
@@ -93,6 +93,7 @@ def remove_files(directory: Path) -> None:
     Raises:
         TestnetError: `cannot_remove`.
     """
+    _clear_leftovers([*(directory / "nodes").glob("*"), *guests_dir(directory).glob("*")])
     try:
         shutil.rmtree(directory / "nodes")
         shutil.rmtree(guests_dir(directory), ignore_errors=True)
@@ -136,6 +137,23 @@ def shared_settings(record: TestnetRecord, directory: Path) -> dict[str, object]
     if record.psk_file:
         settings["network.psk_file"] = str(directory / record.psk_file)
     return settings
+
+
+def _clear_leftovers(data_dirs: list[Path]) -> None:
+    """Remove what nodes that were killed under a job have mounted, or left with the machine's container engine.
+
+    Raises:
+        TestnetError: `cannot_remove`.
+    """
+    import trio
+
+    from skyops_p2p.node.leftovers import clear_leftovers, has_leftovers
+
+    try:
+        for data_dir in filter(has_leftovers, data_dirs):
+            trio.run(clear_leftovers, data_dir)
+    except SkyopsError as error:
+        raise TestnetError(f"cannot clear up after {data_dir.name}: {error}", code="cannot_remove") from error
 
 
 def _make_identities(data_dirs: list[Path]) -> list[str]:
