@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 
@@ -18,27 +18,36 @@ class ShardWatch:
 
     beat: WorkerBeat | None = None
     running_since: float | None = None
-    """Monotonic; when the first beat of the present lease said that the program runs."""
+    """Monotonic; when the first beat of the present lease told progress: only from there a pace is known, since a
+    program that goes on from a checkpoint begins somewhere."""
     done_at_start: int = 0
+    moved_at: float = 0.0
+    """Monotonic; when a beat brought the newest progress."""
 
     def take(self, beat: WorkerBeat, now: float) -> None:
         """Note a beat; one that is older than what is known is ignored."""
         if self.beat is not None and beat.sequence <= self.beat.sequence:
             return
-        if self.running_since is None and beat.phase == "running":
+        if self.running_since is None and beat.phase == "running" and beat.total:
             self.running_since, self.done_at_start = now, beat.done
+        if self.beat is None or beat.done != self.beat.done:
+            self.moved_at = now
         self.beat = beat
 
     def estimate(self, now: float) -> Estimate | None:
         """Estimate how much longer it takes; None if that cannot be said."""
         if self.beat is None or self.running_since is None or self.beat.phase != "running":
             return None
-        return estimate(
+        found = estimate(
             done=self.beat.done,
             total=self.beat.total,
             done_at_start=self.done_at_start,
-            running_s=now - self.running_since,
+            running_s=self.moved_at - self.running_since,
         )
+        if found is None:
+            return None
+        # Between two steps it counts down: what passes belongs to the step that nobody has told yet.
+        return replace(found, remaining_s=max(0.0, found.remaining_s - (now - self.moved_at)))
 
 
 class LogFeed:
