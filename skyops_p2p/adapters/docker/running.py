@@ -224,7 +224,7 @@ class DockerRun:
         try:
             await call
         except ExecutionError as error:
-            logger.warning("container_call_failed name=%s error=%s", self._spec.name, error)
+            logger.warning("container_call_failed name=%s error=%s", self._spec.name, error.message)
 
     async def _read_all(self) -> None:
         while True:

@@ -1,11 +1,12 @@
 """A small root file system with this machine's own Python, and an image of it: made offline, the same bytes each time.
 
 It holds the interpreter, its standard library, the shared libraries that `ldd` names, and busybox's shell if this
-machine has it statically linked (Debian: busybox-static).
+machine has it statically linked (Debian: busybox-static). Packages of the tests' own Python may be put in.
 """
 
 import functools
 import hashlib
+import importlib.util
 import io
 import json
 import os
@@ -16,6 +17,7 @@ import sys
 import sysconfig
 import tarfile
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 LEFT_OUT = {
@@ -47,15 +49,19 @@ def has_busybox() -> bool:
 
 
 @functools.cache
-def python_tree() -> Path:
-    """Return the tar of the root file system; made once for each test run."""
+def python_tree(*packages: str) -> Path:
+    """Return the tar of the root file system; made once for each test run.
+
+    Args:
+        packages: Names of installed packages that go with it, such as "numpy".
+    """
     path = Path(tempfile.mkdtemp(prefix="skyops-rootfs-")) / "root.tar"
     with tarfile.open(path, "w") as tar:
         made: set[str] = set()
         for name in DIRECTORIES:
             _add_directory(tar, name, made)
         _add_text(tar, "etc/passwd", "root:x:0:0::/:/bin/sh\njob:x:65532:65532::/work:/bin/sh\n")
-        for target, source in sorted(_files().items()):
+        for target, source in sorted(_files(packages).items()):
             _add_directory(tar, str(PurePosixPath(target).parent), made)
             _add_file(tar, target, source)
         if has_busybox():
@@ -67,10 +73,10 @@ def python_tree() -> Path:
 
 
 @functools.cache
-def python_image() -> tuple[Path, str]:
+def python_image(*packages: str) -> tuple[Path, str]:
     """Return a tar as `docker save` writes it, and the image's id: the digest of its configuration."""
-    layer = python_tree().read_bytes()
-    path = python_tree().with_name("image.tar")
+    layer = python_tree(*packages).read_bytes()
+    path = python_tree(*packages).with_name("image.tar")
     return path, write_image(path, layer, architecture=ARCHITECTURES.get(platform.machine(), "amd64"))
 
 
@@ -103,25 +109,37 @@ def write_image(path: Path, layer: bytes, *, architecture: str) -> str:
     return f"sha256:{image_id}"
 
 
-def _files() -> dict[str, str]:
+def _files(packages: tuple[str, ...]) -> dict[str, str]:
     library = Path(
         sysconfig.get_path("stdlib", vars={"base": sys.base_prefix, "installed_base": sys.base_prefix})
     )
     files = {PYTHON.lstrip("/"): os.path.realpath(sys.executable)}
     programs = [os.path.realpath(sys.executable)]
-    for folder, below, names in os.walk(library):
-        below[:] = sorted(name for name in below if name not in LEFT_OUT and not name.startswith("config-"))
-        for name in names:
-            if name.endswith((".pyc", ".a")) or "_tkinter" in name or "_test" in name:
-                continue
-            source = Path(folder, name)
-            files[f"usr/local/lib/{library.name}/{source.relative_to(library)}"] = str(source)
-            if name.endswith(".so"):
-                programs.append(str(source))
+    for source in _library_files(library):
+        files[f"usr/local/lib/{library.name}/{source.relative_to(library)}"] = str(source)
+        if source.suffix == ".so":
+            programs.append(str(source))
+    for name in packages:  # they bring their libraries along, in NAME.libs
+        found = importlib.util.find_spec(name)
+        assert found is not None and found.origin is not None, f"{name} is not installed"
+        home = Path(found.origin).parents[1]
+        for folder in (home / name, home / f"{name}.libs"):
+            for source in _library_files(folder):
+                place = f"usr/local/lib/{library.name}/site-packages/{source.relative_to(home)}"
+                files[place] = str(source)
     if has_busybox():
         files["bin/busybox"] = str(BUSYBOX)
     libraries = {library for program in programs for library in _libraries(program)}
     return files | {name.lstrip("/"): os.path.realpath(name) for name in libraries}
+
+
+def _library_files(root: Path) -> Iterator[Path]:
+    """Yield the files of a library that a program may want, without its tests."""
+    for folder, below, names in os.walk(root):
+        below[:] = sorted(name for name in below if name not in LEFT_OUT and not name.startswith("config-"))
+        for name in names:
+            if not (name.endswith((".pyc", ".a")) or "_tkinter" in name or "_test" in name):
+                yield Path(folder, name)
 
 
 def _libraries(program: str) -> list[str]:
