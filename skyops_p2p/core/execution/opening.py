@@ -9,7 +9,7 @@ from skyops_p2p.core.execution.layout import Layout, layout_of
 from skyops_p2p.core.execution.receipts import LeaseFacts
 from skyops_p2p.core.jobs.encoding import decode_spec, spec_digest
 from skyops_p2p.core.jobs.needs import needs_of
-from skyops_p2p.core.jobs.spec import JobSpec
+from skyops_p2p.core.jobs.spec import ARCHIVE_SCHEMES, JobSpec
 from skyops_p2p.crypto.node_key import peer_id_to_bytes
 from skyops_p2p.errors import ExecutionError, RemoteProtocolError
 from skyops_p2p.types import PeerId
@@ -118,32 +118,43 @@ IMAGE_PATH = "/image"
 
 def is_archive(spec: JobSpec) -> bool:
     """Tell whether the job brings its image as a file instead of naming one that can be pulled."""
-    return spec.image.startswith(("file:", "cid:", "ipfs:", "job:"))
+    return spec.image.startswith(ARCHIVE_SCHEMES)
 
 
 class EpochMemory:
-    """The newest epoch that a worker knows of each shard, against older leases. Rules: EXE-5."""
+    """The newest epoch that a worker knows of each shard, against older leases, and how it ended. Rules: EXE-5."""
 
     def __init__(self) -> None:
-        self._epochs: OrderedDict[tuple[PeerId, bytes, int], int] = OrderedDict()
+        self._known: OrderedDict[tuple[PeerId, bytes, int], tuple[int, str]] = OrderedDict()
+        """(requester, job, shard) -> (epoch, how that lease ended; empty while it stands)."""
 
     def __len__(self) -> int:
-        return len(self._epochs)
+        return len(self._known)
 
     def newest(self, requester: PeerId, job_id: bytes, shard: int) -> int:
         """Return the newest epoch; 0 if none is known."""
-        return self._epochs.get((requester, job_id, shard), 0)
+        return self._known.get((requester, job_id, shard), (0, ""))[0]
+
+    def end_of(self, requester: PeerId, job_id: bytes, shard: int) -> str:
+        """Return how the newest lease ended; empty if it stands, or nothing is known of it."""
+        return self._known.get((requester, job_id, shard), (0, ""))[1]
 
     def take(self, requester: PeerId, job_id: bytes, shard: int, epoch: int) -> bool:
         """Note an epoch; False if it is not newer than what is known. Rules: EXE-5."""
         key = (requester, job_id, shard)
-        if epoch <= self._epochs.get(key, 0):
+        if epoch <= self._known.get(key, (0, ""))[0]:
             return False
-        self._epochs[key] = epoch
-        self._epochs.move_to_end(key)
-        while len(self._epochs) > limits.RUN_EPOCHS_REMEMBERED_MAX:
-            self._epochs.popitem(last=False)
+        self._known[key] = (epoch, "")
+        self._known.move_to_end(key)
+        while len(self._known) > limits.RUN_EPOCHS_REMEMBERED_MAX:
+            self._known.popitem(last=False)
         return True
+
+    def note_end(self, requester: PeerId, job_id: bytes, shard: int, epoch: int, code: str) -> None:
+        """Note how a lease ended, if it is still the newest. Rules: EXE-10."""
+        key = (requester, job_id, shard)
+        if self._known.get(key, (0, ""))[0] == epoch:
+            self._known[key] = (epoch, code)
 
 
 def _refused(text: str, peer: PeerId, *, rule: str) -> RemoteProtocolError:

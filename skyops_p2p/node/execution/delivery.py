@@ -46,12 +46,12 @@ class Delivery:
                 message = await link.receive()
                 if isinstance(message, msg.ResultTaken) and message.receipt == sha256(self._receipt):
                     self.is_taken = True
-                    await release_run(self._tools, self.facts)
+                    await release_run(self._tools, self.facts, code="delivered")
         except NetworkError as error:
             log.info("delivery_broken run=%s code=%s", short_name(self.facts), error.code)
 
 
-async def release_run(tools: RunTools, facts: LeaseFacts, *, owners: Iterable[str] = ()) -> None:
+async def release_run(tools: RunTools, facts: LeaseFacts, *, code: str, owners: Iterable[str] = ()) -> None:
     """Let go of what the store holds for a run, and of its journal but for the epoch.
 
     What cannot be released now, because the disk is full or the store closed, is released at the next start.
@@ -59,12 +59,13 @@ async def release_run(tools: RunTools, facts: LeaseFacts, *, owners: Iterable[st
     Args:
         tools: Of the node.
         facts: Of the lease.
+        code: How it ended.
         owners: Besides PARTS, under which its checkpoints are kept.
     """
     name = short_name(facts)
     try:
         for owner in (*owners, *(f"run/{name}/{part}" for part in PARTS)):
             await tools.shelf.release(owner)
-        await tools.journal.end(facts)
+        await tools.journal.end(facts, code)
     except SkyopsError as error:
         log.warning("run_not_released run=%s code=%s", name, error.code)

@@ -151,9 +151,9 @@ class RunKeeping:
         )
         self.result = receipt
 
-    async def forget(self) -> None:
+    async def forget(self, code: str) -> None:
         """Let go of everything that the store holds for this run, and of its journal but for the epoch."""
-        await release_run(self._tools, self._opened.facts, owners=self._owners)
+        await release_run(self._tools, self._opened.facts, code=code, owners=self._owners)
 
     # --- signing --------------------------------------------------------------------------------------------------
     def _sign_checkpoint(self, label: str, bundle: BundleRef, pulse: RunPulse) -> None:

@@ -30,6 +30,18 @@ class KeptRun:
     """Of its newest entry."""
 
 
+@dataclass(frozen=True, slots=True)
+class EndedRun:
+    """What is left of a run that has ended."""
+
+    requester: PeerId
+    job_id: bytes
+    shard: int
+    epoch: int
+    code: str
+    """How it ended."""
+
+
 class RunJournal:
     """The runs of one worker.
 
@@ -74,31 +86,30 @@ class RunJournal:
         body = canonical.encode({0: RESULT, 1: receipt, 2: now})
         await self._store.append(STEM, facts.award.hex(), body)
 
-    async def end(self, facts: LeaseFacts) -> None:
-        """Forget a run. Its newest epoch is remembered by what is left.
+    async def end(self, facts: LeaseFacts, code: str) -> None:
+        """Forget a run. Its newest epoch, and how it ended, are remembered by what is left.
 
         Raises:
             StoreError: It cannot be written.
         """
         key = facts.award.hex()
         body = canonical.encode(
-            {0: ENDED, 1: facts.requester, 2: facts.job_id, 3: facts.shard, 4: facts.epoch}
+            {0: ENDED, 1: facts.requester, 2: facts.job_id, 3: facts.shard, 4: facts.epoch, 5: code}
         )
         await self._store.append(STEM, key, body)
         await self._store.compact(STEM, key, keep_last=1)
 
-    async def restore(self) -> tuple[list[KeptRun], list[tuple[PeerId, bytes, int, int]], int]:
+    async def restore(self) -> tuple[list[KeptRun], list[EndedRun], int]:
         """Read everything back.
 
         Returns:
-            The runs that have not ended; (requester, job, shard, epoch) of those that have, oldest first; and how
-            many entries could not be read.
+            The runs that have not ended; those that have, oldest first; and how many entries could not be read.
 
         Raises:
             StoreError: The journal cannot be read.
         """
         runs: dict[str, KeptRun] = {}
-        epochs: list[tuple[PeerId, bytes, int, int]] = []
+        epochs: list[EndedRun] = []
         unreadable = 0
         for entry in await self._store.entries(STEM):
             try:
@@ -116,9 +127,7 @@ class RunJournal:
         await self._store.compact(STEM, award.hex(), keep_last=0)
 
     @staticmethod
-    def _replay(
-        entry: JournalEntry, runs: dict[str, KeptRun], epochs: list[tuple[PeerId, bytes, int, int]]
-    ) -> None:
+    def _replay(entry: JournalEntry, runs: dict[str, KeptRun], epochs: list[EndedRun]) -> None:
         fields = canonical.decode(entry.body, bytes_max=64 * 1024)
         if not isinstance(fields, dict):
             raise TypeError("no map")
@@ -141,6 +150,8 @@ class RunJournal:
             )
         elif kind == ENDED:
             runs.pop(entry.key, None)
-            epochs.append((PeerId(fields[1]), bytes(fields[2]), int(fields[3]), int(fields[4])))
+            epochs.append(
+                EndedRun(PeerId(fields[1]), bytes(fields[2]), int(fields[3]), int(fields[4]), str(fields[5]))
+            )
         else:
             raise ValueError("no such kind")

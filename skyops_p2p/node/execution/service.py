@@ -26,7 +26,9 @@ log = logging.getLogger(__name__)
 
 RunKey = tuple[PeerId, bytes, int]
 """(requester, job, shard)."""
-PREEMPTED, LEAVING = "preempted", "worker_leaving"
+LEAVING = "worker_leaving"
+_TOLD_ENDS = frozenset({"requester_silent", "not_taken", "superseded", LEAVING})
+"""Ends that are nobody's fault, or the requester's own: an attach that comes too late is told so. Rules: EXE-10."""
 
 
 class LeaseDesk(Protocol):
@@ -168,7 +170,10 @@ class ExecutionService:
             return
         if newest > request.epoch:
             raise _refusal("a newer lease of the shard is known", "stale_epoch", "EXE-10")
-        code = "run_lost" if newest == request.epoch else "unknown_lease"
+        code = "unknown_lease"
+        if newest == request.epoch:
+            ended = self._epochs.end_of(*key)
+            code = ended if ended in _TOLD_ENDS else "run_lost"
         raise _refusal("there is no such run", code, "EXE-10")
 
     async def _carry(self, link: LeaseLink, run: WorkerRun, log_next: int) -> None:
@@ -176,7 +181,7 @@ class ExecutionService:
             {"epoch": run.facts.epoch, "phase": run.phase, "log_count": run.keeping.book.count}
         )
         await link.send(ready)
-        await run.carry(link, log_next)
+        await run.link.carry(link, log_next)
 
     async def _refuse(self, link: LeaseLink, error: RemoteProtocolError) -> None:
         log.info("lease_refused peer=%s code=%s", link.peer[-8:], error.code)
@@ -192,14 +197,17 @@ class ExecutionService:
         finally:
             if self._runs.get(key) is run:
                 del self._runs[key]
+            self._epochs.note_end(*key, run.facts.epoch, run.machine.code)
 
     async def _restore(self) -> None:
         """Read the journal: remember epochs, keep sealed results for their owners, and let go of lost runs."""
         kept, epochs, unreadable = await self._tools.journal.restore()
         if unreadable:
             log.warning("runs_not_restored count=%d", unreadable)
-        for requester, job_id, shard, epoch in epochs[-limits.RUN_EPOCHS_REMEMBERED_MAX :]:
-            self._epochs.take(requester, job_id, shard, epoch)
+        for ended in epochs[-limits.RUN_EPOCHS_REMEMBERED_MAX :]:
+            key = (ended.requester, ended.job_id, ended.shard)
+            self._epochs.take(*key, ended.epoch)
+            self._epochs.note_end(*key, ended.epoch, ended.code)
         for sandbox in self._tools.sandboxes.values():
             await sandbox.reap()
         await self._tools.workspace.reap()
@@ -216,7 +224,7 @@ class ExecutionService:
             self._deliveries[key] = Delivery(facts, kept.result, self._tools)
             return
         log.info("run_lost run=%s", short_name(facts))  # its keys were in memory only: EXE-9
-        await release_run(self._tools, facts)
+        await release_run(self._tools, facts, code="run_lost")
 
 
 def _refusal(text: str, code: str, rule: str) -> RemoteProtocolError:

@@ -19,17 +19,17 @@ from skyops_p2p.core.execution.opening import OpenedLease
 from skyops_p2p.core.execution.progress import SNAPSHOT_PREFIX
 from skyops_p2p.core.execution.run import Run, RunState, RunTerms
 from skyops_p2p.core.machine import DeadlineReached, Effect, Event
-from skyops_p2p.errors import NetworkError, RemoteProtocolError, SkyopsError
+from skyops_p2p.errors import RemoteProtocolError, SkyopsError
 from skyops_p2p.node.execution.keeping import RunKeeping
 from skyops_p2p.node.execution.program import RunProgram
+from skyops_p2p.node.execution.run_link import RunLink
 from skyops_p2p.node.execution.run_pulse import RunPulse
 from skyops_p2p.node.execution.steps import RunSteps
 from skyops_p2p.node.execution.task_pipe import TaskPipe
 from skyops_p2p.node.execution.tools import RunTools
-from skyops_p2p.node.lease_link import LeaseLink, short_name
+from skyops_p2p.node.lease_link import short_name
 from skyops_p2p.types import MonotonicS
 from skyops_p2p.wire.messages import execution as msg
-from skyops_p2p.wire.model import Message
 
 log = logging.getLogger(__name__)
 
@@ -61,12 +61,9 @@ class WorkerRun:
         self.machine = Run(terms)
         self._lease = ls.Lease(opened.facts.epoch, _now(), is_requester=False, times=times)
         self._events_in, self._events_out = trio.open_memory_channel[Event](EVENTS_MAX)
-        self._link: LeaseLink | None = None
         self._step_scope = trio.CancelScope()
         self._workspace = AsyncExitStack()
         self._is_machine_held = True
-        self._tasks: TaskPipe | None = None
-        """While the program of a warm lease runs."""
         self._has_last_snapshot = False
         """The runtime saved the program before it was stopped."""
         self._can_snapshot = True
@@ -75,6 +72,8 @@ class WorkerRun:
         """Set once nothing of it is left: its owner has the result, or there is none."""
         self.keeping = RunKeeping(opened, tools)
         self.pulse = RunPulse(opened, tools)
+        self.link = RunLink(opened.facts, self.keeping, self._events_in.send)
+        """What the requester says and is told."""
         self._program: RunProgram | None = None
         self.steps: RunSteps | None = None
 
@@ -103,34 +102,8 @@ class WorkerRun:
     async def notify_preemption(self, code: str, *, grace_s: float) -> None:
         """Tell the requester that the program will be stopped, then stop it."""
         notice = msg.PreemptionNotice(epoch=self.facts.epoch, code=code, grace_ms=round(grace_s * 1000))
-        await self._send(notice)
+        await self.link.send(notice)
         await self.stop(code, grace_s=grace_s)
-
-    async def carry(self, link: LeaseLink, log_next: int) -> None:
-        """Serve one session of the lease until it ends; a newer one takes its place.
-
-        Args:
-            link: LeaseReady has been sent on it.
-            log_next: The first log record that the requester lacks.
-        """
-        previous, self._link = self._link, link
-        if previous is not None:
-            await previous.aclose("superseded")
-        await self._events_in.send(ls.LinkRestored())
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._pump_log, link, log_next)
-            nursery.start_soon(self._tell_again, link)
-            try:
-                while True:
-                    await self._take(await link.receive())
-            except NetworkError as error:
-                log.info("lease_link_ended run=%s code=%s", short_name(self.facts), error.code)
-            except RemoteProtocolError as error:  # EXE-18
-                await link.aclose(error.code)
-            nursery.cancel_scope.cancel()
-        if self._link is link:
-            self._link = None
-            await self._events_in.send(ls.LinkLost())
 
     # --- life ---------------------------------------------------------------------------------------------------
     async def run(self) -> None:
@@ -146,8 +119,7 @@ class WorkerRun:
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + limits.LEASE_STOP_GRACE_S):
                     await self._free_machine()
         self.ended.set()
-        if self._link is not None:
-            await self._link.aclose(self.machine.code or "done")
+        await self.link.aclose(self.machine.code or "done")
 
     async def _next(self) -> None:
         deadlines = [
@@ -190,8 +162,9 @@ class WorkerRun:
 
     def _handle_program(self, effect: Effect) -> None:
         match effect:
-            case ev.StartProgram():
-                self._nursery.start_soon(self._run_program)
+            case ev.StartProgram() if self.steps is not None:
+                self._program = RunProgram(self.steps, self.keeping.book)
+                self._nursery.start_soon(self._run_program, self._program)
             case ev.SaveCheckpoint():
                 self._nursery.start_soon(self._save_checkpoint)
             case ev.StopProgram(grace_s) if self._program is not None:
@@ -202,11 +175,15 @@ class WorkerRun:
             case ev.FreeMachine():
                 await self._free_machine()
             case ev.OfferResult():
-                await self._send_result()
+                self._nursery.start_soon(self.link.send_result)
+                self._nursery.start_soon(self.keeping.spread)
             case ev.EndRun(code):
                 log.info("run_ended run=%s code=%s", short_name(self.facts), code)
                 await self._free_machine()
-                await self.keeping.forget()
+                await self.keeping.forget(code)
+
+    async def _beat(self) -> None:
+        await self.link.send(await self.pulse.beat(self.phase, self._program, self.steps))
 
     def _step(self, action: Callable[..., Awaitable[Event]], *arguments: object) -> None:
         """Start the one step that may be under way, and report its end unless it is aborted."""
@@ -239,10 +216,8 @@ class WorkerRun:
         await self.steps.prepare()
         return ev.SandboxPrepared()
 
-    async def _run_program(self) -> None:
+    async def _run_program(self, program: RunProgram) -> None:
         """Run the program to its end, whatever that is, and look after it meanwhile."""
-        assert self.steps is not None, "started before it was fetched"
-        self._program = program = RunProgram(self.steps, self.keeping.book)
         event: Event
         try:
             async with trio.open_nursery() as nursery:
@@ -260,8 +235,8 @@ class WorkerRun:
     async def _serve_tasks(self, task_status: trio.TaskStatus[None]) -> None:
         """Hand tasks to the program, until it ends or says nonsense; then nothing more can come of it."""
         assert self.steps is not None, "served before it was fetched"
-        pipe = TaskPipe(self.steps.folder(CONTROL), self.facts.epoch, self._send)
-        self._tasks = pipe
+        pipe = TaskPipe(self.steps.folder(CONTROL), self.facts.epoch, self.link.send)
+        self.link.tasks = pipe
         task_status.started()
         try:
             await pipe.read()
@@ -269,7 +244,7 @@ class WorkerRun:
             self.keeping.book.note(f"{error.message}: the program is ended")
             await self._events_in.send(ev.StopRequested("task_protocol", 0.0))
         finally:
-            self._tasks = None
+            self.link.tasks = None
             with trio.CancelScope(shield=True, deadline=trio.current_time() + limits.LEASE_BEAT_S):
                 await pipe.give_up()
                 await pipe.aclose()
@@ -294,7 +269,7 @@ class WorkerRun:
             label = await self.keeping.save_checkpoint(self.steps, self.pulse, is_snapshot=self._can_snapshot)
             if label is not None:
                 event = ev.CheckpointStored(label)
-                await self._send_checkpoint()
+                await self.link.send_checkpoint()
         except SkyopsError as error:
             self.keeping.book.note(f"a checkpoint could not be saved: {error.message} ({error.code})")
             event = ev.CheckpointFailed(error.code)
@@ -324,63 +299,6 @@ class WorkerRun:
             self._step_scope.cancel()
             await self._workspace.aclose()
             await self._machine_freed()
-
-    # --- messages -------------------------------------------------------------------------------------------------
-    async def _take(self, message: Message) -> None:
-        """Turn a message of the requester into events."""
-        match message:
-            case msg.Beat(epoch=epoch) if epoch == self.facts.epoch:
-                await self._events_in.send(ls.PeerHeard())
-            case msg.ResultTaken(receipt=digest) if self.keeping.is_result(digest):
-                await self._events_in.send(ev.ResultAcknowledged())
-            case msg.LeaseStop(epoch=epoch, code=code, grace_ms=grace_ms) if epoch == self.facts.epoch:
-                await self._events_in.send(ev.StopRequested(code, grace_ms / 1000))
-            case msg.TaskStart(epoch=epoch) if epoch == self.facts.epoch and self._tasks is not None:
-                await self._tasks.start(message)
-            case msg.LeaseOpen() | msg.LeaseAttach():
-                raise RemoteProtocolError("a lease in a lease", code="wrong_type", rule="EXE-18")
-
-    async def _beat(self) -> None:
-        await self._send(await self.pulse.beat(self.phase, self._program, self.steps))
-
-    async def _tell_again(self, link: LeaseLink) -> None:
-        """Repeat what the requester may have missed. Rules: EXE-15."""
-        for receipt in self.keeping.checkpoints:
-            await self._send_on(link, msg.CheckpointSaved(receipt=receipt))
-        if self.keeping.result is not None:
-            await self._send_on(link, msg.ResultReady(receipt=self.keeping.result))
-
-    async def _send_checkpoint(self) -> None:
-        if self.keeping.checkpoints:
-            await self._send(msg.CheckpointSaved(receipt=self.keeping.checkpoints[-1]))
-
-    async def _send_result(self) -> None:
-        self._nursery.start_soon(self.keeping.spread)
-        if self.keeping.result is not None:
-            self._nursery.start_soon(self._send, msg.ResultReady(receipt=self.keeping.result))
-
-    async def _pump_log(self, link: LeaseLink, number: int) -> None:
-        """Send the log from a record on, as it grows; the session's stream slows it down."""
-        try:
-            while True:
-                await self.keeping.book.wait_past(number)
-                batch = await self.keeping.book.batch(number)
-                if batch is not None:
-                    await link.send(batch)
-                    number += len(batch.records)
-        except SkyopsError as error:
-            log.info("log_not_sent run=%s code=%s", short_name(self.facts), error.code)
-
-    async def _send(self, message: Message) -> None:
-        if self._link is not None:
-            await self._send_on(self._link, message)
-
-    async def _send_on(self, link: LeaseLink, message: Message) -> None:
-        """Send; a broken session is noticed by whoever reads it, and what counts is told again."""
-        try:
-            await link.send(message)
-        except NetworkError as error:
-            log.debug("not_sent run=%s kind=%s code=%s", short_name(self.facts), message.name, error.code)
 
 
 _LEASE_EVENTS = (ls.PeerHeard, ls.LinkLost, ls.LinkRestored, ls.LeaseCloseRequested)

@@ -13,7 +13,7 @@ import trio
 from skyops_p2p import limits
 from skyops_p2p.core.execution import lease as ls
 from skyops_p2p.core.execution import shard_events as ev
-from skyops_p2p.core.execution.receipts import LeaseFacts, check_checkpoint, check_result
+from skyops_p2p.core.execution.receipts import LeaseFacts, check_checkpoint, check_result, follows
 from skyops_p2p.core.machine import Event
 from skyops_p2p.errors import NetworkError, RemoteProtocolError
 from skyops_p2p.node.jobs.lease_client import LeaseClient
@@ -22,7 +22,9 @@ from skyops_p2p.node.jobs.salvage import Salvage
 from skyops_p2p.node.jobs.shard_content import ShardContent
 from skyops_p2p.node.jobs.shard_watch import LogFeed, ShardWatch
 from skyops_p2p.types import MonotonicS
+from skyops_p2p.wire.envelope import Signed
 from skyops_p2p.wire.messages import execution as msg
+from skyops_p2p.wire.messages.execution import CheckpointReceipt
 from skyops_p2p.wire.model import Message
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ class HeldLease:
         facts: Of it.
         job: Whose.
         content: Takes logs.
+        checkpoint: The newest that is known of the shard.
         watch: Takes beats.
         feed: Tells new log records.
         post: Takes (this lease, what happened).
@@ -56,6 +59,7 @@ class HeldLease:
         job: OpenJob,
         content: ShardContent,
         *,
+        checkpoint: Signed[CheckpointReceipt] | None,
         watch: ShardWatch,
         feed: LogFeed,
         post: "Callable[[HeldLease, Event], Awaitable[None]]",
@@ -67,6 +71,7 @@ class HeldLease:
         self._job = job
         self._tools = job.tools
         self._content = content
+        self._checkpoint = checkpoint
         self._watch = watch
         self._feed = feed
         self._post = post
@@ -188,6 +193,23 @@ class HeldLease:
             await self._client.send(pending.start)
         return True
 
+    def _check_chain(self, fresh: Signed[CheckpointReceipt]) -> None:
+        """Hold a receipt against the one before; what was missed meanwhile leaves a gap that proves nothing.
+
+        Raises:
+            RemoteProtocolError: `worker_lied`.
+
+        Rules: EXE-12.
+        """
+        before = self._checkpoint
+        is_next = fresh.message.sequence == (before.message.sequence + 1 if before else 1)
+        if is_next and not follows(fresh.message, before):
+            raise RemoteProtocolError(
+                "receipt: it follows another one", code="worker_lied", rule="EXE-12", peer=self.facts.worker
+            )
+        if before is None or fresh.message.sequence > before.message.sequence:
+            self._checkpoint = fresh
+
     async def _take(self, message: Message) -> None:
         """Turn a message of the worker into events.
 
@@ -206,6 +228,7 @@ class HeldLease:
                 self._log_grown = trio.Event()
             case msg.CheckpointSaved(receipt=data):
                 checked = check_checkpoint(data, facts)
+                self._check_chain(checked)
                 await self._post(self, ev.CheckpointReceived(facts.epoch, data, checked.message.sequence))
             case msg.ResultReady(receipt=data):
                 result = check_result(data, facts).message

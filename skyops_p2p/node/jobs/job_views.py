@@ -134,16 +134,6 @@ class ResultView(View):
 
 def meaning_of(code: str) -> tuple[str, str]:
     """Return what an outcome means and what to do about it; empty for none."""
-    own = {
-        "no_worker": (
-            "No worker took the job in its queue time-out.",
-            "Run `skyops job check` for the reasons, and raise price.per_hour_max or timeouts.queue.",
-        ),
-        "deadline_passed": ("The job's time was over.", "Raise timeouts.total or deadline."),
-        "dependency_failed": ("A job that it depends on did not succeed.", "Mend that one, then retry."),
-    }
-    if code in own:
-        return own[code]
     outcome = OUTCOMES.get(code)
     return (outcome.meaning, outcome.change) if outcome else ("", "")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import trio
 
 from skyops_p2p import limits
+from skyops_p2p.core.execution.layout import layout_of
 from skyops_p2p.core.execution.shard_record import ShardRecord
 from skyops_p2p.core.jobs.encoding import decode_spec, encode_spec
 from skyops_p2p.core.jobs.spec import JobSpec
@@ -67,7 +68,8 @@ class JobKeeper:
             is_warm: Its leases take tasks; it does not survive a restart.
 
         Raises:
-            ExecutionError: `too_many_jobs`, `unknown_job` (it depends on none that is known).
+            ExecutionError: `too_many_jobs`, `unknown_job` (it depends on none that is known), `spec_refused` (a path
+                in a directory of the system).
             StoreError: It could not be written down.
         """
         if self._nursery is None:
@@ -78,6 +80,7 @@ class JobKeeper:
                 code="too_many_jobs",
                 hint="Wait for some to end, or cancel them: `skyops ps`.",
             )
+        layout_of(spec)  # a path that no worker would take is refused now, not after an auction
         others = tuple(self.find(name) for name in spec.depends_on)
         hidden = JobSecrets(self._tools.entropy.token(32), tuple(values))
         part = JobPart(

@@ -50,7 +50,12 @@ class LeaseClient:
             RemoteProtocolError: It refuses; the code says why.
         """
         await self.close("superseded")
-        session = await self._open_session(self.facts.worker, LEASE_PROTOCOL)
+        try:
+            session = await self._open_session(self.facts.worker, LEASE_PROTOCOL)
+        except RemoteProtocolError as error:  # of the handshake: it says nothing about the lease
+            raise NetworkError(
+                f"no session: {error.message} ({error.code})", code="session_failed"
+            ) from error
         link = LeaseLink(session, FROM_WORKER)
         try:
             with trio.fail_after(limits.LEASE_ANSWER_TIMEOUT_S):

@@ -25,7 +25,9 @@ from skyops_p2p.node.jobs.shard_content import ShardContent
 from skyops_p2p.node.jobs.shard_watch import LogFeed, ShardWatch
 from skyops_p2p.node.match_view import MatchStepView, MatchView
 from skyops_p2p.types import MonotonicS, PeerId
+from skyops_p2p.wire.envelope import Signed, open_envelope
 from skyops_p2p.wire.messages import execution as msg
+from skyops_p2p.wire.messages.execution import CheckpointReceipt
 
 log = logging.getLogger(__name__)
 
@@ -237,11 +239,18 @@ class ShardTask:
             facts,
             self._job,
             self.content,
+            checkpoint=self._newest_checkpoint(),
             watch=self.watch,
             feed=self.feed,
             post=self._post_from,
         )
         return self._lease
+
+    def _newest_checkpoint(self) -> Signed[CheckpointReceipt] | None:
+        """Return the newest checkpoint of the record, which was checked when it came."""
+        if not self.record.checkpoints:
+            return None
+        return open_envelope(self.record.checkpoints[-1], CheckpointReceipt, self._job.tools.network)
 
     async def _post_from(self, lease: HeldLease, event: Event) -> None:
         await self._events_in.send((lease, event))
