@@ -149,6 +149,8 @@ class ContentSection(Section):
     """MiB a second that are sent to one peer."""
     channel_port: int = Field(0, ge=0, le=65_535)
     """TCP port of direct data channels; 0 picks a free one. Behind NAT a forwarded port makes transfers faster."""
+    ipfs_peers: BootstrapAddrs = Field((), max_length=16, strict=False)
+    """Multiaddrs with /p2p/<peer id> of IPFS nodes that are asked for `ipfs://` inputs, such as a local Kubo."""
     has_channels: bool = True
     """Offer direct data channels; without them blocks travel over libp2p, which is slower."""
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import trio
 
@@ -13,15 +14,21 @@ from skyops_p2p.core.node_core import NodeCore
 from skyops_p2p.core.rules import LEASE_PROTOCOL
 from skyops_p2p.crypto.node_key import NodeKey, peer_id_from_bytes, peer_id_to_bytes
 from skyops_p2p.errors import SkyopsError
+from skyops_p2p.node.content.ipfs import IpfsExchange
+from skyops_p2p.node.content.links import Holder
+from skyops_p2p.node.content.publishing import publish_tree
 from skyops_p2p.node.content.shelf import ContentShelf, ShelfSettings
 from skyops_p2p.node.content.ways import Ways
 from skyops_p2p.node.execution.run_journal import RunJournal
 from skyops_p2p.node.execution.service import ExecutionService
 from skyops_p2p.node.execution.tools import RunTools
+from skyops_p2p.node.factory import split_peer_addr
 from skyops_p2p.node.host import Host
 from skyops_p2p.node.job_ports import JobPorts
-from skyops_p2p.node.jobs.keeper import JobKeeper
+from skyops_p2p.node.jobs.inputs import INPUT_BYTES_MAX
+from skyops_p2p.node.jobs.keeper import PASSAGE, JobKeeper
 from skyops_p2p.node.jobs.records import JobRecords
+from skyops_p2p.node.jobs.resolvers import IpfsContent
 from skyops_p2p.node.jobs.tools import JobTools
 from skyops_p2p.node.market import Market
 from skyops_p2p.node.ports_bundle import NodePorts
@@ -127,7 +134,7 @@ class Workshop:
         if self._config.worker.enabled:
             tools = self._run_tools(sandboxes, workspace)
             self.execution = ExecutionService(tools, self._parts.market.bidding)
-        self.keeper = JobKeeper(self._job_tools())
+        self.keeper = JobKeeper(self._job_tools(blocks))
 
     def _run_tools(self, sandboxes: Mapping[str, Sandbox], workspace: Workspace) -> RunTools:
         return RunTools(
@@ -142,7 +149,14 @@ class Workshop:
             spread=self._spread,
         )
 
-    def _job_tools(self) -> JobTools:
+    def _job_tools(self, blocks: BlockStore) -> JobTools:
+        ipfs = IpfsContent(
+            self._job_ports.folder / PASSAGE, IpfsExchange(self._parts.network, blocks), self._ipfs_peers
+        )
+
+        async def publish(folder: Path, owner: str) -> str:
+            return str(await publish_tree(blocks, folder, owner=owner, bytes_max=INPUT_BYTES_MAX))
+
         return JobTools(
             network=self._core.rules.network,
             own=self._core.peer_id,
@@ -157,6 +171,8 @@ class Workshop:
             choose_keepers=self._witnesses.keepers,
             likely_keepers=self._witnesses.likely_keepers,
             own_holder=self._own_holder,
+            resolvers={"ipfs": ipfs.resolve, "cid": ipfs.resolve},
+            publish=publish,
             tell=self._host.tell,
         )
 
@@ -171,6 +187,14 @@ class Workshop:
     async def _open_session(self, peer: PeerId, protocol: str) -> LiveSession:
         await self._host.connect(peer, timeout_s=limits.DIAL_TIMEOUT_S)
         return await self._parts.hub.initiate(peer, protocol=protocol)
+
+    def _ipfs_peers(self) -> list[Holder]:
+        """Return whom to ask for IPFS content: the nodes of the settings, then all connected peers."""
+        named = [split_peer_addr(Multiaddr(addr)) for addr in self._config.content.ipfs_peers]
+        return [
+            *(Holder(peer, addrs) for peer, addrs in named),
+            *(Holder(peer) for peer in sorted(self._parts.network.connected_peers())),
+        ][: limits.CONTENT_HOLDERS_MAX]
 
     def _own_holder(self) -> HolderPart:
         entry = self._core.nodes.get(self._core.peer_id)

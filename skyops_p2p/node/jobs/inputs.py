@@ -29,8 +29,8 @@ class Source:
 
     path: Path
     is_file: bool
-    is_passing: bool = False
-    """It was put there for this job only, and goes once it is sealed."""
+    passage: Path | None = None
+    """Directory that was made for this job only, and goes once it is sealed."""
 
 
 Resolve = Callable[[str], Awaitable[Source]]
@@ -81,8 +81,8 @@ class InputSealer:
             bundle = await self._shelf.seal_parts(
                 [part], key=key, owner=owner, bytes_max=INPUT_BYTES_MAX, progress=progress
             )
-            if source.is_passing:
-                await trio.to_thread.run_sync(_remove, source.path)
+            if source.passage is not None:
+                await trio.to_thread.run_sync(shutil.rmtree, source.passage)
             sealed.append(InputPart(path=path, bundle=bundle, is_file=source.is_file))
         return tuple(sealed)
 
@@ -146,13 +146,6 @@ def gather_secrets(
             hint="Give larger data as an input: inputs are encrypted too.",
         )
     return found
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _value(item: Secret, base_dir: Path, environ: Mapping[str, str]) -> bytes:

@@ -6,12 +6,15 @@ async for line in job.logs():
 await job.result(Path("results"))
 """
 
+import secrets
+import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import trio
 
 from skyops_p2p.errors import ExecutionError
+from skyops_p2p.node.content.shelf import no_progress
 from skyops_p2p.node.jobs.job_task import JobTask
 from skyops_p2p.node.jobs.job_views import CheckpointView, JobView, LogLineView, ResultView
 from skyops_p2p.node.jobs.log_files import LogLine
@@ -90,6 +93,25 @@ class Job:
         """
         await self._task.wait_over()
         return await open_result(self._task, into, progress=progress)
+
+    async def publish(self) -> str:
+        """Wait for its end and put its outputs out as plain UnixFS: everybody may read them from then on.
+
+        Returns:
+            The CID, for `ipfs://CID`; this node serves it as long as it runs.
+
+        Raises:
+            ExecutionError: As `result`.
+        """
+        await self._task.wait_over()
+        tools = self._task.job.tools
+        passage = tools.folder / "passage" / secrets.token_hex(8)
+        await open_result(self._task, passage, progress=no_progress)
+        try:
+            return await tools.publish(passage, f"public/{self.job_id}")
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(shutil.rmtree, passage)
 
     def checkpoints(self) -> tuple[CheckpointView, ...]:
         """Return the saved checkpoints of all shards."""

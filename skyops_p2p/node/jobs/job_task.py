@@ -64,6 +64,11 @@ class JobTask:
         return self.job.job_id
 
     @property
+    def base_dir(self) -> Path:
+        """Where relative `file:` URIs begin."""
+        return Path(self._part.base_dir)
+
+    @property
     def submitted_unix_ms(self) -> int:
         """When it was submitted."""
         return self._part.submitted_unix_ms

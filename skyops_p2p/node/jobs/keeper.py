@@ -4,8 +4,7 @@ Bounds: JOBS_OPEN_MAX open jobs; JOBS_REMEMBERED_MAX ended ones are listed.
 """
 
 import logging
-import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import trio
@@ -16,17 +15,18 @@ from skyops_p2p.core.execution.shard_record import ShardRecord
 from skyops_p2p.core.jobs.encoding import decode_spec, encode_spec
 from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.errors import ExecutionError, NetworkError, SkyopsError
-from skyops_p2p.node.jobs.inputs import InputSealer, Source
+from skyops_p2p.node.jobs.inputs import InputSealer
 from skyops_p2p.node.jobs.job_task import JobTask
 from skyops_p2p.node.jobs.open_job import OpenJob
 from skyops_p2p.node.jobs.records import JobPart, JobSecrets
-from skyops_p2p.node.jobs.results import open_result
+from skyops_p2p.node.jobs.resolvers import OtherJobs
+from skyops_p2p.node.jobs.results import put_outputs
 from skyops_p2p.node.jobs.tools import JobTools
 
 log = logging.getLogger(__name__)
 
 PASSAGE = "passage"
-"""Directory for outputs of one job on their way into another."""
+"""Directory for data on its way into a job."""
 
 
 class JobKeeper:
@@ -38,7 +38,8 @@ class JobKeeper:
 
     def __init__(self, tools: JobTools) -> None:
         self._tools = tools
-        self._sealer = InputSealer(tools.shelf, {"job": self._from_job})
+        others = OtherJobs(tools.folder / PASSAGE, self.find)
+        self._sealer = InputSealer(tools.shelf, {"job": others.resolve, **tools.resolvers})
         self._jobs: dict[bytes, JobTask] = {}
         """Oldest first."""
         self._nursery: trio.Nursery | None = None
@@ -95,7 +96,7 @@ class JobKeeper:
         job = OpenJob(part.job_id, spec, self._tools, hidden, is_warm=is_warm)
         task = JobTask(job, part, {}, sealer=self._sealer, depends_on=others)
         self._jobs[part.job_id] = task
-        self._nursery.start_soon(task.run)
+        self._nursery.start_soon(self._live, task.run, task)
         await self._forget_old()
         return task
 
@@ -138,7 +139,13 @@ class JobKeeper:
             raise ExecutionError(f"job {task.job.short} has succeeded", code="job_succeeded")
         if self._nursery is None:
             raise NetworkError("the node is not running", code="node_not_running")
-        self._nursery.start_soon(task.retry)
+        self._nursery.start_soon(self._live, task.retry, task)
+
+    @staticmethod
+    async def _live(run: Callable[[], Awaitable[None]], task: JobTask) -> None:
+        """Drive a job to its end, and put out what it left."""
+        await run()
+        await put_outputs(task)
 
     # --- restart --------------------------------------------------------------------------------------------------
     async def _restore(self) -> None:
@@ -161,7 +168,7 @@ class JobKeeper:
         task = JobTask(job, part, records, sealer=self._sealer, depends_on=others)
         self._jobs[part.job_id] = task
         if not task.is_over and self._nursery is not None:
-            self._nursery.start_soon(task.run)
+            self._nursery.start_soon(self._live, task.run, task)
             if part.is_warm:  # who opened the pool is gone
                 self._nursery.start_soon(task.cancel)
 
@@ -178,24 +185,3 @@ class JobKeeper:
                 await self._tools.shelf.release(task.job.owner)
             except SkyopsError as error:
                 log.warning("job_not_forgotten job=%s code=%s", task.job.short, error.code)
-
-    # --- data between jobs ------------------------------------------------------------------------------------------
-    async def _from_job(self, uri: str) -> Source:
-        """Open what `job:ID/path` names, for another job; the copy goes once it is sealed."""
-        name, _, path = uri.removeprefix("job:").partition("/")
-        task = self.find(name)
-        await task.wait_over()
-        passage = self._tools.folder / PASSAGE / secrets.token_hex(8)
-        await open_result(task, passage, progress=_ignore)
-        found = passage / path if path else passage
-        if not await trio.to_thread.run_sync(found.exists):
-            raise ExecutionError(
-                f"{uri}: the outputs of {name} hold no {path}",
-                code="input_missing",
-                hint=f"`skyops result {name}` shows what they hold.",
-            )
-        return Source(found, is_file=found.is_file(), is_passing=True)
-
-
-def _ignore(_done: int, _total: int) -> None:
-    """Take progress that nobody watches."""

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import trio
 
-from skyops_p2p.errors import ExecutionError
-from skyops_p2p.node.content.shelf import Progress
+from skyops_p2p.errors import ExecutionError, SkyopsError
+from skyops_p2p.node.content.shelf import Progress, no_progress
 from skyops_p2p.node.jobs.job_task import JobTask
 from skyops_p2p.node.jobs.job_views import ResultView
 from skyops_p2p.wire.envelope import peek
@@ -65,6 +65,50 @@ async def open_result(task: JobTask, into: Path, *, progress: Progress) -> Resul
         files=sum(bundle.files for _, bundle in bundles),
         size_bytes=sum(bundle.size_bytes for _, bundle in bundles),
     )
+
+
+async def put_outputs(task: JobTask) -> None:
+    """Put a successful job's outputs where its `file:` URIs say; what is in the way stays, and is told.
+
+    Whatever happens here, the outputs stay in the store, and `open_result` gives them.
+    """
+    wanted = [item for item in task.job.spec.outputs if item.uri and item.uri.startswith("file:")]
+    if not wanted or task.view().state != "succeeded":
+        return
+    passage = task.job.tools.folder / "passage" / secrets.token_hex(8)
+    try:
+        await open_result(task, passage, progress=no_progress)
+        for item in wanted:
+            target = task.base_dir / str(item.uri).removeprefix("file:").removeprefix("//")
+            await trio.to_thread.run_sync(_put, passage, item.path[1:], target, task.job.spec.shards)
+    except (SkyopsError, OSError) as error:
+        task.text = f"succeeded, but its outputs could not be put out: {error}"
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(lambda: shutil.rmtree(passage, ignore_errors=True))
+
+
+def _put(passage: Path, inner: str, target: Path, shards: int) -> None:
+    """Move one output to its target; of an array each shard's into "shard-N" below it.
+
+    Raises:
+        ExecutionError: Code `result_in_the_way`.
+    """
+    pairs = [(passage / inner, target)]
+    if shards > 1:
+        pairs = [
+            (passage / f"shard-{shard}" / inner, target / f"shard-{shard}" / Path(inner).name)
+            for shard in range(shards)
+        ]
+    for source, place in pairs:
+        if not source.exists():
+            continue  # it was not required
+        if place.exists():
+            raise ExecutionError(
+                f"{place} is there already", code="result_in_the_way", hint="Move it away, then fetch it."
+            )
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(source, place)
 
 
 def _make(folder: Path) -> None:

@@ -1,12 +1,13 @@
 """What the jobs of a requester are made with, together."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.node.content.shelf import ContentShelf
+from skyops_p2p.node.jobs.inputs import Resolve
 from skyops_p2p.node.jobs.lease_client import OpenSession
 from skyops_p2p.node.jobs.records import JobRecords
 from skyops_p2p.node.match_view import MatchStepView, MatchView
@@ -18,6 +19,10 @@ AskWitnesses = Callable[[PeerId], Awaitable[bool | None]]
 """Ask others whether they reach a peer: True, False, or None if nobody could say."""
 ChooseKeepers = Callable[[PeerId], tuple[HolderPart, ...]]
 """(worker) -> nodes that may keep copies of its checkpoints."""
+
+
+Publish = Callable[[Path, str], Awaitable[str]]
+"""(directory, owner) -> CID as text: the directory as plain UnixFS, which everybody may fetch."""
 
 
 class FindWorker(Protocol):
@@ -54,5 +59,9 @@ class JobTools:
     """Who may have such copies."""
     own_holder: Callable[[], HolderPart]
     """Where this node itself can be reached for bundles."""
+    resolvers: Mapping[str, Resolve]
+    """Scheme of an input's URI -> how its data gets here, besides `file:` and `job:`."""
+    publish: Publish
+    """Puts outputs where IPFS nodes find them, on the person's word."""
     tell: Callable[[str, PeerId, str], None]
     """Tells whoever watches the node."""

@@ -259,3 +259,20 @@ async def test_logs_and_checkpoints_outlive_their_worker_while_the_requester_is_
         resumed = int(next(line for line in lines if line.endswith("resume=1")).split()[2].rstrip(","))
         assert resumed >= 5, lines  # from a checkpoint that alice was not there to see
         assert [f"step {step}" for step in range(1, STEPS + 1) if f"step {step}" not in lines] == []
+
+
+async def test_outputs_with_a_place_are_put_there(tmp_path: Path) -> None:
+    async with job_world(tmp_path) as world:
+        outputs = [{"path": "/results/model.txt", "uri": "file:models/best.txt"}]
+        job = await world.nodes["alice"].submit(spec(outputs=outputs), base_dir=tmp_path)
+        await ended(job)
+        await trio.sleep(1)
+        assert (tmp_path / "models/best.txt").read_text() == "LOSS GOES DOWN"
+
+
+async def test_a_path_in_a_directory_of_the_system_is_refused_at_once(tmp_path: Path) -> None:
+    async with job_world(tmp_path) as world:
+        with pytest.raises(ExecutionError) as caught:
+            await world.nodes["alice"].submit(spec(outputs=[{"path": "/etc/passwd"}]), base_dir=tmp_path)
+        assert caught.value.code == "spec_refused"
+        assert world.nodes["alice"].jobs.list() == ()
