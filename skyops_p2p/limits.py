@@ -203,6 +203,8 @@ STORE_CALLS_WAITING_MAX = 4096
 """Calls that wait for the store; more wait their turn before they are queued."""
 
 # --- this machine -----------------------------------------------------------------------------------------------
+GPU_LOAD_TIMEOUT_S = 2.0
+"""One look at how busy the GPUs of a job are; a driver that takes longer is not asked again."""
 HARDWARE_PROBE_TIMEOUT_S = 10.0
 """Each part of the look at the machine: a broken GPU driver may hang for ever."""
 ENGINE_TIMEOUT_S = 5
@@ -307,6 +309,8 @@ HARDWARE_PROBE_INTERVAL_S = 600.0
 # --- auction ------------------------------------------------------------------------------------------------------
 TENDER_BYTES_MAX = 2048
 """One enveloped tender; it is gossiped. protocol/04."""
+TENDERS_CACHED_MAX = 128
+"""Tenders whose signatures are remembered as good: as many as one worker answers at a time twice over, under 1 MiB."""
 TENDER_LIFETIME_MS_MAX = 60_000
 """From a tender's issue to its expiry. protocol/04 AUC-3."""
 TENDER_ROUNDS_MAX = 8

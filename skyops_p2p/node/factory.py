@@ -80,6 +80,7 @@ def default_ports(config: NodeConfig, identity: Identity) -> NodePorts:
 def _job_ports(config: NodeConfig) -> JobPorts:
     """Build the place for jobs of a real node, all of it in the data directory."""
     from skyops_p2p.adapters.blobs import open_disk_blocks
+    from skyops_p2p.adapters.hardware import GpuLoads
     from skyops_p2p.adapters.system.allocator import keep_freed_memory
     from skyops_p2p.adapters.workspace import open_workspace
     from skyops_p2p.node.sandboxes import open_sandboxes
@@ -98,6 +99,7 @@ def _job_ports(config: NodeConfig) -> JobPorts:
         open_blocks=open_blocks,
         open_sandboxes=open_all,
         open_workspace=lambda: open_workspace(data_dir),
+        gpu_meter=GpuLoads(),
         channel_port=config.content.channel_port if config.content.has_channels else None,
     )
 

@@ -98,3 +98,34 @@ int nvmlDeviceGetCudaComputeCapability(void *handle, int *major, int *minor) {
     *minor = 0;
     return SUCCESS;
 }
+
+typedef struct { unsigned gpu, memory; } Utilization;
+
+int nvmlDeviceGetHandleByUUID(const char *uuid, void **handle) {
+    unsigned long long index = 0;
+    if (sscanf(uuid, "GPU-00000000-0000-0000-0000-%llu", &index) != 1) return INVALID_ARGUMENT;
+    return nvmlDeviceGetHandleByIndex_v2((unsigned)index, handle);
+}
+
+int nvmlDeviceGetUtilizationRates(void *handle, Utilization *rates) {
+    (void)handle;
+    if (getenv("FAKE_NVML_HANG")) for (;;) pause();
+    if (is_mute("nvmlDeviceGetUtilizationRates")) return NOT_SUPPORTED;
+    rates->gpu = (unsigned)number("FAKE_NVML_BUSY", 97);
+    rates->memory = 40;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetPowerUsage(void *handle, unsigned *milliwatts) {
+    (void)handle;
+    if (is_mute("nvmlDeviceGetPowerUsage")) return NOT_SUPPORTED;
+    *milliwatts = 312500;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetTemperature(void *handle, int sensor, unsigned *celsius) {
+    (void)handle;
+    (void)sensor;
+    *celsius = 66;
+    return SUCCESS;
+}
