@@ -1,5 +1,6 @@
 """One simulated connection between two nodes: what dies with it."""
 
+from collections import Counter
 from collections.abc import Callable
 
 
@@ -11,12 +12,14 @@ class Connection:
         listener: Number of the node that was dialled.
     """
 
-    __slots__ = ("_on_close", "dialer", "is_open", "listener")
+    __slots__ = ("_on_close", "dialer", "idle_streams", "is_open", "listener")
 
     def __init__(self, dialer: int, listener: int) -> None:
         self.dialer = dialer
         self.listener = listener
         self.is_open = True
+        self.idle_streams: Counter[tuple[int, str]] = Counter()
+        """(asking node, protocol) -> request streams that wait for the next request."""
         self._on_close: dict[Callable[[], None], None] = {}
 
     def other(self, node: int) -> int:

@@ -6,13 +6,11 @@ import trio
 
 from skyops_p2p.errors import NetworkError
 from skyops_p2p.ports import PeerAddrs
-from skyops_p2p.simulation.fabric import RETRANSMIT_S
+from skyops_p2p.simulation.transport import RETRANSMIT_FIRST_S
 
 if TYPE_CHECKING:
     from skyops_p2p.simulation.network import SimNetwork
 
-HANDSHAKE_ROUND_TRIPS = 3
-"""TCP, Noise and Yamux until the identity is proven."""
 REFUSED_S = 0.05
 """Until an address at which nobody listens says so."""
 
@@ -53,12 +51,12 @@ async def _dial(dialer: "SimNetwork", target: PeerAddrs) -> None:
 
 
 async def _shake_hands(dialer: "SimNetwork", number: int) -> None:
-    """Spend the round trips of a dial; each lost packet costs a retransmission."""
-    delay_s = HANDSHAKE_ROUND_TRIPS * dialer.fabric.latency.round_trip_s(dialer.number, number)
-    for _ in range(2 * HANDSHAKE_ROUND_TRIPS):
-        fate = dialer.fabric.fate(dialer.number, number)
-        delay_s += fate[0] if fate else RETRANSMIT_S
-    await trio.sleep(delay_s)
+    """Spend the round trips of a dial; each lost packet costs a retransmission, TCP's first one a longer one."""
+    fabric, round_trips = dialer.fabric, dialer.fabric.transport.dial_round_trips
+    if round_trips == 0:
+        return
+    first_s = fabric.exchange_s(dialer.number, number, round_trips=1, rto_s=RETRANSMIT_FIRST_S)
+    await trio.sleep(first_s + fabric.exchange_s(dialer.number, number, round_trips=round_trips - 1))
 
 
 def _has_path(dialer: "SimNetwork", number: int) -> bool:

@@ -19,6 +19,7 @@ from skyops_p2p.simulation.faults import CALM, FaultBoard, LinkFaults, Partition
 from skyops_p2p.simulation.gossip import GossipOverlay
 from skyops_p2p.simulation.latency import Latency
 from skyops_p2p.simulation.trace import Trace
+from skyops_p2p.simulation.transport import RETRANSMIT_FIRST_S, RETRANSMIT_MIN_S, SHORT, Transport
 from skyops_p2p.types import Multiaddr, PeerId
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 KEEPALIVE_S = 6.0
 """After this long without a path, both ends drop the connection (the adapter's health check takes as long)."""
-RETRANSMIT_S = 1.0
-"""What a lost packet costs a handshake or a stream: TCP sends it again (RFC 6298, initial timeout)."""
 CONTAINED_MAX = 64
 """Contained exceptions that are kept for the report; more are counted."""
 
@@ -39,6 +38,7 @@ class SimFabric:
         seed: Decides latencies, faults, meshes and replicas.
         latency: Delays without faults; a planet's if omitted.
         links: Faults of every link.
+        transport: What connections cost, and what becomes of lost packets.
         keepalive_s: Time without a path until a connection is dropped.
         tick_s: Resolution of arrivals, seconds; coarser is faster.
     """
@@ -49,12 +49,14 @@ class SimFabric:
         *,
         latency: Latency | None = None,
         links: LinkFaults = CALM,
+        transport: Transport = SHORT,
         keepalive_s: float = KEEPALIVE_S,
         tick_s: float = TICK_S,
     ) -> None:
         self.seed = seed
         self.queue = DueQueue(tick_s=tick_s)
         self.latency = latency or Latency(seed)
+        self.transport = transport
         self.faults = FaultBoard(derived_random(seed, "links"), links=links)
         self.trace = Trace()
         self.gossip = GossipOverlay(self)
@@ -186,11 +188,35 @@ class SimFabric:
         for extra_s in self.fate(source, target):
             self.queue.after(delay_s + extra_s, arrive, *args)
 
-    def fate(self, source: int, target: int) -> tuple[float, ...]:
-        """Judge one packet; see FaultBoard.fate."""
+    def fate(self, source: int, target: int, *, rto_s: float | None = None) -> tuple[float, ...]:
+        """Judge one packet; see FaultBoard.fate. With a transport that retransmits, it arrives late instead of never.
+
+        Args:
+            source: Number of the sending node.
+            target: Number of the receiving node.
+            rto_s: Until a lost packet is sent again; from the round trip if omitted.
+        """
         if self.faults.is_calm:
             return (0.0,)
-        return self.faults.fate(source, target, now=trio.current_time())
+        now, late_s = trio.current_time(), 0.0
+        fate = self.faults.fate(source, target, now=now)
+        if fate or not self.transport.retransmits:
+            return fate
+        wait_s = rto_s or self.latency.round_trip_s(source, target) + RETRANSMIT_MIN_S
+        while not fate:
+            if self.faults.is_blocked(source, target):
+                return ()
+            late_s, wait_s = late_s + wait_s, 2 * wait_s
+            fate = self.faults.fate(source, target, now=now)
+        return tuple(late_s + extra_s for extra_s in fate)
+
+    def exchange_s(self, source: int, target: int, *, round_trips: int, rto_s: float | None = None) -> float:
+        """Return how long so many packets take there and back, one behind the other; lost ones are sent again."""
+        delay_s = round_trips * self.latency.round_trip_s(source, target)
+        for _ in range(2 * round_trips):
+            fate = self.fate(source, target, rto_s=rto_s)
+            delay_s += fate[0] if fate else RETRANSMIT_FIRST_S
+        return delay_s
 
     def stream_delay_s(self, source: int, target: int) -> float | None:
         """Return the delay of one frame, with retransmissions; None while there is no path."""
@@ -200,7 +226,7 @@ class SimFabric:
             return None
         delay_s = self.latency.one_way_s(source, target)
         while not (fate := self.faults.fate(source, target, now=trio.current_time(), is_stream=True)):
-            delay_s += RETRANSMIT_S
+            delay_s += RETRANSMIT_FIRST_S
         return delay_s + fate[0]
 
     # --- bookkeeping --------------------------------------------------------------------------------------

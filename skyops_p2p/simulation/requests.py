@@ -1,7 +1,8 @@
 """Requests in memory: a packet there, a packet back, and everything that may happen to either.
 
-A lost packet means no answer until the caller's deadline; a doubled one means that the server is asked twice, as
-when an adapter repeats a request on a fresh stream. Bounds and refusals are those of the libp2p adapter.
+A lost packet means no answer until the caller's deadline, or with a transport that retransmits a late one; a doubled
+one means that the server is asked twice, as when an adapter repeats a request on a fresh stream. Bounds and refusals
+are those of the libp2p adapter.
 """
 
 import zlib
@@ -14,11 +15,13 @@ import trio
 from skyops_p2p.errors import LocalProtocolError, NetworkError, RemoteProtocolError
 from skyops_p2p.limits import (
     FRAME_BYTES_MAX,
+    REQUEST_STREAMS_IDLE_MAX,
     REQUEST_TIMEOUT_S,
     REQUESTS_INBOUND_MAX,
     REQUESTS_INBOUND_PER_PEER_MAX,
 )
 from skyops_p2p.ports import RequestServer
+from skyops_p2p.simulation.connection import Connection
 from skyops_p2p.types import PeerId
 
 if TYPE_CHECKING:
@@ -95,11 +98,26 @@ class Requests:
         try:
             with trio.move_on_after(timeout_s):
                 async with slots:
+                    await self._take_stream(connection, protocol)
                     self._send(target, protocol, payload, pending)
                     await pending.done.wait()
+                    self._keep_stream(connection, protocol)
         finally:
             connection.forget(pending.give_up)
         return self._result(peer, pending, timeout_s)
+
+    async def _take_stream(self, connection: Connection, protocol: str) -> None:
+        """Take an idle stream, or spend the round trips of opening one."""
+        round_trips, own = self._network.fabric.transport.stream_round_trips, self._network.number
+        if connection.idle_streams[own, protocol] > 0:
+            connection.idle_streams[own, protocol] -= 1
+        elif round_trips:
+            other = connection.other(own)
+            await trio.sleep(self._network.fabric.exchange_s(own, other, round_trips=round_trips))
+
+    def _keep_stream(self, connection: Connection, protocol: str) -> None:
+        key = (self._network.number, protocol)
+        connection.idle_streams[key] = min(connection.idle_streams[key] + 1, REQUEST_STREAMS_IDLE_MAX)
 
     def _result(self, peer: PeerId, pending: _Pending, timeout_s: float) -> bytes:
         if pending.answer is None:

@@ -31,6 +31,7 @@ from skyops_p2p.simulation.latency import Latency
 from skyops_p2p.simulation.member import Member, MemberOptions
 from skyops_p2p.simulation.memo import shared_checks
 from skyops_p2p.simulation.report import BrokenPromiseError
+from skyops_p2p.simulation.transport import SHORT, Transport
 from skyops_p2p.types import PeerId
 
 Result = TypeVar("Result")
@@ -51,6 +52,8 @@ class WorldOptions:
 
     links: LinkFaults = CALM
     """Faults of every link from the start."""
+    transport: Transport = SHORT
+    """What connections cost, and what becomes of lost packets."""
     members: MemberOptions = field(default_factory=MemberOptions)
     is_wide_area: bool = True
     """Nodes all over the planet; otherwise one local network."""
@@ -88,7 +91,13 @@ class World:
         self.seed = seed
         self.options = options or WorldOptions()
         latency = Latency(seed, is_wide_area=self.options.is_wide_area)
-        self.fabric = SimFabric(seed, latency=latency, links=self.options.links, tick_s=self.options.tick_s)
+        self.fabric = SimFabric(
+            seed,
+            latency=latency,
+            links=self.options.links,
+            transport=self.options.transport,
+            tick_s=self.options.tick_s,
+        )
         self.random = derived_random(seed, "world")
         """For scenarios that draw."""
         bootstraps = 1 + nodes // NODES_PER_BOOTSTRAP
