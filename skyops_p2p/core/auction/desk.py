@@ -24,7 +24,7 @@ from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.crypto.node_key import peer_id_to_bytes
 from skyops_p2p.errors import RemoteProtocolError
 from skyops_p2p.types import MonotonicS, PeerId, UnixMs
-from skyops_p2p.wire.envelope import Signed, envelope_kind, open_envelope, seal
+from skyops_p2p.wire.envelope import Signed, envelope_kind, peek, seal
 from skyops_p2p.wire.messages.auction import (
     Award,
     CommitAck,
@@ -250,25 +250,23 @@ class BiddingDesk:
         return sum(1 for bidding in self._open.values() if bidding.lease is None)
 
     def _route(self, data: bytes, request_id: int) -> tuple[bytes, Event]:
-        """Find the tender that a request concerns; its machine opens and checks the request.
+        """Find the tender that a request says it concerns. No signature is looked at: the tender's machine does that.
 
         Raises:
-            RemoteProtocolError: `wrong_type` (no such request), `unknown_tender`, or what opening raises.
+            RemoteProtocolError: `wrong_type` (no such request), or what decoding raises.
         """
         match envelope_kind(data):
             case None:
                 request = decode_message(RevealRequest, data)
-                inner = open_envelope(request.commit_set, CommitSet, self._network)
-                return inner.message.tender, wev.RevealRequested(request_id, data)
+                commit_set = peek(request.commit_set, CommitSet)
+                return commit_set.tender, wev.RevealRequested(request_id, data)
             case CommitAck.name:
-                commit = open_envelope(data, CommitAck, self._network).message.commit
+                commit = peek(data, CommitAck).commit
                 return self._by_commit.get(commit, b""), wev.CommitAcknowledged(data, request_id)
             case Award.name:
-                award = open_envelope(data, Award, self._network).message
-                return award.tender, wev.AwardReceived(request_id, data)
+                return peek(data, Award).tender, wev.AwardReceived(request_id, data)
             case Release.name:
-                release = open_envelope(data, Release, self._network).message
-                return release.tender, wev.ReleaseReceived(request_id, data)
+                return peek(data, Release).tender, wev.ReleaseReceived(request_id, data)
             case _:
                 raise RemoteProtocolError("no request that a worker answers", code="wrong_type")
 

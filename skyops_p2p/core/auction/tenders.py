@@ -1,5 +1,7 @@
 """Check a tender, and prove that a requester signed two under one id. Spec: protocol/04-auction.md, "Tender"."""
 
+from functools import lru_cache
+
 from skyops_p2p import limits
 from skyops_p2p.core.rules import NetworkRules
 from skyops_p2p.crypto.node_key import peer_id_from_bytes
@@ -25,7 +27,7 @@ def check_tender(data: bytes, rules: NetworkRules, *, now: int | None) -> Signed
 
     Rules: AUC-1 to AUC-4.
     """
-    signed = open_envelope(data, Tender, rules.network, bytes_max=limits.TENDER_BYTES_MAX)  # AUC-1
+    signed = _open(data, rules.network)  # AUC-1
     tender, peer = signed.message, signed.signer
     if peer_id_from_bytes(tender.requester) != peer:  # AUC-2
         raise RemoteProtocolError("tender of another peer", code="wrong_signer", rule="AUC-2", peer=peer)
@@ -38,6 +40,13 @@ def check_tender(data: bytes, rules: NetworkRules, *, now: int | None) -> Signed
     if tender.commit_ms + tender.reveal_ms > tender.expires_unix_ms - tender.issued_unix_ms:  # AUC-4
         raise _invalid("it expires before its windows close", peer)
     return signed
+
+
+# Most tenders come twice, directly and by gossip, and gossip is judged before it is heard: what does not depend on the
+# time is remembered.
+@lru_cache(maxsize=limits.TENDERS_CACHED_MAX)
+def _open(data: bytes, network: str) -> Signed[Tender]:
+    return open_envelope(data, Tender, network, bytes_max=limits.TENDER_BYTES_MAX)
 
 
 def _check_dates(tender: Tender, now: int | None, peer: str) -> None:
