@@ -1,6 +1,7 @@
 """`audit`: re-run an award from its bid book, on any machine, without a network or a running node."""
 
 import gc
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,30 +41,67 @@ def audit(
     *,
     as_json: bool,
 ) -> int:
-    """Re-run the award of BOOK: a file, or the beginning of a job's id.
+    """Re-run the award of BOOK: a file, the beginning of a tender's id, or a job of the running node by id or name.
 
-    Checks every signature, commitment and date in the bid book, applies the award rule to it again and compares.
-    Prints OK, or each rule that differs and where; the exit code is 0 or 9.
+    Checks every signature, commitment and date in the bid book, applies the award rule to it again and compares; of a
+    job the books of all its attempts. Prints OK, or each rule that differs and where; the exit code is 0 or 9.
+    """
+    from skyops_p2p.cli.audit_job import audit_job, find_attempts
+    from skyops_p2p.errors import AuditError
+    from skyops_p2p.node.book_files import find_book, read_book
+
+    wanted = Wanted(network, chain_id, tuple(read_book(ack) for ack in acks))
+    try:
+        path = find_book(book, invocation.find_data_dir())
+    except AuditError as error:
+        if error.code != "book_missing":
+            raise
+        return audit_job(find_attempts(invocation, book, error), wanted, invocation, as_json=as_json)
+    audited = audit_file(path, wanted)
+    if as_json:
+        print_json(as_tree(audited))
+    else:
+        _print(audited)
+    return 0 if audited.report.ok else AuditError.exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the caller insists on."""
+
+    network: str | None
+    chain_id: int | None
+    acks: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """One book and what became of it."""
+
+    report: "AuditReport"
+    rules: "NetworkRules"
+    path: Path
+
+
+def audit_file(path: Path, wanted: Wanted) -> Audited:
+    """Audit a stored bid book.
+
+    Raises:
+        AuditError: Code `book_unreadable`.
     """
     from skyops_p2p.core.auction.audit import audit as audit_book
-    from skyops_p2p.node.book_files import find_book, read_book
+    from skyops_p2p.node.book_files import read_book
     from skyops_p2p.node.spreading import over_all_cores
 
-    path = find_book(book, invocation.find_data_dir())
     data = read_book(path)
-    rules = _rules(data, network, chain_id)
+    rules = _rules(data, wanted.network, wanted.chain_id)
     # A large book is a million small objects, all of them needed until the end: looking for garbage among them would
     # cost a third of the time.
     gc.disable()
     try:
-        report = audit_book(data, rules, acks=[read_book(ack) for ack in acks], spread=over_all_cores)
+        return Audited(audit_book(data, rules, acks=wanted.acks, spread=over_all_cores), rules, path)
     finally:
         gc.enable()
-    if as_json:
-        print_json(_as_json(report, rules, path))
-    else:
-        _print(report, rules, path)
-    return 0 if report.ok else 9
 
 
 def _rules(data: bytes, network: str | None, chain_id: int | None) -> "NetworkRules":
@@ -77,9 +115,10 @@ def _rules(data: bytes, network: str | None, chain_id: int | None) -> "NetworkRu
     return NetworkRules(NetworkName(name), chain_id or claimed_chain or 1, is_testnet=name != MAIN_NETWORK)
 
 
-def _print(report: "AuditReport", rules: "NetworkRules", path: Path) -> None:
+def _print(audited: Audited) -> None:
+    report, rules = audited.report, audited.rules
     fields = [
-        ("book", str(path)),
+        ("book", str(audited.path)),
         ("digest", report.digest.hex()),
         ("network", f"{rules.network}, chain {rules.chain_id}"),
     ]
@@ -103,10 +142,12 @@ def _print(report: "AuditReport", rules: "NetworkRules", path: Path) -> None:
         click.echo(f"  {finding.rule:<7} {finding.text}")
 
 
-def _as_json(report: "AuditReport", rules: "NetworkRules", path: Path) -> dict[str, Any]:
+def as_tree(audited: Audited) -> dict[str, Any]:
+    """Return an audit as JSON."""
+    report, rules = audited.report, audited.rules
     return {
         "ok": report.ok,
-        "book": str(path),
+        "book": str(audited.path),
         "digest": report.digest.hex(),
         "network": rules.network,
         "chain_id": rules.chain_id,

@@ -28,11 +28,13 @@ Exit codes:
   3   a key file is missing, unsafe or does not open
   4   the node or a peer could not be reached, or did not answer in time
   5   the local store cannot be used
-  6   a sandbox failed
+  6   a job, or the sandbox that it runs in, could not do what was asked
   7   the chain could not be used
   8   the local test network failed
   9   a bid book cannot be read, or breaks the rules
   10  no worker took the job
+  11  the job that was watched has failed
+  12  the job that was watched was cancelled
   70  a bug in skyops
   130 interrupted with Ctrl-C"""
 
@@ -44,7 +46,7 @@ ENTRIES = {
     "config": Entry("skyops_p2p.cli.settings:config", "Check, show or write the settings.", _NODE),
     "doctor": Entry("skyops_p2p.cli.doctor:doctor", "Look for what is wrong, and how to mend it.", _NODE),
     "run": Entry("skyops_p2p.cli.run:run", "Start the node and keep it running.", _NODE),
-    "status": Entry("skyops_p2p.cli.network:status", "Show the running node.", _NETWORK),
+    "status": Entry("skyops_p2p.cli.network:status", "Show the running node, or one of its jobs.", _NETWORK),
     "peers": Entry("skyops_p2p.cli.network:peers", "List the links to peers.", _NETWORK),
     "map": Entry("skyops_p2p.cli.network:node_map", "List the nodes of the network.", _NETWORK),
     "node": Entry("skyops_p2p.cli.node:node", "Show one node in full.", _NETWORK),
@@ -54,6 +56,14 @@ ENTRIES = {
     "match": Entry("skyops_p2p.cli.match:match", "Look for a worker for a job.", _NETWORK),
     "events": Entry("skyops_p2p.cli.events:events", "Follow what happens.", _NETWORK),
     "job": Entry("skyops_p2p.cli.job:job", "Write and check job files.", _JOBS),
+    "submit": Entry("skyops_p2p.cli.submit:submit", "Have jobs run.", _JOBS),
+    "ps": Entry("skyops_p2p.cli.job_list:ps", "List the jobs of this node.", _JOBS),
+    "logs": Entry("skyops_p2p.cli.job_logs:logs", "Print what a job's program wrote.", _JOBS),
+    "top": Entry("skyops_p2p.cli.job_top:top", "Watch progress, time left, CPU, memory and GPUs.", _JOBS),
+    "result": Entry("skyops_p2p.cli.job_control:result", "Decrypt a job's outputs.", _JOBS),
+    "cancel": Entry("skyops_p2p.cli.job_control:cancel", "End a job.", _JOBS),
+    "retry": Entry("skyops_p2p.cli.job_control:retry", "Run again what failed of a job.", _JOBS),
+    "checkpoints": Entry("skyops_p2p.cli.job_control:checkpoints", "List a job's checkpoints.", _JOBS),
     "audit": Entry("skyops_p2p.cli.audit:audit", "Re-run the award of a bid book.", _JOBS),
     "demo": Entry("skyops_p2p.cli.demo:demo", "Watch a network come up and survive a crash.", _TEST),
     "testnet": Entry("skyops_p2p.cli.testnet:testnet", "Run a test network on this machine.", _TEST),

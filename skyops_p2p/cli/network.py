@@ -19,21 +19,38 @@ from skyops_p2p.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from skyops_p2p.node.views import NodeView
+    from skyops_p2p.node.views import NodeView, StatusView
 
 STATES = ("pending", "active", "suspect", "inactive", "slashed")
 
 
 @click.command()
+@click.argument("job", required=False)
+@click.option("-w", "--watch", is_flag=True, help="With JOB: stay and show what happens, until it has ended.")
 @data_dir_option
 @json_option
 @click.pass_obj
-def status(invocation: Invocation, *, as_json: bool) -> None:
-    """Show the running node: who it is, where it listens, what it sees."""
+def status(invocation: Invocation, job: str | None, *, watch: bool, as_json: bool) -> int:
+    """Show the running node: who it is, where it listens, what it sees; or how JOB stands, and what to do.
+
+    JOB is an id, a unique beginning of one, or a name. With --watch the exit code is 0 if it succeeded, 11 if it
+    failed, 12 if it was cancelled.
+    """
+    if job is not None:
+        from skyops_p2p.cli.job_status import show_job
+
+        return show_job(invocation, job, watch=watch, as_json=as_json)
+    if watch:
+        raise click.UsageError("--watch goes with a job; `skyops events -f` follows the node.")
     view = invocation.client().status()
     if as_json:
         print_json(view)
-        return
+        return 0
+    _print_node(view, invocation)
+    return 0
+
+
+def _print_node(view: "StatusView", invocation: Invocation) -> None:
     counts = ", ".join(f"{count} {state}" for state, count in view.map_counts.items() if count)
     gpus = gpu_text((gpu.model, gpu.vram_mib) for gpu in view.gpus)
     kind = "worker" if view.is_worker else "peer (offers no compute)"

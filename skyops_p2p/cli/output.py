@@ -1,6 +1,7 @@
 """How commands print: JSON for programs, aligned text for pipes, and tables for terminals."""
 
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,13 +14,17 @@ STATE_STYLES = {
     "connected": "green",
     "running": "green",
     "ok": "green",
+    "succeeded": "green",
     "suspect": "yellow",
     "warn": "yellow",
     "stopped": "yellow",
     "starting": "yellow",
+    "waiting": "yellow",
+    "cancelled": "yellow",
     "inactive": "red",
     "slashed": "red",
     "fail": "red",
+    "failed": "red",
     "dead": "red",
     "banned": "red",
 }
@@ -178,8 +183,12 @@ class ProgressLine:
         self._last = ""
 
     def show(self, text: str) -> None:
-        """Replace the line."""
+        """Replace the line; on a terminal it is cut to its width, as a wrapped one could not be replaced."""
         if not self._is_shown or text == self._last:
             return
         self._last = text
-        click.echo(f"\r\x1b[K{text} …" if self._is_live else f"{text} …", nl=not self._is_live, err=True)
+        if self._is_live:
+            width = shutil.get_terminal_size().columns - 3
+            click.echo(f"\r\x1b[K{text[:width]} …", nl=False, err=True)
+        else:
+            click.echo(f"{text} …", err=True)

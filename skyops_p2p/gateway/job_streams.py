@@ -80,8 +80,7 @@ async def _say_lines(
         if isinstance(record, SkyopsError):
             return count, record
         found = joiner.flush() if record is None else [record] if is_raw else joiner.add(record)
-        for line in found:
-            await lines.say(line=line.model_dump(mode="json"))
+        await lines.say_each("line", found)
         count += len(found)
     return count, None
 

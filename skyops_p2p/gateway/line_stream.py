@@ -5,10 +5,11 @@ client leaves. An error before the first line becomes a problem document; a late
 """
 
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import trio
+from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -33,6 +34,13 @@ class Lines:
     async def say(self, **content: object) -> None:
         """Send an object; waits while the client lags behind."""
         await self._send.send(_line(content))
+
+    async def say_each(self, kind: str, views: Sequence[BaseModel]) -> None:
+        """Send {kind: view} of each view, all at once: a log has many."""
+        if views:
+            head = f'{{"{kind}":'
+            text = "".join(f"{head}{view.model_dump_json()}}}\n" for view in views)
+            await self._send.send(text.encode())
 
     def mention(self, **content: object) -> None:
         """Send an object that may be left out if the client lags far behind."""

@@ -36,6 +36,11 @@ class JobRowView(View):
     price_microcredits_per_hour: int
     """Of all standing leases together."""
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        return self.state in ("succeeded", "failed", "cancelled")
+
 
 WORKERS_SHOWN = 8
 
@@ -43,7 +48,7 @@ WORKERS_SHOWN = 8
 def job_row(view: JobView) -> JobRowView:
     """Return a job's row."""
     shards = view.shards
-    workers = dict.fromkeys(shard.worker for shard in shards if shard.worker)
+    workers = dict.fromkeys(shard.worker for shard in shards if _is_held(shard))
     rests = [shard.remaining_s for shard in shards if shard.remaining_s is not None]
     return JobRowView(
         job_id=view.job_id,
@@ -62,6 +67,12 @@ def job_row(view: JobView) -> JobRowView:
         attempts=sum(len(shard.attempts) for shard in shards),
         price_microcredits_per_hour=sum(_price(shard) for shard in shards),
     )
+
+
+def _is_held(shard: ShardView) -> bool:
+    """Tell whether a worker holds a shard, or held it at its end."""
+    is_over = shard.state in ("succeeded", "failed", "cancelled")
+    return bool(shard.worker) and (is_over or not shard.attempts[-1].code)
 
 
 def _price(shard: ShardView) -> int:

@@ -10,7 +10,16 @@ from rich.console import Console
 
 from skyops_p2p.cli.joining import guest_data_dir, resolve_join
 from skyops_p2p.cli.logs import JsonFormatter, RecentLines, TextFormatter
-from skyops_p2p.cli.output import Column, age, aligned, credits_text, gpu_text, print_table, short_peer
+from skyops_p2p.cli.output import (
+    Column,
+    ProgressLine,
+    age,
+    aligned,
+    credits_text,
+    gpu_text,
+    print_table,
+    short_peer,
+)
 from skyops_p2p.cli.screen import draw
 from skyops_p2p.errors import ConfigError
 from skyops_p2p.node.run_file import write_run_file
@@ -70,6 +79,17 @@ def test_colours_only_if_wanted(
     monkeypatch.setenv("TERM", "xterm-256color")
     print_table([Column("STATE")], [("active",)], is_color=is_color)
     assert ("\x1b[32m" in capsys.readouterr().out) is is_color
+
+
+def test_a_live_line_is_cut_to_the_terminal_and_cleared(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with ProgressLine() as progress:
+        progress.show("x" * 50)
+        progress.show("x" * 50)  # the same again prints nothing
+    assert capsys.readouterr().err == f"\r\x1b[K{'x' * 17} …\r\x1b[K"
 
 
 # --- logs -------------------------------------------------------------------------------------------------------

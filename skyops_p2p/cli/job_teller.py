@@ -1,0 +1,222 @@
+"""What is told of a job while it is watched: the differences between its views, in sentences. Prints nothing itself."""
+
+from collections.abc import Iterator
+
+from skyops_p2p.cli.job_text import (
+    attempt_end,
+    bar,
+    bytes_text,
+    is_leased,
+    lease_text,
+    metrics_text,
+    phase_text,
+    progress_text,
+    reason_text,
+    rest_text,
+    short_job,
+    span,
+)
+from skyops_p2p.node.jobs.job_views import JobView, ShardView
+
+OVER = ("succeeded", "failed", "cancelled")
+_SEARCHES = ("matching", "waiting")
+
+
+class JobTeller:
+    """Follows one job.
+
+    Args:
+        name: Put before each sentence where several jobs are watched; empty otherwise.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        self._name = name
+        self._last: JobView | None = None
+        self._told = ""
+        """What was told of the job as a whole."""
+        self._waits: dict[int, str] = {}
+        """Shard -> what was told of its present search: it begins anew every few seconds."""
+
+    def news(self, view: JobView) -> list[str]:
+        """Return what has happened since the last view, oldest first."""
+        sentences = list(self._of_job(view))
+        before = {shard.index: shard for shard in self._last.shards} if self._last else {}
+        for shard in view.shards:
+            prefix = f"shard {shard.index}: " if len(view.shards) > 1 else ""
+            sentences += [prefix + text for text in self._of_shard(shard, before.get(shard.index))]
+        self._last = view
+        return [f"{self._name}: {text}" if self._name else text for text in sentences]
+
+    def _of_job(self, view: JobView) -> Iterator[str]:
+        text = view.text.partition(":")[0]
+        if not view.shards and not view.is_over and text != self._told:
+            self._told = text
+            yield text
+
+    def _of_shard(self, shard: ShardView, before: ShardView | None) -> Iterator[str]:
+        yield from _of_attempts(shard, before)
+        if shard.state in _SEARCHES:
+            yield from self._of_search(shard)
+        else:
+            self._waits.pop(shard.index, None)
+        if before is None or shard.state != before.state:
+            yield from _of_state(shard)
+        if is_leased(shard) and (
+            before is None or (shard.phase, shard.epoch) != (before.phase, before.epoch)
+        ):
+            yield phase_text(shard) + _resumed(shard)
+        yield from _of_checkpoints(shard, before)
+
+    def _of_search(self, shard: ShardView) -> Iterator[str]:
+        """Yield the beginning of a search, and each new reason why it goes on."""
+        told = self._waits.get(shard.index)
+        if told is None:
+            self._waits[shard.index] = ""
+            yield "looking for a worker"
+        if shard.state == "waiting" and shard.text != told:
+            self._waits[shard.index] = shard.text
+            if not _is_of_attempt(shard):
+                yield reason_text(shard.text)
+
+    def live(self, now_s: float) -> str:
+        """Return one line on how it stands: a bar, figures, the time remaining.
+
+        Args:
+            now_s: Unix seconds.
+        """
+        view = self._last
+        if view is None:
+            return ""
+        name = f"{self._name}: " if self._name else ""
+        if len(view.shards) == 1:
+            shard = view.shards[0]
+            return name + (
+                _live_shard(shard) or f"{reason_text(shard.text) or view.state}, {_since(view, now_s)}"
+            )
+        if not view.shards:
+            return f"{name}{view.text}, {_since(view, now_s)}"
+        return name + _live_shards(view)
+
+
+def _since(view: JobView, now_s: float) -> str:
+    return span(now_s - view.submitted_unix_ms / 1000)
+
+
+def _is_of_attempt(shard: ShardView) -> bool:
+    """Tell whether a text repeats why the last attempt ended, which was told with it."""
+    return bool(shard.attempts) and shard.text.startswith(f"{shard.attempts[-1].code}: ")
+
+
+def _of_checkpoints(shard: ShardView, before: ShardView | None) -> Iterator[str]:
+    known = max((one.sequence for one in before.checkpoints), default=0) if before else 0
+    for saved in shard.checkpoints:
+        if saved.sequence > known:
+            at = f" at {saved.done}/{saved.total}" if saved.total else ""
+            yield f"checkpoint {saved.sequence} saved{at}: {saved.label}, {bytes_text(saved.size_bytes)}"
+
+
+def _of_attempts(shard: ShardView, before: ShardView | None) -> Iterator[str]:
+    ended = {one.epoch: one.code for one in before.attempts} if before else {}
+    for number, attempt in enumerate(shard.attempts, start=1):
+        if attempt.epoch not in ended:
+            yield f"attempt {number}: leased to {lease_text(attempt)}"
+        if attempt.code and not ended.get(attempt.epoch) and attempt.code != "succeeded":
+            yield f"attempt {number} ended, {attempt_end(attempt)}{_goes_on(shard)}"
+
+
+def _goes_on(shard: ShardView) -> str:
+    """Return what a failed attempt leads to."""
+    if shard.state in OVER:
+        return ""
+    if not shard.checkpoints:
+        return " It begins anew."
+    last = shard.checkpoints[-1]
+    at = f" at {last.done}/{last.total}" if last.total else ""
+    return f" It goes on from checkpoint {last.sequence}{at}."
+
+
+def _resumed(shard: ShardView) -> str:
+    """Return from where a program goes on, once it runs."""
+    last = shard.checkpoints[-1] if shard.checkpoints else None
+    if shard.phase != "running" or last is None or last.epoch == shard.epoch:
+        return ""
+    return f" again, from checkpoint {last.sequence}"
+
+
+def _of_state(shard: ShardView) -> Iterator[str]:
+    """Yield the state where nothing else tells it: leases and phases do, and the end is told of the whole job."""
+    if shard.state == "fetching":
+        yield "fetching the outputs"
+
+
+def _live_shard(shard: ShardView) -> str:
+    """Return a line on a shard that a worker has; empty for another."""
+    if not is_leased(shard):
+        return ""
+    parts = [phase_text(shard)]
+    if shard.phase == "running" and shard.total:
+        parts += [
+            bar(shard.done, shard.total),
+            progress_text(shard),
+            metrics_text(shard.metrics),
+            rest_text(shard),
+        ]
+    elif shard.phase_total:
+        done, total = shard.phase_done, shard.phase_total
+        parts += [bar(done, total), f"{bytes_text(done)} of {bytes_text(total)}"]
+    else:
+        parts.append(metrics_text(shard.metrics))
+    return "  ".join(part for part in parts if part)
+
+
+def _live_shards(view: JobView) -> str:
+    counts: dict[str, int] = {}
+    for shard in view.shards:
+        counts[shard.state] = counts.get(shard.state, 0) + 1
+    done, total = sum(shard.done for shard in view.shards), sum(shard.total for shard in view.shards)
+    over = counts.get("succeeded", 0)
+    states = ", ".join(f"{count} {state}" for state, count in counts.items())
+    shown = bar(done, total) or bar(over, len(view.shards))
+    return f"{shown}  {over}/{len(view.shards)} shards done ({states})"
+
+
+def ending(view: JobView, now_s: float) -> list[str]:
+    """Return how a job ended, what that means, and what to do.
+
+    Args:
+        view: Of a job that is over.
+        now_s: Unix seconds.
+    """
+    lines = [f"{view.state} after {_since(view, now_s)}" + (f": {view.meaning}" if view.meaning else "")]
+    if view.state == "failed":
+        lines[0] = f"failed after {_since(view, now_s)}, {view.code}: {view.meaning}".rstrip(": ")
+        if view.text.strip() and view.text not in (view.meaning, view.code):
+            lines.append(f"more: {reason_text(view.text)}")
+    exits = {shard.exit_code for shard in view.shards if shard.exit_code}
+    if exits:
+        lines.append(f"exit code {', '.join(map(str, sorted(exits)))}")
+    if view.change:
+        lines.append(f"what to do: {view.change}")
+    return lines + next_steps(view)
+
+
+def next_steps(view: JobView) -> list[str]:
+    """Return the commands that make sense now."""
+    job = short_job(view.job_id)
+    match view.state:
+        case "succeeded":
+            size = sum(shard.result_bytes or 0 for shard in view.shards)
+            has_outputs = any(shard.result_bytes is not None for shard in view.shards)
+            result = [f"its outputs ({bytes_text(size)}): skyops result {job}"] if has_outputs else []
+            return [*result, f"its log: skyops logs {job}"]
+        case "failed" | "cancelled":
+            again = f"run it again from its last checkpoint: skyops retry {job}"
+            if not any(shard.checkpoints for shard in view.shards):
+                again = f"run it again: skyops retry {job}"
+            return [f"its log: skyops logs {job}", again]
+        case _:
+            return [
+                f"follow it: skyops status {job} --watch",
+                f"its log: skyops logs -f {job}",
+                f"end it: skyops cancel {job}",
+            ]
