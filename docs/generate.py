@@ -35,7 +35,7 @@ value and where it came from; `skyops config init` writes a file that explains i
 LIMITS_INTRO = """\
 # Limits
 
-Written by `make docs` from `skyops_p2p/limits.py`. Nothing in Skyops is unbounded: every queue, list, wait and retry
+Written by `make docs` from `skyops_p2p/limits`. Nothing in Skyops is unbounded: every queue, list, wait and retry
 has a limit here. What a peer sees at a limit is said in [protocol/](../protocol/README.md). Names end in their unit.
 """
 
@@ -109,6 +109,10 @@ def _setting(setting: SettingDescription) -> str:
     )
 
 
+LIMIT_MODULES = ("wire", "network", "node", "auction", "execution", "content")
+"""In the order of the page."""
+
+
 def _plain(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
@@ -127,15 +131,16 @@ def limits_page() -> str:
 
 def _limits() -> Iterator[tuple[str, str, str]]:
     """Yield (heading, name, sentence) of every limit, in order."""
-    text = Path(limits.__file__).read_text(encoding="utf-8")
-    lines = text.splitlines()
-    for step, following in itertools.pairwise(ast.parse(text).body):
-        if not isinstance(step, ast.Assign) or not isinstance(step.targets[0], ast.Name):
-            continue
-        heading = next(line for line in reversed(lines[: step.lineno]) if line.startswith("# --- "))
-        assert isinstance(following, ast.Expr), f"{step.targets[0].id} has no sentence below it"
-        words = " ".join(str(ast.literal_eval(following.value)).split())
-        yield heading.strip("# -").capitalize(), step.targets[0].id, words
+    for name in LIMIT_MODULES:
+        text = Path(limits.__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+        lines = text.splitlines()
+        for step, following in itertools.pairwise(ast.parse(text).body):
+            if not isinstance(step, ast.Assign) or not isinstance(step.targets[0], ast.Name):
+                continue
+            heading = next(line for line in reversed(lines[: step.lineno]) if line.startswith("# --- "))
+            assert isinstance(following, ast.Expr), f"{step.targets[0].id} has no sentence below it"
+            words = " ".join(str(ast.literal_eval(following.value)).split())
+            yield heading.strip("# -").capitalize(), step.targets[0].id, words
 
 
 def outcomes_page() -> str:

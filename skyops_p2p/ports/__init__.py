@@ -2,7 +2,7 @@
 
 An adapter implements one of them over a foreign thing; the simulator implements the same ones in memory, and
 both pass the same suite under tests/ports. All foreign exceptions are mapped to the tree of errors.py inside
-the adapter. Every awaiting call has a deadline, either its own argument or the one named in limits.py.
+the adapter. Every awaiting call has a deadline, either its own argument or the one named in limits.
 """
 
 from skyops_p2p.ports.ambient import Entropy, WallClock

@@ -1,19 +1,24 @@
-"""Every bound in limits.py says in a sentence what it bounds, and bounds something."""
+"""Every bound in limits/ says in a sentence what it bounds, and bounds something."""
 
 import ast
 import itertools
 import re
 
 from skyops_p2p import limits
-from tests.repo.source_tree import PACKAGE, expect_none, package_sources, text_of
+from tests.repo.source_tree import PACKAGE, Source, expect_none, package_sources
 
 NAMES = sorted(name for name in vars(limits) if name.isupper())
 
 
+def _own() -> list[Source]:
+    """The modules of the bounds."""
+    return [source for source in package_sources() if source.path.startswith(f"{PACKAGE}/limits/")]
+
+
 def _documented() -> set[str]:
-    body = ast.parse(text_of(f"{PACKAGE}/limits.py")).body
     return {
         step.targets[0].id
+        for body in (ast.parse(source.text).body for source in _own())
         for step, following in itertools.pairwise(body)
         if isinstance(step, ast.Assign)
         and isinstance(step.targets[0], ast.Name)
@@ -24,9 +29,9 @@ def _documented() -> set[str]:
 
 def test_every_limit_is_used() -> None:
     elsewhere = "\n".join(
-        source.text for source in package_sources() if not source.path.endswith("/limits.py")
+        source.text for source in package_sources() if not source.path.startswith(f"{PACKAGE}/limits/")
     )
-    own = text_of(f"{PACKAGE}/limits.py")
+    own = "\n".join(source.text for source in _own())
     unused = [
         n for n in NAMES if not re.search(rf"\b{n}\b", elsewhere) and len(re.findall(rf"\b{n}\b", own)) == 1
     ]

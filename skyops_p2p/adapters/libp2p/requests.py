@@ -119,7 +119,7 @@ def _parse_response(answer: bytes, peer: PeerId) -> bytes:
 
 
 class RequestService:
-    """Serves requests of all protocols within the bounds of limits.py."""
+    """Serves requests of all protocols within the bounds of limits."""
 
     def __init__(self, counters: RequestCounters, contain: Contain) -> None:
         self._counters = counters
