@@ -4,14 +4,15 @@ It holds the interpreter, its standard library, the shared libraries that `ldd` 
 machine has it statically linked (Debian: busybox-static). Packages of the tests' own Python may be put in.
 """
 
+import atexit
 import functools
 import hashlib
-import importlib.util
 import io
 import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -55,7 +56,9 @@ def python_tree(*packages: str) -> Path:
     Args:
         packages: Names of installed packages that go with it, such as "numpy".
     """
-    path = Path(tempfile.mkdtemp(prefix="skyops-rootfs-")) / "root.tar"
+    folder = tempfile.mkdtemp(prefix="sandbox-image-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder) / "root.tar"
     with tarfile.open(path, "w") as tar:
         made: set[str] = set()
         for name in DIRECTORIES:
@@ -119,17 +122,18 @@ def _files(packages: tuple[str, ...]) -> dict[str, str]:
         files[f"usr/local/lib/{library.name}/{source.relative_to(library)}"] = str(source)
         if source.suffix == ".so":
             programs.append(str(source))
-    for name in packages:  # they bring their libraries along, in NAME.libs
-        found = importlib.util.find_spec(name)
-        assert found is not None and found.origin is not None, f"{name} is not installed"
-        home = Path(found.origin).parents[1]
-        for folder in (home / name, home / f"{name}.libs"):
+    site = Path(sysconfig.get_path("platlib"))
+    for name in packages:
+        assert (site / name).is_dir(), f"{name} is not installed"
+        for folder in (site / name, site / f"{name}.libs"):  # wheels bring most libraries along
             for source in _library_files(folder):
-                place = f"usr/local/lib/{library.name}/site-packages/{source.relative_to(home)}"
-                files[place] = str(source)
+                files[f"usr/local/lib/{library.name}/site-packages/{source.relative_to(site)}"] = str(source)
+                if source.suffix == ".so":
+                    programs.append(str(source))
     if has_busybox():
         files["bin/busybox"] = str(BUSYBOX)
     libraries = {library for program in programs for library in _libraries(program)}
+    libraries = {name for name in libraries if not os.path.realpath(name).startswith(f"{site}/")}
     return files | {name.lstrip("/"): os.path.realpath(name) for name in libraries}
 
 

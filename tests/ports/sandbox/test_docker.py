@@ -261,6 +261,7 @@ class Proxy:
                 end.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join()
+        self._threads.clear()
         for end in (self._listener, *self._ends):
             end.close()
 
@@ -291,9 +292,12 @@ def collected():
 
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 @pytest.mark.usefixtures("collected")
-async def test_an_engine_that_goes_away_is_told_and_its_container_is_reaped_later(box, engine, tmp_path):
+async def test_an_engine_that_goes_away_is_told_and_its_container_is_reaped_later(
+    box, engine, tmp_path, request
+):
     place = tmp_path / "proxy.sock"
     proxy = Proxy(place, engine.address)
+    request.addfinalizer(proxy.cut)
     sandbox = await open_docker_sandbox(tmp_path / "data", address=f"unix://{place}", gvisor=False)
     assert sandbox is not None
     with contextlib.closing(sandbox):

@@ -342,6 +342,7 @@ async def test_a_killed_node_leaves_no_program_and_its_traces_are_reaped(
     node = subprocess.Popen(  # noqa: ASYNC220 - it returns at once
         [sys.executable, "-m", "tests.ports.sandbox.doomed_node", runtime, str(tmp_path), address],
         stdout=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(tmp_path)},  # it will have no time to clean up
     )
     with trio.fail_after(DEADLINE_S):
         try:
