@@ -159,12 +159,25 @@ class MarketWorld:
                 if other is not stall and other.number not in stall.connections:
                     self.fabric.connect(stall, other)
 
-    async def match(self, number: int, spec: JobSpec) -> Timed:
-        """Let a node look for a worker."""
+    async def match(
+        self, number: int, spec: JobSpec, *, progress: Callable[[MatchStepView], None] = lambda _step: None
+    ) -> Timed:
+        """Let a node look for a worker.
+
+        Args:
+            number: Which node.
+            spec: The job.
+            progress: Called with each step.
+        """
         market = await self.stalls[number].open()
         steps: list[tuple[float, MatchStepView]] = []
+
+        def note(step: MatchStepView) -> None:
+            steps.append((trio.current_time(), step))
+            progress(step)
+
         began_s = trio.current_time()
-        view = await market.match(spec, lambda step: steps.append((trio.current_time(), step)))
+        view = await market.match(spec, note)
         return Timed(view, began_s, trio.current_time(), tuple(steps))
 
     async def run_job(self, match: Timed, *, duration_s: float) -> bool:

@@ -8,7 +8,6 @@ network, and nobody can choose whom the test invites without changing the tender
 from collections.abc import Iterable, Sequence
 
 from skyops_p2p import limits
-from skyops_p2p.core.auction.policies import log2_fixed
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.wire.messages.auction import Tender
 
@@ -16,8 +15,8 @@ EVERYBODY = 2**32
 """The share that invites all."""
 TIER_CANDIDATES = 3
 """So many known candidates make a memory tier worth keeping to."""
-PRICE_STEPS = 8
-"""Steps of announced prices to each doubling: prices within one of them, 9 %, count as equal in `candidate_key`."""
+PRICE_STEP_BITS = 3
+"""Announced prices are compared by so many bits behind the first: what differs by less than 7 to 13 % is equal."""
 _INVITE_DOMAIN = b"skyops/invite/1"
 _ASK_DOMAIN = b"skyops/ask/1"
 
@@ -88,8 +87,13 @@ def candidate_key(
         round_trip_ms: As measured; where it is not, alike for all.
         lot: Of the job; anything that differs from job to job.
     """
-    step = PRICE_STEPS * log2_fixed(max(1, price)) >> 32
-    return vram_mib > tier_mib, step, round_trip_ms, sha256(_ASK_DOMAIN + lot + peer)
+    return vram_mib > tier_mib, _price_step(price), round_trip_ms, sha256(_ASK_DOMAIN + lot + peer)
+
+
+def _price_step(price: int) -> int:
+    """Return a number that grows with the price, by 2**PRICE_STEP_BITS with each doubling."""
+    exponent = max(0, price.bit_length() - 1 - PRICE_STEP_BITS)
+    return (exponent << PRICE_STEP_BITS) + (price >> exponent)
 
 
 def best_candidates(

@@ -6,6 +6,7 @@ The class table is the start table of the design: NGU = (dense fp16 tensor TFLOP
 (GB / 12)^0.2, rounded. Spec: protocol/04-auction.md, "Prices".
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -30,6 +31,8 @@ CLASS_INDEX_MILLI: Mapping[str, int] = MappingProxyType(
     {"rtx3060": 1000, "rtx3090": 2600, "rtx4090": 4000, "a100": 6100, "h100": 12_600}
 )
 """Part of a normalised model name -> class index in thousandths."""
+_MODELS_REMEMBERED_MAX = 4096
+"""Model names whose class index is remembered."""
 MODE_PERMILLE: Mapping[ModeName, int] = MappingProxyType({"priority": 1500, "commit": 1000, "flex": 600})
 """What a mode costs beside `commit`: `priority` starts at once and is never preempted, `flex` may be."""
 
@@ -148,10 +151,9 @@ def checked_quote(strategy: PriceStrategy, ask: PriceAsk) -> MicroCredits | None
 
 def class_index_milli(gpu: GpuPart) -> int:
     """Return a GPU's class index in thousandths; an unknown model is judged by its memory."""
-    model = normalise_model(gpu.model)
-    for part, index in CLASS_INDEX_MILLI.items():
-        if part in model:
-            return index
+    index = _listed_index(gpu.model)
+    if index is not None:
+        return index
     by_memory = gpu.vram_mib * REFERENCE_MILLI // REFERENCE_VRAM_MIB
     return min(max(by_memory, 100), max(CLASS_INDEX_MILLI.values()))
 
@@ -163,6 +165,12 @@ def class_units_milli(ask: PriceAsk) -> int:
     cores = _ceil(max(ask.needs.cpu_cores, 1) * REFERENCE_MILLI, max(ask.supply.cpu_cores, 1))
     memory = _ceil(ask.needs.memory_mib * REFERENCE_MILLI, max(ask.supply.memory_mib, 1))
     return min(max(cores, memory), REFERENCE_MILLI)
+
+
+@functools.lru_cache(maxsize=_MODELS_REMEMBERED_MAX)
+def _listed_index(model: str) -> int | None:
+    name = normalise_model(model)
+    return next((index for part, index in CLASS_INDEX_MILLI.items() if part in name), None)
 
 
 def _ceil(amount: int, divisor: int) -> int:

@@ -1,6 +1,6 @@
 """From a job specification to the terms of its tender. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from skyops_p2p import limits
 from skyops_p2p.core.auction.invitation import invite_share, tier_of
@@ -13,7 +13,7 @@ from skyops_p2p.core.rules import NetworkRules
 from skyops_p2p.crypto.node_key import peer_id_to_bytes
 from skyops_p2p.types import PeerId
 from skyops_p2p.wire.messages.auction import Needs, Tender
-from skyops_p2p.wire.messages.peering import NodeRecord
+from skyops_p2p.wire.messages.peering import GpuPart, NodeRecord
 
 FLOOR_MICROCREDITS_PER_CLASS = 60_000
 """Price floor of one reference device, an hour: a bid below it gains nothing. It gives way to the market's median
@@ -35,7 +35,8 @@ def tender_terms(
         job_id: 16 random bytes.
         known: Records of the known nodes that fit: the tier and the share of the invited follow from them.
     """
-    needs, records = needs_of(spec), tuple(known)
+    needs = needs_of(spec)
+    fitting = [fitting_gpus(needs, record.hardware.gpus) for record in known]
     ceiling = spec.price.per_hour_max
     deny = tuple(peer_id_to_bytes(PeerId(peer)) for peer in spec.placement.deny)
     allow = tuple(peer_id_to_bytes(PeerId(peer)) for peer in spec.placement.allow)
@@ -51,7 +52,7 @@ def tender_terms(
         mode=spec.mode.kind,
         duration_s_max=spec.timeouts.execution,
         price_max=ceiling,
-        price_floor=min(_price_floor(needs, records), max(0, ceiling - 1)),
+        price_floor=min(_price_floor(needs, fitting), max(0, ceiling - 1)),
         token=spec.price.token,
         weights=weights_of(spec),
         policy=spec.award.policy,
@@ -61,9 +62,9 @@ def tender_terms(
         reputation_min=spec.placement.reputation_min,
         allow=allow[: limits.TENDER_PEERS_MAX],
         deny=deny[: limits.TENDER_PEERS_MAX],
-        invite_share=0 if spec.placement.allow else invite_share(len(records), wanted=BIDDERS_WANTED),
+        invite_share=0 if spec.placement.allow else invite_share(len(fitting), wanted=BIDDERS_WANTED),
         seed_digest=ZERO32,
-        tier_mib=tier_of(offered_vram_mib(needs, record) for record in records) if wanted_gpus(needs) else 0,
+        tier_mib=tier_of(map(_vram_mib, fitting)) if wanted_gpus(needs) else 0,
         speed_milli_min=0,
         window_awards=0,
         window_stake=0,
@@ -72,14 +73,15 @@ def tender_terms(
 
 def offered_vram_mib(needs: Needs, record: NodeRecord) -> int:
     """Return the memory of the GPUs that a node would offer to a job; 0 for a job without, or if none fit."""
-    return max((gpu.vram_mib for gpu in fitting_gpus(needs, record.hardware.gpus)), default=0)
+    return _vram_mib(fitting_gpus(needs, record.hardware.gpus))
 
 
-def _price_floor(needs: Needs, records: tuple[NodeRecord, ...]) -> int:
+def _vram_mib(fitting: Sequence[GpuPart]) -> int:
+    return max((gpu.vram_mib for gpu in fitting), default=0)
+
+
+def _price_floor(needs: Needs, fitting: Sequence[Sequence[GpuPart]]) -> int:
     """Return the floor for the smallest class that fits, for all devices of the job."""
     count = wanted_gpus(needs)
-    classes = [
-        min((class_index_milli(gpu) for gpu in fitting_gpus(needs, record.hardware.gpus)), default=1000)
-        for record in records
-    ]
+    classes = [min(map(class_index_milli, gpus), default=1000) for gpus in fitting]
     return FLOOR_MICROCREDITS_PER_CLASS * max(1, count) * min(classes, default=1000) // 1000
