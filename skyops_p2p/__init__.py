@@ -12,15 +12,19 @@ from skyops_p2p._version import __version__
 
 if TYPE_CHECKING:
     from skyops_p2p.config import NodeConfig
+    from skyops_p2p.core.jobs.spec import JobSpec
     from skyops_p2p.errors import SkyopsError
     from skyops_p2p.node.runtime import Node
+    from skyops_p2p.node.sync_client import SyncClient
 
-__all__ = ["Node", "NodeConfig", "SkyopsError", "__version__"]
+__all__ = ["JobSpec", "Node", "NodeConfig", "SkyopsError", "SyncClient", "__version__"]
 
 _LAZY = {
+    "JobSpec": "skyops_p2p.core.jobs.spec",
     "Node": "skyops_p2p.node.runtime",
     "NodeConfig": "skyops_p2p.config",
     "SkyopsError": "skyops_p2p.errors",
+    "SyncClient": "skyops_p2p.node.sync_client",
 }
 
 

@@ -30,17 +30,25 @@ class Submission:
         return self.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def prepare_file(path: Path, changes: Sequence[Change] = ()) -> Submission:
-    """Read a job file and fetch its secrets; relative paths begin where it lies.
+def prepare_file(
+    path: Path,
+    changes: Sequence[Change] = (),
+    *,
+    base_dir: Path | None = None,
+    secrets: Mapping[str, bytes] | None = None,
+) -> Submission:
+    """Read a job file and fetch its secrets.
 
     Args:
         path: TOML, YAML or JSON.
         changes: Fields to replace before it is checked.
+        base_dir: Where relative `file:` URIs begin; if left out, where the file lies.
+        secrets: As in `prepare`.
 
     Raises:
         ConfigError: The job is not valid, or a secret is missing.
     """
-    return prepare(read_job(path, changes), base_dir=path.parent)
+    return prepare(read_job(path, changes), base_dir=base_dir or path.parent, secrets=secrets)
 
 
 def prepare(spec: JobSpec, *, base_dir: Path, secrets: Mapping[str, bytes] | None = None) -> Submission:
