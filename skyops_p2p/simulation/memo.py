@@ -10,7 +10,7 @@ from functools import lru_cache
 from types import ModuleType
 
 from skyops_p2p.core import binding, records
-from skyops_p2p.core.auction import desk, tenders, worker
+from skyops_p2p.core.auction import tenders, worker
 from skyops_p2p.crypto.typed_data import binding_digest
 from skyops_p2p.crypto.wallet import recover_account
 from skyops_p2p.wire.envelope import open_envelope
@@ -22,7 +22,6 @@ _PLACES: tuple[tuple[ModuleType, str], ...] = (
     (binding, "binding_digest"),
     (binding, "recover_account"),
     (tenders, "open_envelope"),
-    (desk, "open_envelope"),
     (worker, "open_envelope"),
 )
 """Where the core looks the functions up."""
