@@ -21,6 +21,8 @@ BOOK_BIDS_MAX = 16_384
 """Bids of one book that an audit reads."""
 BOOK_BYTES_MAX = 64 << 20
 """One enveloped bid book."""
+BOOKS_RECENT_MAX = 32
+"""Own bid books held in memory for the bidders that ask for them; of TENDER_BIDS_MAX bids one has 150 KiB."""
 AUDIT_THREADS_MAX = 16
 """Threads that check the signatures of one book; what the interpreter does itself leaves no work for more."""
 TENDER_GOSSIP_BURST = 32.0
