@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from skyops_p2p import limits
 from skyops_p2p.core.auction.leases import LeaseTerms
+from skyops_p2p.core.execution.gangs import Gang, gang_of
 from skyops_p2p.core.execution.layout import Layout, layout_of
 from skyops_p2p.core.execution.receipts import LeaseFacts
 from skyops_p2p.core.jobs.encoding import decode_spec, spec_digest
@@ -28,6 +29,8 @@ class OpenedLease:
     """Holds the content key and the secrets: never logged, never stored."""
     terms: LeaseTerms
     resume: Signed[CheckpointReceipt] | None
+    gang: Gang | None = None
+    """With whom it runs, where the job is a gang."""
 
 
 def check_opening(request: LeaseOpen, terms: LeaseTerms, *, network: str, own: PeerId) -> OpenedLease:
@@ -42,7 +45,7 @@ def check_opening(request: LeaseOpen, terms: LeaseTerms, *, network: str, own: P
     Raises:
         RemoteProtocolError: `spec_refused`, or what decoding raises.
 
-    Rules: EXE-2, EXE-3, EXE-12.
+    Rules: EXE-2, EXE-3, EXE-12, EXE-27.
     """
     peer, tender = terms.requester, terms.tender.message
     spec = decode_spec(request.spec)
@@ -72,7 +75,8 @@ def check_opening(request: LeaseOpen, terms: LeaseTerms, *, network: str, own: P
         award=request.award,
         spec_digest=tender.spec_digest,
     )
-    return OpenedLease(facts, spec, layout, request, terms, _resume(request, facts))
+    gang = gang_of(request, spec, own=own, requester=peer)
+    return OpenedLease(facts, spec, layout, request, terms, _resume(request, facts), gang)
 
 
 def _check_inputs(request: LeaseOpen, spec: JobSpec, peer: PeerId) -> None:
@@ -150,7 +154,7 @@ class EpochMemory:
             self._known.popitem(last=False)
         return True
 
-    def note_end(self, requester: PeerId, job_id: bytes, shard: int, epoch: int, code: str) -> None:
+    def note_end(self, requester: PeerId, job_id: bytes, shard: int, *, epoch: int, code: str) -> None:
         """Note how a lease ended, if it is still the newest. Rules: EXE-10."""
         key = (requester, job_id, shard)
         if self._known.get(key, (0, ""))[0] == epoch:

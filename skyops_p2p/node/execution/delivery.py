@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable
 
+from skyops_p2p.core.execution.outcomes import SUCCEEDED
 from skyops_p2p.core.execution.receipts import LeaseFacts
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.errors import NetworkError, SkyopsError
@@ -46,7 +47,7 @@ class Delivery:
                 message = await link.receive()
                 if isinstance(message, msg.ResultTaken) and message.receipt == sha256(self._receipt):
                     self.is_taken = True
-                    await release_run(self._tools, self.facts, code="delivered")
+                    await release_run(self._tools, self.facts, code=SUCCEEDED)
         except NetworkError as error:
             log.info("delivery_broken run=%s code=%s", short_name(self.facts), error.code)
 

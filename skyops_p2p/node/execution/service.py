@@ -197,7 +197,7 @@ class ExecutionService:
         finally:
             if self._runs.get(key) is run:
                 del self._runs[key]
-            self._epochs.note_end(*key, run.facts.epoch, run.machine.code)
+            self._epochs.note_end(*key, epoch=run.facts.epoch, code=run.machine.code)
 
     async def _restore(self) -> None:
         """Read the journal: remember epochs, keep sealed results for their owners, and let go of lost runs."""
@@ -207,7 +207,7 @@ class ExecutionService:
         for ended in epochs[-limits.RUN_EPOCHS_REMEMBERED_MAX :]:
             key = (ended.requester, ended.job_id, ended.shard)
             self._epochs.take(*key, ended.epoch)
-            self._epochs.note_end(*key, ended.epoch, ended.code)
+            self._epochs.note_end(*key, epoch=ended.epoch, code=ended.code)
         for sandbox in self._tools.sandboxes.values():
             await sandbox.reap()
         await self._tools.workspace.reap()
