@@ -96,7 +96,8 @@ class Part(BaseModel):
         """
         try:
             # With all maps in it named, so that one call validates the whole tree.
-            return cls.__pydantic_validator__.validate_python(_named(cls, value))
+            validated: Self = cls.__pydantic_validator__.validate_python(_named(cls, value))
+            return validated
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             # Only the place and the kind of the error: a peer's bytes and its field values are not repeated.
