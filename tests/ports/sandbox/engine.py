@@ -39,7 +39,9 @@ def private_engine() -> Iterator[Engine]:
     home = Path(tempfile.mkdtemp(prefix="skyops-engine-"))
     log = home / "dockerd.log"
     with log.open("wb") as told:
-        process = subprocess.Popen(_command(home), stdout=told, stderr=subprocess.STDOUT)
+        # Not our environment: the home and run directories of the test that came first vanish with it.
+        env = {"PATH": os.environ.get("PATH", os.defpath), "TMPDIR": str(home)}
+        process = subprocess.Popen(_command(home), stdout=told, stderr=subprocess.STDOUT, env=env)
     try:
         address = home / "docker.sock"
         _wait_until_it_answers(process, address, log)
