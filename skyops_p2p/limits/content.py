@@ -4,7 +4,7 @@
 CONTENT_CHUNK_BYTES = 262_104
 """Plaintext of one sealed chunk: with nonce and tag the block is 256 KiB, IPFS's own size. protocol/05b CON-2."""
 CONTENT_BLOCK_BYTES_MAX = (1 << 20) - 16
-"""One block of a bundle: with its status byte it fits a frame. A directory of CONTENT_FILES_MAX files is the largest."""
+"""One block of a bundle: with its status byte it fits a frame. The largest is a directory with all its files."""
 CONTENT_FOREIGN_BLOCK_BYTES_MAX = 2 << 20
 """One block of IPFS, which Bitswap bounds so."""
 CONTENT_LINKS_MAX = 16_400
