@@ -13,6 +13,8 @@ CONTENT_PROTOCOL = "content"
 BLOCKS_PROTOCOL = "blocks"
 LEASE_PROTOCOL = "lease"
 """The handshake of chapter 01, and then what chapter 05 says. Rules: EXE-18."""
+GANG_PROTOCOL = "gang"
+"""The handshake of chapter 01, and then one line between two members of a gang. Rules: EXE-29."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from skyops_p2p.errors import LocalProtocolError, RemoteProtocolError
-from skyops_p2p.wire.messages import auction, content, execution, handshake, identity, peering, session
+from skyops_p2p.wire.messages import auction, content, execution, gang, handshake, identity, peering, session
 from skyops_p2p.wire.model import Message
 
 
@@ -78,6 +78,10 @@ MESSAGES = build(
         execution.PreemptionNotice,
         execution.TaskStart,
         execution.TaskEnded,
+        gang.GangConnect,
+        gang.GangReady,
+        gang.GangData,
+        gang.GangTaken,
         content.BlocksRequest,
         content.ChannelRequest,
         content.ChannelOffer,

@@ -5,7 +5,7 @@ from typing import Any
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.crypto.node_key import peer_id_to_bytes
 from skyops_p2p.wire.envelope import seal
-from skyops_p2p.wire.messages import execution
+from skyops_p2p.wire.messages import execution, gang
 from skyops_p2p.wire.messages.content import BundleRef
 from skyops_p2p.wire.model import Message
 from tests.vectors.people import ALICE, BOB, CAROL, NOW, RULES
@@ -84,6 +84,18 @@ def result_receipt(**changes: Any) -> execution.ResultReceipt:
     return execution.ResultReceipt.model_validate({**fields, **changes})
 
 
+GANG = gang.GangPart(
+    token=bytes([0xD0] * 32),
+    attempt=2,
+    members=tuple(
+        gang.GangMemberPart(
+            rank=rank, peer=peer_id_to_bytes(who.node_key.peer_id), addrs=("/ip4/127.0.0.1/tcp/4003",)
+        )
+        for rank, who in ((3, BOB), (5, CAROL))
+    ),
+)
+
+
 def lease_open(**changes: Any) -> execution.LeaseOpen:
     holder = execution.HolderPart(
         peer=peer_id_to_bytes(CAROL.node_key.peer_id), addrs=("/ip4/127.0.0.1/tcp/4003",)
@@ -114,7 +126,7 @@ def execution_examples() -> list[Message]:
         index=0, utilisation_permille=870, memory_mib=20_480, power_mw=310_000, temperature_c=71
     )
     return [
-        lease_open(),
+        lease_open(gang=GANG),
         execution.LeaseAttach(job_id=JOB, shard=3, epoch=1, log_next=17),
         execution.LeaseReady(epoch=1, phase="fetching", log_count=0),
         execution.LeaseRefused(code="stale_epoch", text="epoch 2 is known"),
@@ -135,4 +147,10 @@ def execution_examples() -> list[Message]:
         execution.TaskEnded(
             epoch=1, task=9, exit_kind="exited", exit_code=0, stdout=b"144\n", stderr=b"", wall_us=1800
         ),
+        gang.GangConnect(
+            token=GANG.token, line=bytes([0xE0] * 16), from_rank=5, to_rank=3, taken=0, is_new=True
+        ),
+        gang.GangReady(taken=0),
+        gang.GangData(offset=4096, data=b"gradients", is_last=False),
+        gang.GangTaken(taken=4105),
     ]  # fmt: skip

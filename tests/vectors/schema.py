@@ -17,7 +17,10 @@ TABLE = re.compile(r"<!-- fields: (?P<name>[a-z-]+) -->\n.*?<!-- end -->", re.DO
 LIST = re.compile(r"<!-- messages -->\n.*?<!-- end -->", re.DOTALL)
 
 _AUCTION_PARTS = ("needs", "weights", "bid", "observation", "exclusion", "score", "reveal")
-_EXECUTION_PARTS = ("bundleref", "input", "secret", "holder", "metric", "gpuload", "usage", "log")
+_EXECUTION_PARTS = (
+    *("bundleref", "input", "secret", "holder", "gang", "gangmember"),
+    *("metric", "gpuload", "usage", "log"),
+)
 PARTS_IN = {
     "peer": "03-peering.md",
     **dict.fromkeys(_AUCTION_PARTS, "04-auction.md"),

@@ -231,6 +231,10 @@ FAILURE_CODES: Mapping[str, CodeText] = MappingProxyType(
             "The delay function of the policy `vdf` could not be evaluated.",
             "Install the extra `vdf`, or use another `award.policy`.",
         ),
+        "gang_incomplete": CodeText(
+            "A worker was not found for every shard of the gang at the same time, so all were let go.",
+            "It is tried again by itself; ask for fewer shards, or raise `timeouts.queue`.",
+        ),
         "too_many_tenders": CodeText(
             "This node runs as many tenders as it may.", "Wait for one of them to end."
         ),

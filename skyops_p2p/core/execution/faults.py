@@ -6,7 +6,7 @@ Spec: protocol/05-execution.md, "Faults". Source of the doubling pause: truncate
 from dataclasses import dataclass
 
 from skyops_p2p import limits
-from skyops_p2p.core.execution.outcomes import EXCUSED, Cause, outcome_of
+from skyops_p2p.core.execution.outcomes import EXCUSED, GANG_BROKEN, Cause, outcome_of
 
 PREEMPTIONS_MAX = 16
 """Ends of one shard's leases that are not counted as attempts (see `is_uncounted`); past them they are."""
@@ -46,14 +46,16 @@ class Decision:
 
 
 def is_uncounted(code: str, record: Record) -> bool:
-    """Tell whether an end says nothing against job or worker: a preemption, or this node's own absence.
+    """Tell whether an end says nothing against job or worker: a preemption, this node's own absence, a broken gang.
+
+    A broken gang never counts here: whoever broke it is counted, which bounds how often that happens.
 
     Args:
         code: Outcome code.
         record: Before this end is noted.
     """
     is_harmless = outcome_of(code).cause is Cause.PREEMPTION or code in EXCUSED
-    return is_harmless and record.preemptions < PREEMPTIONS_MAX
+    return is_harmless and (code == GANG_BROKEN or record.preemptions < PREEMPTIONS_MAX)
 
 
 def decide(code: str, record: Record, policy: RetryPolicy) -> Decision:
@@ -79,7 +81,8 @@ def decide(code: str, record: Record, policy: RetryPolicy) -> Decision:
     is_loss = outcome.cause in (Cause.WORKER, Cause.NETWORK)
     if is_loss and not policy.is_after_loss:
         return Decision(is_again=False, reason=f"{outcome.meaning} retry.is_after_loss is false.")
-    is_at_once = outcome.cause is Cause.PREEMPTION or (is_loss and record.failures_in_row <= 1)
+    is_blameless = outcome.cause is Cause.PREEMPTION or code == GANG_BROKEN
+    is_at_once = is_blameless or (is_loss and record.failures_in_row <= 1)
     return Decision(
         is_again=True,
         after_s=0.0 if is_at_once else pause_s(record, policy),

@@ -176,13 +176,24 @@ OUTCOMES: dict[str, Outcome] = {
     "requester_silent": Outcome(
         Cause.REQUESTER, "The requester was not heard for the lease's time.", "Keep this node running."
     ),
+    "gang_broken": Outcome(
+        Cause.REQUESTER,
+        "Another member of the gang was lost, so all were stopped.",
+        "Nothing: the gang comes together again and goes on from its checkpoints.",
+    ),
+    "gang_failed": Outcome(
+        Cause.REQUESTER,
+        "Another member of the gang failed for good.",
+        "Look at the member that failed first.",
+    ),
     "not_taken": Outcome(Cause.REQUESTER, "Nobody fetched the result in time.", "Fetch results sooner."),
 }
 """Code -> what it means. Spec: protocol/05-execution.md, "Outcomes"."""
 
-STOP_CODES = frozenset({"cancelled", "superseded", "over_budget"})
+GANG_BROKEN, GANG_FAILED = "gang_broken", "gang_failed"
+STOP_CODES = frozenset({"cancelled", "superseded", "over_budget", GANG_BROKEN})
 """What a requester's LeaseStop may say. Rules: EXE-19."""
-EXCUSED = frozenset({"requester_silent", "not_taken", "stale_epoch", "restarted"})
+EXCUSED = frozenset({"requester_silent", "not_taken", "stale_epoch", "restarted", GANG_BROKEN})
 """Ends of this side's own making that nobody wanted: the job goes on."""
 
 _OF_EXIT = {

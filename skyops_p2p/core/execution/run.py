@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from skyops_p2p import limits
 from skyops_p2p.core.execution import run_events as ev
-from skyops_p2p.core.execution.outcomes import STOP_CODES, SUCCEEDED, code_of_exit
+from skyops_p2p.core.execution.outcomes import GANG_BROKEN, STOP_CODES, SUCCEEDED, code_of_exit
 from skyops_p2p.core.machine import DeadlineReached, Effect, Machine, Table, to
 from skyops_p2p.types import MonotonicS
 
@@ -197,7 +197,8 @@ class Run(Machine[RunState]):
             return self._stop(event.code, event.grace_s, now)
         if self.state in (_F, _P):
             return [ev.AbortStep(), *self._finish(event.code, now, text="")]
-        is_unwanted = self.state is _D and event.code in STOP_CODES  # the result is waiting for nobody
+        # The result is waiting for nobody; but of a gang that broke it may be the one that counts.  # EXE-19
+        is_unwanted = self.state is _D and event.code in STOP_CODES and event.code != GANG_BROKEN
         return self._end(event.code) if self.state is _I or is_unwanted else []
 
     def _on_lease_lapsed(self, event: ev.LeaseLapsed, now: MonotonicS) -> list[Effect]:

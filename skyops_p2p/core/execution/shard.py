@@ -11,7 +11,14 @@ from typing import ClassVar
 from skyops_p2p import limits
 from skyops_p2p.core.execution import shard_events as ev
 from skyops_p2p.core.execution.faults import RetryPolicy, decide
-from skyops_p2p.core.execution.outcomes import SUCCEEDED, Cause, outcome_of, told_code
+from skyops_p2p.core.execution.outcomes import (
+    GANG_BROKEN,
+    GANG_FAILED,
+    SUCCEEDED,
+    Cause,
+    outcome_of,
+    told_code,
+)
 from skyops_p2p.core.execution.shard_record import Attempt, ShardRecord, ShardState
 from skyops_p2p.core.machine import DeadlineReached, Effect, Machine, Table, to
 from skyops_p2p.types import MonotonicS, PeerId
@@ -58,13 +65,16 @@ class ShardRun(Machine[ShardState]):
         **{(state, ev.CancelRequested): to(state) for state in _OVER},
         **{(state, ev.RetryRequested): to(_M) for state in (_X, _C)},
         (_W, DeadlineReached): to(_W, _M, _X),
-        **{(state, DeadlineReached): to(state, _X) for state in (_M, *_LEASED)},
+        **{(state, DeadlineReached): to(state, _X) for state in (_M, _O, _F)},
+        (_R, DeadlineReached): to(_R, _M, _X),
         **{(state, DeadlineReached): to(state) for state in (_I, *_OVER)},
         # What was under way when the shard went on may still report.
         **{(state, event): to(state) for state in (_W, _M, _F, *_OVER) for event in _OF_A_LEASE},
         **{(state, event): to(state) for state in (_W, _M, _O, _R, *_OVER) for event in _OF_OUTPUTS},
         **{(state, event): to(state) for state in (_W, *_LEASED, *_OVER) for event in _OF_A_SEARCH},
         (_R, ev.LeaseGranted): to(_R),
+        **{(state, ev.GangBroken): to(state, _X) for state in (_W, _M)},
+        **{(state, ev.GangBroken): to(state) for state in (*_LEASED, *_OVER)},
     }
 
     def __init__(
@@ -84,6 +94,14 @@ class ShardRun(Machine[ShardState]):
         """When the search under way, or paused, is over."""
         self._is_unsure = False
         """Restarted before the worker's answer came: it may never have heard of the lease."""
+        self._may_be_broken = False
+        """Restarted under the lease: it may have been told to end for its gang."""
+        self._breaking = ""
+        """How the lease is to end for its gang, `gang_broken` or `gang_failed`; empty: it is not."""
+        self._stop_until: MonotonicS | None = None
+        """When a run that was asked to stop for its gang must have ended."""
+        self.is_noticed = False
+        """The worker has said that it will stop the run."""
         self._total_until: MonotonicS | None = None
         self._pause_until: MonotonicS | None = None
 
@@ -96,7 +114,7 @@ class ShardRun(Machine[ShardState]):
         """See Machine."""
         if self.state not in _OPEN:
             return None
-        instants = [at for at in (self._total_until, self._pause_until) if at is not None]
+        instants = [at for at in (self._total_until, self._pause_until, self._stop_until) if at is not None]
         return min(instants, default=None)
 
     def check_invariants(self) -> None:
@@ -104,6 +122,10 @@ class ShardRun(Machine[ShardState]):
         self.record.check()
         assert self.record.state is self.state, "the record says another state"
         assert (self.state is _W) == (self._pause_until is not None), "a pause outside of waiting"
+        assert (self._stop_until is not None) <= (self.state is _R and bool(self._breaking)), (
+            "stopped for nothing"
+        )
+        assert bool(self._breaking) <= (self.state in (_O, _R)), "no lease to end for a gang"
 
     # --- beginning --------------------------------------------------------------------------------------------------
     def _on_shard_begun(self, event: ev.ShardBegun, now: MonotonicS) -> list[Effect]:
@@ -115,7 +137,7 @@ class ShardRun(Machine[ShardState]):
         match self.state:
             case ShardState.OPENING | ShardState.RUNNING:
                 assert self.worker is not None, "leased without a worker"
-                self._is_unsure = self.state is _O
+                self._is_unsure, self._may_be_broken = self.state is _O, True
                 self._move(_O)
                 return [ev.AttachLease(self.record.epoch, self.worker), ev.TellShard("attaching again")]
             case ShardState.FETCHING:
@@ -130,10 +152,12 @@ class ShardRun(Machine[ShardState]):
     def _on_match_found(self, event: ev.MatchFound, _now: MonotonicS) -> list[Effect]:
         if self.state is not _M:
             return []
+        for _ in range(event.checkpoints_back):
+            self.record = self.record.without_newest_checkpoint()
         epoch = self.record.epoch + 1  # EXE-4
         attempt = Attempt(epoch, event.worker, event.price, event.award, event.tender_job)
         self.record = self.record.leased(attempt)
-        self._is_unsure = False
+        self._is_unsure = self._may_be_broken = False
         self._move(_O)
         resume = self.record.checkpoints[-1] if self.record.checkpoints else None
         return [
@@ -152,15 +176,16 @@ class ShardRun(Machine[ShardState]):
         return self._pause(wait_until, f"no worker yet: {event.code}")
 
     # --- leased -----------------------------------------------------------------------------------------------------
-    def _on_lease_granted(self, event: ev.LeaseGranted, _now: MonotonicS) -> list[Effect]:
+    def _on_lease_granted(self, event: ev.LeaseGranted, now: MonotonicS) -> list[Effect]:
         if self.state is not _O or not self._is_newest(event.epoch):
             return []
         self._is_unsure = False
         self._move(_R)
-        return [ev.StoreShard(), ev.TellShard("running")]
+        stop = self._ask_to_stop(now) if self._breaking else []
+        return [ev.StoreShard(), ev.TellShard("running"), *stop]
 
     def _on_lease_denied(self, event: ev.LeaseDenied, now: MonotonicS) -> list[Effect]:
-        code = told_code(event.code)
+        code = self._told(event.code)
         if self._is_unsure and code == "unknown_lease":
             code = "restarted"
         if outcome_of(code).cause is Cause.JOB:  # only a receipt may say that  # EXE-20
@@ -171,8 +196,25 @@ class ShardRun(Machine[ShardState]):
         return self._attempt_failed(event.epoch, event.code, "", now)
 
     def _on_preemption_noticed(self, event: ev.PreemptionNoticed, _now: MonotonicS) -> list[Effect]:
-        is_ours = self.state in _LEASED and self._is_newest(event.epoch)
-        return [ev.TellShard(f"the worker will stop: {event.code}")] if is_ours else []
+        if self.state not in _LEASED or not self._is_newest(event.epoch):
+            return []
+        self.is_noticed = self.state is not _F
+        return [ev.TellShard(f"the worker will stop: {event.code}")]
+
+    def _on_gang_broken(self, event: ev.GangBroken, now: MonotonicS) -> list[Effect]:
+        if self.state in (_W, _M) and event.is_final:
+            return self._fail(GANG_FAILED, "", then=self._stop_what_runs(GANG_FAILED))
+        if self.state not in (_O, _R) or not self._is_newest(event.epoch):
+            return []
+        is_asked = self._stop_until is not None
+        self._breaking = GANG_FAILED if event.is_final else self._breaking or GANG_BROKEN
+        return [] if self.state is _O or is_asked else self._ask_to_stop(now)
+
+    def _ask_to_stop(self, now: MonotonicS) -> list[Effect]:
+        """Have the run saved and ended; its result, or the time for it, brings the shard on. Rules: EXE-28."""
+        self._stop_until = MonotonicS(now + limits.CHECKPOINT_GRACE_S + limits.GANG_SAVE_S)
+        stop = ev.AskToStop(self.record.epoch, GANG_BROKEN, limits.CHECKPOINT_GRACE_S)
+        return [stop, ev.TellShard("stopped, for its gang is not complete")]
 
     def _on_checkpoint_received(self, event: ev.CheckpointReceived, _now: MonotonicS) -> list[Effect]:
         is_newer = event.sequence > self.record.checkpoint_sequence
@@ -189,7 +231,7 @@ class ShardRun(Machine[ShardState]):
         if self.state in _OVER:  # nobody wants it, or the ResultTaken was lost: the worker need not keep it
             return [ev.StoreShard(), taken]
         if event.code != SUCCEEDED:
-            return self._attempt_failed(event.epoch, told_code(event.code), event.text, now, then=taken)
+            return self._attempt_failed(event.epoch, self._told(event.code), event.text, now, then=taken)
         self.record = replace(self.record, result=event.receipt)
         if not event.has_outputs:
             return self._succeed()
@@ -230,6 +272,11 @@ class ShardRun(Machine[ShardState]):
             stop = self._stop_what_runs("cancelled")
             self.record = self.record.closed("cancelled", "the job's time was over")
             return self._fail("deadline_passed", "the job's time was over", then=stop)
+        if self._stop_until is not None and now >= self._stop_until:
+            close = ev.StopLease(self.record.epoch, GANG_BROKEN, 0.0)
+            return self._attempt_failed(
+                self.record.epoch, self._breaking, "it did not end in time", now, then=close
+            )
         if self._pause_until is not None and now >= self._pause_until:
             return self._search("looking for a worker")
         return []
@@ -238,6 +285,18 @@ class ShardRun(Machine[ShardState]):
     def _is_newest(self, epoch: int) -> bool:
         """Tell whether something comes under the newest epoch; what does not changes nothing. Rules: EXE-6."""
         return epoch == self.record.epoch and bool(self.record.attempts)
+
+    def _told(self, code: str) -> str:
+        """Return what a worker's word for an end counts as; a run that is to end for its gang has no fault of its own.
+
+        Rules: EXE-20, EXE-28.
+        """
+        is_own = outcome_of(code).cause is Cause.JOB or code in (GANG_BROKEN, "cancelled")
+        if self._breaking and is_own:
+            return self._breaking
+        if code == GANG_BROKEN and not self._may_be_broken:
+            return "worker_lied"
+        return told_code(code)
 
     def _set_times(self, queue_until: MonotonicS, total_until: MonotonicS | None, now: MonotonicS) -> None:
         self._queue_until, self._total_until = queue_until, total_until
@@ -296,5 +355,7 @@ class ShardRun(Machine[ShardState]):
         return [ev.StoreShard(), *then, ev.TellShard(told), ev.EndShard()]
 
     def _move(self, state: ShardState) -> None:
-        self.state, self._pause_until = state, None
+        self.state, self._pause_until, self._stop_until = state, None, None
+        if state not in (_O, _R):
+            self._breaking, self.is_noticed = "", False
         self.record = self.record.moved(state)

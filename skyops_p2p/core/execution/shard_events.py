@@ -39,6 +39,8 @@ class MatchFound(Event):
     """Microcredits an hour."""
     tender_job: bytes
     """Id under which the bid book is kept, 16 bytes."""
+    checkpoints_back: int = 0
+    """Newest checkpoints that are left out, so that a gang goes on from one cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,16 @@ class PreemptionNoticed(Event):
 
     epoch: int
     code: str
+
+
+@dataclass(frozen=True, slots=True)
+class GangBroken(Event):
+    """The shard must not go on alone: another member of its gang is not there, or will never be."""
+
+    epoch: int
+    """The lease that is to end; of no matter where there is none."""
+    is_final: bool
+    """A member has failed for good, and so has the gang."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +211,15 @@ class TakeResult(Effect):
 @dataclass(frozen=True, slots=True)
 class StopLease(Effect):
     """Send LeaseStop if the worker can be reached, and close the lease."""
+
+    epoch: int
+    code: str
+    grace_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class AskToStop(Effect):
+    """Send LeaseStop, again in each session until the result comes; the lease stands meanwhile."""
 
     epoch: int
     code: str

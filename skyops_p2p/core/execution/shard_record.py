@@ -8,7 +8,7 @@ from enum import Enum
 
 from skyops_p2p import limits
 from skyops_p2p.core.execution.faults import Record, is_uncounted
-from skyops_p2p.core.execution.outcomes import SUCCEEDED, Cause, outcome_of
+from skyops_p2p.core.execution.outcomes import GANG_BROKEN, SUCCEEDED, Cause, outcome_of
 from skyops_p2p.types import PeerId
 
 ATTEMPTS_KEPT = 32
@@ -119,7 +119,8 @@ class ShardRecord:
         """Return the record with the newest attempt's end counted."""
         tally = self.tally
         if is_uncounted(code, tally):
-            tally = replace(tally, attempts=tally.attempts - 1, preemptions=tally.preemptions + 1)
+            preemptions = tally.preemptions + (code != GANG_BROKEN)
+            tally = replace(tally, attempts=tally.attempts - 1, preemptions=preemptions)
         else:
             tally = replace(tally, failures_in_row=tally.failures_in_row + 1)
         return replace(self, tally=tally)

@@ -177,8 +177,8 @@ def _contradictions(spec: JobSpec) -> Iterator[tuple[str, str]]:
         yield "timeouts.total", "is shorter than timeouts.execution; allowed is at least as long"
     if spec.price.total_max is not None and spec.price.total_max == 0 < spec.price.per_hour_max:
         yield "price.total_max", "is 0 though an hour may cost something; leave it out or raise it"
-    if spec.gang and spec.shards == 1:
-        yield "gang", "needs at least two shards"
+    if spec.gang:
+        yield from _gang(spec)
     if both := sorted(set(spec.placement.allow) & set(spec.placement.deny)):
         yield "placement.deny", f"holds peers that placement.allow holds too: {', '.join(both[:3])}"
     if spec.verification.tolerance and spec.verification.kind != "numeric":
@@ -204,6 +204,19 @@ def _program(spec: JobSpec) -> Iterator[tuple[str, str]]:
             continue  # its root file system
         if getattr(spec, field) and spec.runtime != runtime:
             yield field, f'goes with runtime = "{runtime}" only; found runtime "{spec.runtime}"'
+
+
+def _gang(spec: JobSpec) -> Iterator[tuple[str, str]]:
+    """Yield what keeps shards from running as a gang."""
+    if spec.shards == 1:
+        yield "gang", "needs at least two shards"
+    if spec.shards > limits.GANG_MEMBERS_MAX:
+        yield "gang", f"has at most {limits.GANG_MEMBERS_MAX} shards; found {spec.shards}"
+    if spec.runtime == "wasm":
+        yield (
+            "gang",
+            'goes with runtime = "docker" or "native": a WebAssembly module has no sockets to reach others by',
+        )
 
 
 def _repeated(field: str, names: list[str], what: str) -> Iterator[tuple[str, str]]:

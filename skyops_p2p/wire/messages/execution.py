@@ -11,6 +11,7 @@ from pydantic import Field
 from skyops_p2p import limits
 from skyops_p2p.wire.messages.auction import Code
 from skyops_p2p.wire.messages.content import BundleRef
+from skyops_p2p.wire.messages.gang import GangPart
 from skyops_p2p.wire.messages.identity import NetworkText
 from skyops_p2p.wire.messages.peering import AddrText, EnvelopeBytes
 from skyops_p2p.wire.model import Bytes16, Bytes32, Count, Instant, Message, N, Name, Part, PeerBytes
@@ -93,6 +94,8 @@ class LeaseOpen(Message):
     """Who is asked to keep copies of checkpoints and logs."""
     is_warm: Annotated[bool, N(14)]
     """The lease takes tasks one after the other (TaskStart) instead of running the command once."""
+    gang: Annotated[GangPart | None, N(15)] = None
+    """Given just if the specification asks for a gang."""
 
 
 class LeaseAttach(Message):
@@ -306,7 +309,7 @@ class ResultTaken(Message):
 
 
 class LeaseStop(Message):
-    """Requester: end the run (`cancelled`, `superseded`, `over_budget`)."""
+    """Requester: end the run (`cancelled`, `superseded`, `over_budget`, `gang_broken`)."""
 
     number: ClassVar[int] = 62
     name: ClassVar[str] = "lease-stop"

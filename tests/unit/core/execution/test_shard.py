@@ -37,6 +37,7 @@ def events_of(epoch: int) -> list[Event]:
         ),
         *(ev.LeaseLost(epoch, code) for code in ("worker_lost", "requester_silent")),
         ev.PreemptionNoticed(epoch, "preempted"),
+        *(ev.GangBroken(epoch, is_final) for is_final in (False, True)),
         ev.OutputsFetched(epoch),
         *(ev.OutputsUnavailable(epoch, code, "") for code in ("result_unavailable", "requeue_asked")),
     ]
@@ -62,6 +63,10 @@ def test_every_pair_of_the_table_is_reached_and_nothing_else() -> None:
             reached.take(machine, event, after_s)
         for second in (1.0, 20.0, 10_000.0):
             reached.take(story(state, term).machine, DeadlineReached(), second)
+    for is_final in (False, True):
+        stopping = story(ShardState.RUNNING)
+        stopping.feed(ev.GangBroken(1, is_final))
+        reached.take(stopping.machine, DeadlineReached(), 10_000.0)
     reached.expect_all()
 
 

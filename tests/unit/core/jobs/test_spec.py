@@ -144,6 +144,12 @@ def test_the_schema_knows_short_and_long_forms() -> None:
         ({"placement": {"deny": ["bob"]}}, "placement.deny.0", "whole peer id"),
         ({"placement": {"deny": [ALICE], "allow": [ALICE]}}, "placement.deny", "placement.allow holds too"),
         ({"gang": True}, "gang", "two shards"),
+        ({"gang": True, "shards": 65}, "gang", "at most 64 shards"),
+        (
+            {"gang": True, "shards": 2, "runtime": "wasm", "image": "", "module": "file:x.wasm"},
+            "gang",
+            "no sockets",
+        ),
         ({"module": "file:x.wasm"}, "module", 'runtime = "wasm" only'),
         ({"runtime": "wasm", "image": ""}, "module", 'runtime = "wasm" needs it'),
         ({"runtime": "native"}, "image", 'runtime = "docker" only'),
