@@ -95,13 +95,15 @@ class Containers:
         """Freeze it.
 
         Raises:
-            ExecutionError: `not_supported`.
+            ExecutionError: `not_supported`, or `sandbox_ended` if it ended just now.
         """
         import docker.errors
 
         try:
             await self._engine.call(lambda client: client.pause(container_id))
         except docker.errors.APIError as error:
+            if not await self.is_running(container_id):
+                raise ExecutionError("the program has ended", code="sandbox_ended") from error
             raise ExecutionError(f"it cannot be paused: {error.explanation}", code="not_supported") from error
 
     async def unpause(self, container_id: str) -> None:
