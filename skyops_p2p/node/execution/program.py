@@ -54,7 +54,7 @@ class RunProgram:
             self._sandbox = None
         if ended.log_bytes_dropped:
             self._book.note(f"{ended.log_bytes_dropped} bytes of output past its limit were dropped")
-        self._book.note(f"the program ended: {ended.text}")
+        self._book.note(f"the program {ended.text}")
         return exit_of(ended)
 
     async def stop(self, grace_s: float) -> None:
