@@ -17,7 +17,7 @@ from skyops_p2p.cli.job_teller import JobTeller, ending
 from skyops_p2p.cli.job_text import local_time, short_job
 from skyops_p2p.cli.output import ProgressLine, paint
 from skyops_p2p.cli.plain_text import plain_line, plain_view
-from skyops_p2p.errors import SkyopsError
+from skyops_p2p.errors import NetworkError, SkyopsError
 from skyops_p2p.node.control_jobs import JobsClient
 from skyops_p2p.node.jobs.job_views import JobView, LogLineView
 
@@ -127,7 +127,7 @@ def watch_jobs(jobs: JobsClient, views: Sequence[JobView], *, is_color: bool) ->
                     shards = len(last[news.job_id].shards)
                     screen.log(news.what, name=names[news.job_id], is_array=shards > 1)
                 screen.live([tellers[job_id] for job_id, view in last.items() if not view.is_over])
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, NetworkError):
         tell_how_to_come_back(list(last.values()))
         raise
     for view in last.values():
@@ -153,12 +153,12 @@ def tell_end(view: JobView, *, name: str, is_color: bool) -> None:
 
 
 def tell_how_to_come_back(views: Sequence[JobView]) -> None:
-    """Say on standard error that the jobs go on, and how to see them again."""
+    """Say on standard error that the jobs are kept by the node, and how to see them again."""
     for view in views:
         if not view.is_over:
             job = short_job(view.job_id)
             click.echo(
-                f"Job {job} ({view.name}) goes on. Come back: skyops status {job} --watch; "
+                f"The node keeps job {job} ({view.name}). Come back: skyops status {job} --watch; "
                 f"end it: skyops cancel {job}",
                 err=True,
             )

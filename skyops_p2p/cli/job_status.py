@@ -67,9 +67,7 @@ def print_job(view: JobView, *, is_color: bool) -> None:
     if len(view.shards) > 1:
         click.echo()
         _print_shards(view, is_color=is_color)
-    if any(shard.attempts for shard in view.shards):
-        click.echo()
-        _print_attempts(view, is_color=is_color)
+    _print_attempts(view, is_color=is_color)
     click.echo()
     for step in ([f"What to do: {view.change}"] if view.change else []) + next_steps(view):
         click.echo(step)
@@ -107,7 +105,7 @@ def _of_shard(shard: ShardView) -> Iterator[tuple[str, str]]:
         yield "progress", progress_text(shard)
     if shard.metrics:
         yield "figures", metrics_text(shard.metrics)
-    if shard.remaining_s is not None:
+    if shard.remaining_s is not None and is_leased(shard):
         yield "time", rest_text(shard)
     if shard.usage is not None and (is_leased(shard) or shard.state in OVER):
         ran = f"ran {span(shard.usage.wall_ms / 1000)}"
@@ -149,7 +147,7 @@ def _print_shards(view: JobView, *, is_color: bool) -> None:
             str(shard.index),
             shard.state,
             progress_text(shard) or "-",
-            span(shard.remaining_s) if shard.remaining_s is not None else "-",
+            _left(shard),
             short_peer(shard.worker) if is_leased(shard) or shard.state in OVER else "-",
             str(len(shard.attempts)),
             "-" if shard.exit_code is None else str(shard.exit_code),
@@ -160,6 +158,10 @@ def _print_shards(view: JobView, *, is_color: bool) -> None:
     print_table(columns, rows, is_color=is_color)
     if len(ranked) > SHARDS_SHOWN:
         click.echo(f"… and {len(ranked) - SHARDS_SHOWN} more; --json has all.")
+
+
+def _left(shard: ShardView) -> str:
+    return span(shard.remaining_s) if shard.remaining_s is not None and is_leased(shard) else "-"
 
 
 def _latest(shard: ShardView) -> str:
@@ -191,6 +193,7 @@ def _print_attempts(view: JobView, *, is_color: bool) -> None:
         if len(view.shards) == 1 or len(shard.attempts) > 1 or attempt.code not in ("", "succeeded")
     ]
     if rows:
+        click.echo()
         print_table(columns, rows[-ATTEMPTS_SHOWN:], is_color=is_color)
     if len(rows) > ATTEMPTS_SHOWN:
         click.echo(f"… and {len(rows) - ATTEMPTS_SHOWN} before; --json has all.")

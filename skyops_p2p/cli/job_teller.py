@@ -20,6 +20,7 @@ from skyops_p2p.node.jobs.job_views import JobView, ShardView
 
 OVER = ("succeeded", "failed", "cancelled")
 _SEARCHES = ("matching", "waiting")
+_SEARCH = "looking for a worker"
 
 
 class JobTeller:
@@ -72,8 +73,9 @@ class JobTeller:
         told = self._waits.get(shard.index)
         if told is None:
             self._waits[shard.index] = ""
-            yield "looking for a worker"
-        if shard.state == "waiting" and shard.text != told:
+            yield _SEARCH
+        # The state is known a moment before its text, which then still tells of the search.
+        if shard.state == "waiting" and shard.text not in (told, _SEARCH):
             self._waits[shard.index] = shard.text
             if not _is_of_attempt(shard):
                 yield reason_text(shard.text)

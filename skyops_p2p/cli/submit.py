@@ -89,6 +89,7 @@ def submit_all(jobs: "JobsClient", ready: "Sequence[Submission]") -> "list[JobVi
 
 def _watch(jobs: "JobsClient", views: "list[JobView]", invocation: Invocation, *, as_json: bool) -> int:
     from skyops_p2p.cli.job_follow import JobFollower, exit_code_of, tell_how_to_come_back, watch_jobs
+    from skyops_p2p.errors import NetworkError
     from skyops_p2p.node.jobs.job_views import JobView, LogLineView
 
     if not as_json:
@@ -102,7 +103,7 @@ def _watch(jobs: "JobsClient", views: "list[JobView]", invocation: Invocation, *
                 click.echo(f'{{"job":{news.what.model_dump_json()}}}')
             elif news is not None and isinstance(news.what, LogLineView):
                 click.echo(f'{{"job_id":"{news.job_id}","line":{news.what.model_dump_json()}}}')
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, NetworkError):
         tell_how_to_come_back(list(last.values()))
         raise
     return exit_code_of(list(last.values()))

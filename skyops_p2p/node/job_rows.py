@@ -49,7 +49,7 @@ def job_row(view: JobView) -> JobRowView:
     """Return a job's row."""
     shards = view.shards
     workers = dict.fromkeys(shard.worker for shard in shards if _is_held(shard))
-    rests = [shard.remaining_s for shard in shards if shard.remaining_s is not None]
+    rests = [s.remaining_s for s in shards if s.remaining_s is not None and s.state == "running"]
     return JobRowView(
         job_id=view.job_id,
         name=view.name,

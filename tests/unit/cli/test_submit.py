@@ -194,7 +194,7 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_come_back(
     node.scripts["train"] = [fj.job("running", fj.running())]
     assert run("submit", file, "--watch") == 130
     assert capsys.readouterr().err.strip() == (
-        "Job 6b6577c4ec70 (train) goes on. Come back: skyops status 6b6577c4ec70 --watch; "
+        "The node keeps job 6b6577c4ec70 (train). Come back: skyops status 6b6577c4ec70 --watch; "
         "end it: skyops cancel 6b6577c4ec70"
     )
     assert ("cancel", "train") not in node.calls
@@ -209,4 +209,6 @@ def test_a_node_that_stops_under_a_watched_job_is_an_error(
 
     monkeypatch.setattr(ScriptedJobs, "watch", broken)
     assert run("submit", file, "--watch") == 4
-    assert "error[node_not_running]" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "The node keeps job 6b6577c4ec70" in err
+    assert "error[node_not_running]" in err
