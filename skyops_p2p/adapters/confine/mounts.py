@@ -98,3 +98,16 @@ def _chown_below(directory: int, user: int) -> None:
                 _chown_below(os.open(entry.name, _OPEN_DIRECTORY, dir_fd=directory), user)
     finally:
         os.close(directory)
+
+
+def in_memory_bytes(spec: SandboxSpec) -> int:
+    """Return what files may add to the memory of a group: those on a tmpfs are charged to whoever writes them."""
+    writable = [mount.source for mount in spec.mounts if not mount.is_read_only]
+    return spec.limits.disk_bytes if any(_is_tmpfs(place) for place in writable) else 0
+
+
+def _is_tmpfs(place: Path) -> bool:
+    device = place.stat().st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    rows = [line.partition(" - ") for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return any(before.split()[2] == wanted and after.split()[0] == "tmpfs" for before, _, after in rows)

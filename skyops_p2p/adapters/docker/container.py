@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from skyops_p2p import limits
+from skyops_p2p.adapters.confine.mounts import in_memory_bytes
 from skyops_p2p.adapters.docker.engine import GVISOR
 from skyops_p2p.ports import SandboxSpec
 
@@ -34,7 +35,7 @@ def container_config(
         volumes: Directories that the image declares as volumes; they become small tmpfs.
     """
     bounds, overhead = spec.limits, _GVISOR_MEMORY_BYTES if runtime_class == GVISOR else 0
-    memory_bytes = bounds.memory_bytes + overhead
+    memory_bytes = bounds.memory_bytes + overhead + in_memory_bytes(spec)
     tmp_bytes = min(limits.SANDBOX_TMP_BYTES_MAX, bounds.memory_bytes // 2)
     targets = {str(mount.target) for mount in spec.mounts}
     tmpfs = {place: _TMPFS.format(size=tmp_bytes) for place in ("/tmp", *volumes) if place not in targets}  # noqa: S108

@@ -16,7 +16,13 @@ import trio
 from skyops_p2p import limits
 from skyops_p2p.adapters.confine.background import background_tasks
 from skyops_p2p.adapters.confine.cgroups import Cgroup, CgroupTree, GroupLimits, open_tree, remove_leftovers
-from skyops_p2p.adapters.confine.mounts import JOB_USER, check_sources, check_spec, make_over
+from skyops_p2p.adapters.confine.mounts import (
+    JOB_USER,
+    check_sources,
+    check_spec,
+    in_memory_bytes,
+    make_over,
+)
 from skyops_p2p.adapters.confine.program import SandboxView, objection
 from skyops_p2p.adapters.native.arguments import MACHINE_TOPS, Layout, lay_out, packed
 from skyops_p2p.adapters.native.bubblewrap import BubblewrapProcess, LaunchPlan, find_stage, resource_limits
@@ -40,7 +46,6 @@ _TRIAL = SandboxLimits(
     wall_s=float(limits.ENGINE_TIMEOUT_S),
     log_bytes_max=4096,
 )
-_TMPFS = "tmpfs"
 
 
 class NativeSandbox:
@@ -122,7 +127,7 @@ class NativeSandbox:
         if not self._groups.enforces:
             return None
         wanted = GroupLimits(
-            memory_bytes=spec.limits.memory_bytes + _in_memory_bytes(spec),
+            memory_bytes=spec.limits.memory_bytes + in_memory_bytes(spec),
             cpu_cores=spec.limits.cpu_cores,
             pids_max=spec.limits.pids_max + _BUBBLEWRAP_PROCESSES,
         )
@@ -242,19 +247,6 @@ def _check_image(spec: SandboxSpec) -> None:
             "the native runtime gives GPUs to programs of the machine's own /usr only: the driver's library is there",
             code="not_supported",
         )
-
-
-def _in_memory_bytes(spec: SandboxSpec) -> int:
-    """Return what files may add to the memory of a group: those on a tmpfs are charged to whoever writes them."""
-    writable = [mount.source for mount in spec.mounts if not mount.is_read_only]
-    return spec.limits.disk_bytes if any(_is_tmpfs(place) for place in writable) else 0
-
-
-def _is_tmpfs(place: Path) -> bool:
-    device = place.stat().st_dev
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    rows = [line.partition(" - ") for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    return any(before.split()[2] == wanted and after.split()[0] == _TMPFS for before, _, after in rows)
 
 
 def _make_etc(place: Path) -> Path:
