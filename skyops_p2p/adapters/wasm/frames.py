@@ -155,7 +155,7 @@ class BlockingConversation:
 def _message(text: bytes) -> dict[str, Any]:
     try:
         message = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BrokenFrame("a frame that is no JSON") from error
     if not isinstance(message, dict):
         raise BrokenFrame("a frame that is no object")

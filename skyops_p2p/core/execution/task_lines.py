@@ -17,6 +17,9 @@ from skyops_p2p.errors import RemoteProtocolError
 
 IN_FILE, OUT_FILE = "tasks.in", "tasks.out"
 """Named pipes in /skyops; SKYOPS_TASKS_IN and SKYOPS_TASKS_OUT name them for the program."""
+BRACKETS_MAX = 64
+"""Objects and lists that one answer may open. Python's decoder follows them on the C stack, and where some package has
+raised the interpreter's recursion limit, deep ones end the process."""
 LINE_BYTES_MAX = 2 * limits.TASK_MESSAGE_BYTES_MAX
 
 
@@ -42,6 +45,8 @@ def decode_answer(line: bytes) -> TaskAnswer:
     Raises:
         RemoteProtocolError: Code `malformed`: it is no answer. The program is the peer here.
     """
+    if line.count(b"[") + line.count(b"{") > BRACKETS_MAX:
+        raise _malformed("too many brackets")
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError) as error:
