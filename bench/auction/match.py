@@ -1,95 +1,108 @@
 """Match latency between real processes: from the call to the confirmed award, one after the other and side by side."""
 
 import argparse
-import sys
-import tempfile
-import threading
-import time
+from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
+from bench.auction._world import Row, running, step_times
+from bench.plots import Curve, save_curves
 from bench.tables import number, percentile, print_place, print_table, say
-from skyops_p2p.testnet.launcher import Testnet
-from skyops_p2p.testnet.startup import bring_up
-from skyops_p2p.testnet.topology import default_topology
 
-JOB = {
-    "name": "bench",
-    "runtime": "wasm",
-    "module": "file:bench.wasm",
-    "resources": {"cpu": 1, "memory": "1Mi", "disk": "1Mi"},
-}
-SLOTS = 256
-"""Of each worker, so that its processor cores are what runs out: a match holds them for a minute."""
-
-SETTLE_S = 15.0
-"""After the start: the first seconds belong to the DHT and the gossip mesh."""
+PLOT = "auction.match"
+PUBLISHED = ((3, 1300.0), (10, 1300.0), (100, 10_100.0))
+"""(nodes, milliseconds) of a competitor, as it published them; its machine and what it timed are its own."""
+COLUMNS = (
+    "nodes", "in flight", "matched", "p50 ms", "p90 ms", "p99 ms", "matches / s", "CPU ms a match",
+    "CPU ms a match and node", "cores busy",
+)  # fmt: skip
 
 
-def one_match(testnet: Testnet, name: str, results: list[tuple[bool, float]]) -> None:
-    """Run one match from a node and note whether it succeeded and how many milliseconds the caller waited."""
-    started = time.perf_counter()
-    ended = testnet.client(name).match(JOB, lambda _step: None)
-    results.append((ended.is_matched, (time.perf_counter() - started) * 1000))
+def measure(nodes: int, flights: Sequence[int], matches: int) -> list[Row]:
+    """Bring up one network and run one row of matches for each number in flight."""
+    rows = []
+    with running(nodes) as world:
+        for at_once in flights:
+            say(f"{nodes} nodes, {at_once} in flight")
+            row = world.run(matches=matches, at_once=at_once)
+            failed = Counter(sample.code for sample in row.samples if not sample.is_matched)
+            say(" | ".join(line(row)) + (f" | failed: {dict(failed)}" if failed else ""))
+            rows.append(row)
+    return rows
 
 
-def measure(testnet: Testnet, *, matches: int, at_once: int) -> list[tuple[bool, float]]:
-    """Run matches, `at_once` at a time, each wave from different nodes."""
-    names = [entry.name for entry in testnet.record.nodes]
-    results: list[tuple[bool, float]] = []
-    for wave in range(0, matches, at_once):
-        requesters = [names[(wave + index) % len(names)] for index in range(at_once)]
-        threads = [threading.Thread(target=one_match, args=(testnet, name, results)) for name in requesters]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    return results
-
-
-def run_world(nodes: int, at_once: int) -> list[tuple[bool, float]]:
-    """Bring up a fresh network and run as many matches as leave a fourth of all processor cores free."""
-    with tempfile.TemporaryDirectory() as folder:
-        plan = default_topology(nodes)
-        workers = tuple(node.model_copy(update={"slots": SLOTS, "worker": True}) for node in plan.nodes)
-        testnet = Testnet.create(
-            Path(folder) / "net", name="bench", topology=plan.model_copy(update={"nodes": workers})
-        )
-        try:
-            bring_up(testnet, timeout_s=180.0, progress=say)
-            cores = sum(view.cpu_cores for view in testnet.client(testnet.record.nodes[0].name).map())
-            time.sleep(SETTLE_S)
-            say(f"{nodes} nodes, {at_once} at once")
-            return measure(testnet, matches=cores * 3 // 4 // at_once * at_once, at_once=at_once)
-        finally:
-            testnet.down()
-
-
-def row(nodes: int, at_once: int, results: list[tuple[bool, float]]) -> tuple[str, ...]:
+def line(row: Row) -> tuple[str, ...]:
     """Return one line of the table."""
-    taken = sorted(took_ms for is_matched, took_ms in results if is_matched)
-    share = f"{len(taken)} of {len(results)}"
-    return (str(nodes), str(at_once), share, *(number(percentile(taken, part)) for part in (0.5, 0.9, 0.99)))
+    taken, count = row.taken_ms, len(row.samples)
+    return (
+        str(row.nodes),
+        str(row.at_once),
+        f"{len(taken)} of {count}",
+        *(number(percentile(taken, part)) for part in (0.5, 0.9, 0.99)),
+        number(len(taken) / row.seconds),
+        number(row.cpu_s * 1000 / count),
+        number(row.cpu_s * 1000 / count / row.nodes),
+        number((row.cpu_s + row.caller_cpu_s) / row.seconds),
+    )
 
 
-def main(argv: Sequence[str]) -> int:
-    """Measure and print the table."""
-    parser = argparse.ArgumentParser(prog="bench auction.match", description=__doc__)
-    parser.add_argument("--nodes", type=int, nargs="+", default=[3, 10, 20])
-    parser.add_argument("--at-once", type=int, nargs="+", default=[1, 4])
-    options = parser.parse_args(argv)
-    print_place()
-    rows = [
-        row(nodes, at_once, run_world(nodes, at_once))
-        for nodes in options.nodes
-        for at_once in options.at_once
-        if at_once < nodes
+def plot(rows: Sequence[Row]) -> bool:
+    """Draw the latencies of one match at a time beside those of the competitor."""
+    alone = [row for row in rows if row.at_once == 1 and row.taken_ms]
+    curves = [
+        Curve(
+            f"skyops, {round(part * 100)}th percentile",
+            [(row.nodes, percentile(row.taken_ms, part)) for row in alone],
+            style,
+        )
+        for part, style in ((0.5, "o-"), (0.99, "o--"))
     ]
-    print_table(["nodes", "at once", "matched", "p50 ms", "p90 ms", "p99 ms"], rows)
-    print("\nFrom the call of the control API to its answer; every other node is a worker that qualifies.")
-    print("Beside it, as published: a competitor needed 1.3 s for 3 and 10 nodes and 10.1 s for 100.")
-    return 0
+    competitor = Curve("a competitor, as published", PUBLISHED, "s:")
+    return bool(alone) and save_curves(
+        PLOT,
+        [*curves, competitor],
+        title="Match latency by number of nodes (all ours on one machine of 2 cores)",
+        across="nodes",
+        up="milliseconds",
+    )
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def main(argv: Sequence[str]) -> None:
+    """Measure and print the tables."""
+    parser = argparse.ArgumentParser(prog="python -m bench auction.match", description=__doc__)
+    parser.add_argument("--nodes", type=int, nargs="+", default=[3, 10, 20, 50])
+    parser.add_argument("--in-flight", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--matches", type=int, default=120, help="in each row")
+    options = parser.parse_args(argv)
+    rows: list[Row] = []
+    for nodes in options.nodes:
+        rows += measure(nodes, options.in_flight, options.matches)
+    print_table(COLUMNS, [line(row) for row in rows])
+    print(
+        "From the call of the control API to its answer; every other node is a worker that qualifies and bids."
+    )
+    print(
+        "All processes share this machine's cores: a row whose `cores busy` nears their number shows the CPU."
+    )
+    print(
+        "The CPU is that of all nodes beyond what they use idle, the audits of the book by the bidders included.\n"
+    )
+    if plot(rows):
+        print(f"![match latency by number of nodes](plots/{PLOT}.png)\n")
+    print("How far a match is, with one in flight; p50 / p99, ms from the call.\n")
+    print_steps(rows)
+    print_place()
+
+
+def print_steps(rows: Sequence[Row]) -> None:
+    """Print when each step of a match was told, for each number of nodes."""
+    alone = [row for row in rows if row.at_once == min(row.at_once for row in rows)]
+    steps = list(step_times(alone))
+    lines = []
+    for row in alone:
+        times = step_times([row])
+        cells = (times.get(step, []) for step in (*steps,))
+        lines.append(
+            [str(row.nodes)]
+            + [f"{number(percentile(cell, 0.5))} / {number(percentile(cell, 0.99))}" for cell in cells]
+        )
+    print_table(["nodes", *steps], lines)
