@@ -77,6 +77,8 @@ class AuditReport:
     requester: PeerId | None = None
     """Who signed it, where the signature holds."""
     tender: Tender | None = None
+    tender_digest: bytes = b""
+    """SHA-256 of the enveloped tender; empty where that could not be opened."""
     bids: int = 0
     """Commitments in the book."""
     order: tuple[bytes, ...] = ()
@@ -160,6 +162,7 @@ def audit(
         digest=digest,
         requester=signed.signer,
         tender=tender.message,
+        tender_digest=tender.digest,
         bids=len(book.commits),
         order=ranking.ranking if ranking else (),
     )

@@ -10,8 +10,6 @@ from skyops_p2p.core.auction.audit import audit
 from skyops_p2p.core.machine import Effect
 from skyops_p2p.core.rules import NetworkRules
 from skyops_p2p.crypto.hashing import sha256
-from skyops_p2p.wire.envelope import peek
-from skyops_p2p.wire.messages.auction import BidBook
 
 CENSORED = "AUC-10"
 
@@ -37,7 +35,7 @@ def audit_named_book(wanted: wev.FetchBook, data: bytes, rules: NetworkRules) ->
         return None
     report = audit(data, rules, acks=wanted.acks)
     findings = [finding.rule for finding in report.findings]
-    if report.tender is not None and sha256(peek(data, BidBook).tender) != wanted.tender:
+    if report.tender is not None and report.tender_digest != wanted.tender:
         findings.append("AUC-26")
     return wev.BookAudited(wanted.peer, tuple(findings), (wanted.statement, data, *wanted.acks))
 
