@@ -79,7 +79,8 @@ class RunLink:
             await self.send(msg.CheckpointSaved(receipt=self._keeping.checkpoints[-1]))
 
     async def send_result(self) -> None:
-        """Tell of the result."""
+        """Tell of the result, and before it of the last checkpoint: it may have been saved after the program ended."""
+        await self.send_checkpoint()
         if self._keeping.result is not None:
             await self.send(msg.ResultReady(receipt=self._keeping.result))
 

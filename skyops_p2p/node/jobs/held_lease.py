@@ -13,6 +13,7 @@ import trio
 from skyops_p2p import limits
 from skyops_p2p.core.execution import lease as ls
 from skyops_p2p.core.execution import shard_events as ev
+from skyops_p2p.core.execution.outcomes import SUCCEEDED
 from skyops_p2p.core.execution.receipts import LeaseFacts, check_checkpoint, check_result, follows
 from skyops_p2p.core.machine import Event
 from skyops_p2p.errors import NetworkError, RemoteProtocolError
@@ -81,6 +82,12 @@ class HeldLease:
         self._is_dropped = False
         self._is_opening = False
         self._log_grown = trio.Event()
+        self._saved: Signed[CheckpointReceipt] | None = None
+        """The newest checkpoint that was told, until it is fetched."""
+        self._end: Event | None = None
+        """The result that was told, unless it is a success."""
+        self._told = trio.Event()
+        """One of the two."""
         self._tasks: dict[int, _PendingTask] = {}
         """Tasks that wait for their answer, by number; of a warm lease."""
         self._next_task = 0
@@ -100,7 +107,10 @@ class HeldLease:
         with self._scope:
             try:
                 if await self._begin(first):
-                    code = await self._client.serve(self._take)
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(self._collect)
+                        code = await self._client.serve(self._take)
+                        nursery.cancel_scope.cancel()
                     log.info("lease_link_ended worker=%s code=%s", self.facts.worker[-8:], code)
                     await self._post(self, ls.LinkLost())
             finally:
@@ -143,9 +153,10 @@ class HeldLease:
         """Find the newest checkpoint, and the log up to it, of a worker that is gone."""
         salvage = Salvage(self._job, self.facts, self._content)
         found = await salvage.find_checkpoint()
-        if found is not None:
+        if found is not None and await self._content.fetch_checkpoint(found.data):
             sequence = found.message.sequence
             await self._post(self, ev.CheckpointReceived(self.facts.epoch, found.data, sequence))
+        if found is not None:
             await salvage.recover_log(found.message)
 
     async def run_task(self, arguments: tuple[str, ...], stdin: bytes) -> msg.TaskEnded:
@@ -210,6 +221,37 @@ class HeldLease:
         if before is None or fresh.message.sequence > before.message.sequence:
             self._checkpoint = fresh
 
+    async def _collect(self) -> None:
+        """Fetch what the worker has saved, and count on it only when it is here; the newest is what counts.
+
+        An end without success is told after that: the next worker begins where this one has left off.
+        """
+        while True:
+            await self._told.wait()
+            self._told = trio.Event()
+            while (saved := self._saved) is not None:
+                self._saved, is_here = None, False
+                with trio.move_on_after(limits.RUN_COLLECT_TIMEOUT_S):
+                    is_here = await self._content.fetch_checkpoint(saved.data)
+                if is_here:
+                    sequence = saved.message.sequence
+                    await self._post(self, ev.CheckpointReceived(self.facts.epoch, saved.data, sequence))
+            if self._end is not None:
+                await self._post(self, self._end)
+
+    async def _take_result(self, receipt: bytes) -> None:
+        """Tell of a success at once, and of any other end when what was saved before is here."""
+        result = check_result(receipt, self.facts).message
+        has_outputs = result.outputs is not None
+        event = ev.ResultReceived(
+            self.facts.epoch, receipt, result.code, result.text, has_outputs=has_outputs
+        )
+        if result.code == SUCCEEDED:
+            await self._post(self, event)
+            return
+        self._end = event
+        self._told.set()
+
     async def _take(self, message: Message) -> None:
         """Turn a message of the worker into events.
 
@@ -229,14 +271,10 @@ class HeldLease:
             case msg.CheckpointSaved(receipt=data):
                 checked = check_checkpoint(data, facts)
                 self._check_chain(checked)
-                await self._post(self, ev.CheckpointReceived(facts.epoch, data, checked.message.sequence))
+                self._saved = self._checkpoint
+                self._told.set()
             case msg.ResultReady(receipt=data):
-                result = check_result(data, facts).message
-                has_outputs = result.outputs is not None
-                event = ev.ResultReceived(
-                    facts.epoch, data, result.code, result.text, has_outputs=has_outputs
-                )
-                await self._post(self, event)
+                await self._take_result(data)
             case msg.TaskEnded(epoch=facts.epoch, task=number):
                 pending = self._tasks.get(number)
                 if pending is not None:

@@ -48,18 +48,21 @@ class ShardContent:
         """Add a batch to the log file; see ShardLog.append."""
         return await trio.to_thread.run_sync(self.log.append, batch)
 
-    async def fetch_checkpoint(self, envelope: bytes) -> None:
-        """Fetch a checkpoint, so that its worker may die; a failure is not the job's."""
+    async def fetch_checkpoint(self, envelope: bytes) -> bool:
+        """Fetch a checkpoint, so that its worker may die; whether it is here. A failure is not the job's."""
         receipt = peek(envelope, CheckpointReceipt)
         owner = f"{self._owner}/checkpoint-{receipt.sequence}"
+        if owner in self._checkpoints:
+            return True
         try:
             await self._fetch(receipt.bundle, receipt.worker, owner, self._ignore)
         except SkyopsError as error:
             log.info("checkpoint_not_fetched job=%s code=%s", self._job.short, error.code)
-            return
+            return False
         self._checkpoints.append(owner)
         while len(self._checkpoints) > limits.CHECKPOINTS_KEPT:
             await self._job.tools.shelf.release(self._checkpoints.pop(0))
+        return True
 
     async def fetch_outputs(self, envelope: bytes) -> None:
         """Fetch the outputs that a result's receipt names.
