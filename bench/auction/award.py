@@ -287,13 +287,11 @@ def proof(parameters: Parameters, *, count: int) -> list[object]:
     transcript = poc.run(challenge, parameters)
     proven = time.perf_counter() - started
     root = transcript.tree.root
-    openings = [
-        poc.open_row(transcript, index) for index in poc.draw_rows(root, secret, parameters, count=count)
-    ]
+    openings = poc.open_rows(transcript, poc.draw_rows(root, secret, parameters, count=count))
     started = time.perf_counter()
     poc.check_openings(challenge, root, openings, parameters=parameters, secret=secret, count=count)
     checked = time.perf_counter() - started
-    rate = poc.throughput_of(parameters, max(1, int(proven * 1000)))
+    rate = poc.throughput_of(parameters, max(1, int(proven * 1000))) // 1000
     return [parameters.size, parameters.checkpoints, number(proven), rate, number(checked)]
 
 

@@ -62,6 +62,57 @@ PROOFS_KEPT_MAX = 128
 TENDERS_SEEN_MAX = 4096
 """Tenders that a worker remembers against a second one with the same id; the oldest is forgotten."""
 
+# --- proof of compute ---------------------------------------------------------------------------------------------
+PROOF_SIZE_MAX = 8192
+"""Rows of a matrix: a product's entries stay below 2^31, and a matrix is at most 64 MiB. protocol/04 AUC-24."""
+PROOF_ROWS_MAX = 64
+"""Rows that are drawn of one answer."""
+PROOF_PLACES_MAX = 64
+"""Blocks of memory that are drawn of one answer."""
+PROOF_PATH_MAX = 32
+"""Siblings of one leaf: trees of up to 2^32 leaves."""
+PROOF_ROW_BYTES_MAX = 48 * 1024
+"""One drawn row with its products: with its paths it fits a message. protocol/04 AUC-36."""
+PROOF_KEPT_BYTES_MAX = 128 << 20
+"""What a prover holds of one challenge until the rows are drawn. protocol/04 AUC-36."""
+PROOF_BLOCKS_MAX = 2**16
+"""Blocks of memory that a worker fills for one challenge: 2 MiB, half a second of hashing. protocol/04 AUC-36."""
+PROOF_OPERATIONS_MIN = 1 << 20
+"""Every worker takes a challenge of this size: a fifth of a second in plain Python."""
+PROOF_WORK_S = 1.0
+"""A worker takes challenges that need no longer than this by its own measure. protocol/04 AUC-36."""
+PROOF_WORK_S_MAX = 10.0
+"""A prover that has not answered after this is ended: it measured itself wrongly, or its machine is overloaded."""
+PROOF_PREPARE_S_MAX = 30.0
+"""Starting a prover, with the import of a GPU library."""
+PROOF_INTERVAL_S = 1800.0
+"""A worker takes one challenge of an asker in this time: work of PROOF_WORK_S twice an hour. protocol/04 AUC-36."""
+PROOF_WORK_S_PER_H = 15.0
+"""What all askers together may cost a worker in an hour, its preparations included: under half a percent."""
+PROOF_KEEP_S = 20.0
+"""An answer that was not opened in this time is forgotten, and the next asker served. protocol/04 AUC-38."""
+PROOF_WARM_S = 60.0
+"""A prover that nobody asked for this long is ended: its libraries and its GPU's memory are for jobs."""
+PROOF_RETRY_S = 0.3
+"""Pause before a worker is asked again that was about to be ready."""
+PROOF_ROOT_S = 8.0
+"""Before a match: from the first challenge to the last root; most take a second. protocol/04 AUC-37."""
+PROOF_OPEN_S = 4.0
+"""Before a match: from the last root to the last opening."""
+PROOF_ASK_S = 20.0
+"""Until the root where a person asks one worker, which may have to load a GPU library first; together with PROOF_OPEN_S
+less than API_OPERATION_TIMEOUT_S."""
+PROOFS_ASKED_MAX = 32
+"""Workers that are challenged at once before a match; TENDER_INVITES_MAX are asked for bids."""
+PROOFS_CHECKED_AT_ONCE = 4
+"""Answers that are verified at a time, each in a thread."""
+PROOF_FRESH_MS = 24 * 3600 * 1000
+"""How long a proof counts. protocol/04 AUC-39."""
+PROOF_FAILED_S = 600.0
+"""A worker that did not prove itself is left alone for so long; one whose proof is wrong for PROOF_FRESH_MS."""
+PROVEN_PEERS_MAX = 1024
+"""Workers whose proofs a node keeps, the newest; and as many of which it knows why they have none."""
+
 # --- job specification --------------------------------------------------------------------------------------------
 JOB_FILE_BYTES_MAX = 256 * 1024
 """One job file in TOML, YAML or JSON."""

@@ -4,7 +4,17 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from skyops_p2p.errors import LocalProtocolError, RemoteProtocolError
-from skyops_p2p.wire.messages import auction, content, execution, gang, handshake, identity, peering, session
+from skyops_p2p.wire.messages import (
+    auction,
+    content,
+    execution,
+    gang,
+    handshake,
+    identity,
+    peering,
+    proof,
+    session,
+)
 from skyops_p2p.wire.model import Message
 
 
@@ -62,6 +72,10 @@ MESSAGES = build(
         auction.Release,
         auction.BookRequest,
         auction.Received,
+        proof.ProofChallenge,
+        proof.ProofRoot,
+        proof.OpeningRequest,
+        proof.Openings,
         execution.LeaseOpen,
         execution.LeaseAttach,
         execution.LeaseReady,

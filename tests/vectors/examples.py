@@ -6,7 +6,7 @@ from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.crypto.node_key import peer_id_to_bytes
 from skyops_p2p.types import PeerId
 from skyops_p2p.wire.envelope import open_envelope, seal
-from skyops_p2p.wire.messages import auction, handshake, identity, peering, session
+from skyops_p2p.wire.messages import auction, handshake, identity, peering, proof, session
 from skyops_p2p.wire.model import Message
 from tests.vectors.content_cases import content_examples
 from tests.vectors.execution_examples import execution_examples
@@ -176,7 +176,24 @@ def auction_examples() -> list[Message]:
         auction.Release(tender=sha256(tender), code="not_chosen", book=bytes([9] * 32)),
         auction.BookRequest(book=bytes([9] * 32)),
         auction.Received(),
+        *proof_examples(),
     ]  # fmt: skip
+
+
+def proof_examples() -> list[Message]:
+    block = proof.ProofBlockPart(index=7, block=bytes([14] * 32), path=(bytes([15] * 32),) * 5)
+    row = proof.ProofRowPart(
+        index=3, start=bytes(range(8)), products=bytes(range(64)),
+        start_path=(bytes([12] * 32),) * 4, end_path=(bytes([13] * 32),) * 4,
+    )  # fmt: skip
+    return [
+        proof.ProofChallenge(beacon=bytes([11] * 32), size=8, checkpoints=1, stride=2, lanes=4, rows=8),
+        proof.ProofRoot(root=bytes([11] * 32), memory=bytes([12] * 32)),
+        proof.OpeningRequest(root=bytes([11] * 32), secret=bytes([13] * 32), rows=16, places=8, first=2),
+        proof.Openings(
+            rows=(row,), places=(proof.ProofPlacePart(block=block, before=block, pointed=block),)
+        ),
+    ]
 
 
 def examples() -> list[Message]:

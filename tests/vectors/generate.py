@@ -16,6 +16,7 @@ from tests.vectors import (
     handshake_cases,
     message_cases,
     peering_cases,
+    proof_cases,
     schema,
     wire_cases,
 )
@@ -36,6 +37,7 @@ FAMILIES: dict[str, tuple[str, Callable[[], list[dict[str, Any]]]]] = {
     "envelopes": ("02-envelope.md", message_cases.envelope_cases),
     **peering_cases.FAMILIES,
     **auction_cases.FAMILIES,
+    **proof_cases.FAMILIES,
     **content_cases.FAMILIES,
     **conversation_cases.FAMILIES,
     **execution_cases.FAMILIES,

@@ -16,7 +16,10 @@ PROTOCOL = Path(__file__).parents[2] / "protocol"
 TABLE = re.compile(r"<!-- fields: (?P<name>[a-z-]+) -->\n.*?<!-- end -->", re.DOTALL)
 LIST = re.compile(r"<!-- messages -->\n.*?<!-- end -->", re.DOTALL)
 
-_AUCTION_PARTS = ("needs", "weights", "bid", "observation", "exclusion", "score", "reveal")
+_AUCTION_PARTS = (
+    *("needs", "weights", "bid", "observation", "exclusion", "score", "reveal"),
+    *("proofrow", "proofblock", "proofplace"),
+)
 _EXECUTION_PARTS = (
     *("bundleref", "input", "secret", "holder", "gang", "gangmember"),
     *("metric", "gpuload", "usage", "log"),

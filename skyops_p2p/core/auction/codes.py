@@ -173,7 +173,10 @@ EXCLUSION_CODES: Mapping[str, CodeText] = MappingProxyType(
         "stake": CodeText(
             "The bidder's free stake is too small for the job.", "Split the job, or tender again."
         ),
-        "proof_stale": CodeText("The bidder's proof of compute is too old.", "Use another `award.policy`."),
+        "proof_stale": CodeText(
+            "The worker has no proof of compute of the last day; why stands beside it.",
+            "Ask it with `skyops node prove PEER`, or use another `award.policy`.",
+        ),
         "proof_wrong": CodeText("The bidder's proof of compute is wrong.", "Nothing: the bidder lied."),
     }
 )
@@ -199,6 +202,34 @@ ANSWER_CODES: Mapping[str, CodeText] = MappingProxyType(
     }
 )
 """What else can become of a node in a match."""
+
+PROOF_CODES: Mapping[str, CodeText] = MappingProxyType(
+    {
+        "asker_unbound": CodeText(
+            "The worker's map does not have this node, or not its stake.", "Wait until the worker lists it."
+        ),
+        "challenge_refused": CodeText(
+            "The worker takes no challenge of that size.", "Nothing: a smaller one is asked for by itself."
+        ),
+        "proof_busy": CodeText(
+            "The worker proves itself to another, or its jobs need the machine.", "Try again later."
+        ),
+        "proof_spent": CodeText(
+            "The worker has proven itself as often as it does in an hour.", "Try again in half an hour."
+        ),
+        "proof_not_ready": CodeText(
+            "The worker is loading what it computes with.", "Try again in some seconds."
+        ),
+        "prover_failed": CodeText("The worker could not compute its proof.", "Nothing: ask other workers."),
+        "unknown_challenge": CodeText(
+            "The worker has no such answer open: it was opened too late, or twice.", "Try again later."
+        ),
+        "proof_late": CodeText("The proof came too late, or not at all.", "Nothing: ask other workers."),
+        "proof_fails": CodeText("The proof is wrong.", "Nothing: the worker lied."),
+        "proof_missing": CodeText("The worker was not asked for a proof yet.", "Try again in some seconds."),
+    }
+)
+"""Why a worker has proven nothing: it refused, or its answer did not come or was wrong."""
 
 FAILURE_CODES: Mapping[str, CodeText] = MappingProxyType(
     {
@@ -256,6 +287,7 @@ _ALL: Mapping[str, CodeText] = {
     **RELEASE_CODES,
     **FAILURE_CODES,
     **ANSWER_CODES,
+    **PROOF_CODES,
     **EXCLUSION_CODES,
     **DECLINE_CODES,
 }

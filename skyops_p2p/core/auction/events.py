@@ -18,7 +18,9 @@ from skyops_p2p.wire.messages.auction import Award, Bid, BidBook, Tender
 
 ResourceClass = Literal["gpu", "cpu"]
 Offence = Literal["two_tenders", "two_commits", "two_commit_sets", "two_books", "commit_censored", "misaward"]
-Step = Literal["asked", "answered", "closed", "revealed", "decided", "awarding", "widened", "waiting"]
+Step = Literal[
+    "proving", "asked", "answered", "closed", "revealed", "decided", "awarding", "widened", "waiting"
+]
 
 
 # --- what the requester knows and decides -------------------------------------------------------------------------
@@ -38,7 +40,7 @@ class Bidder:
     stake_weight: int = 1
     recent_awards: int = 0
     throughput: int = 0
-    """Proven, 10^9 operations a second; 0: nothing proven."""
+    """Proven, 10^6 operations a second; 0: nothing proven."""
     is_trusted: bool = True
     """False for a node that is SLASHED or INACTIVE."""
 

@@ -17,15 +17,12 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from skyops_p2p import limits
 from skyops_p2p.core.auction.merkle import MerkleTree, is_in_tree, leaf_hash
 from skyops_p2p.core.auction.poc_arithmetic import Arithmetic, best_arithmetic
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.errors import RemoteProtocolError
 
-SIZE_MAX = 8192
-"""Rows of a matrix: a product's entries stay below 2^31, and a matrix is at most 64 MiB."""
-ROWS_MAX = 256
-"""Rows that a verifier draws."""
 _DOMAIN = b"skyops/poc/1"
 
 
@@ -34,7 +31,7 @@ class Parameters:
     """How large a challenge is."""
 
     size: int
-    """Rows and columns of the matrices, 1 to SIZE_MAX."""
+    """Rows and columns of the matrices, 1 to PROOF_SIZE_MAX."""
     checkpoints: int
     """Commitments after the first, at least 1."""
     stride: int = 1
@@ -116,31 +113,38 @@ def draw_rows(root: bytes, secret: bytes, parameters: Parameters, *, count: int)
         root: The prover's answer.
         secret: 32 random bytes of the verifier, shown only now.
         parameters: Of the challenge.
-        count: How many, 1 to ROWS_MAX; some may be drawn twice.
+        count: How many, 1 to PROOF_ROWS_MAX; some may be drawn twice.
 
     Rules: AUC-24.
     """
-    assert 1 <= count <= ROWS_MAX
+    assert 1 <= count <= limits.PROOF_ROWS_MAX
     drawn = (sha256(root + secret + n.to_bytes(4, "big")) for n in range(count))
     return tuple(int.from_bytes(d[:8], "big") % (parameters.size * parameters.checkpoints) for d in drawn)
 
 
-def open_row(transcript: Transcript, index: int) -> Opening:
-    """Show one row from its checkpoint to the next; the products between are computed again. Rules: AUC-24."""
+def open_rows(transcript: Transcript, drawn: Sequence[int]) -> tuple[Opening, ...]:
+    """Show rows from their checkpoints to the next, in the order in which they were drawn.
+
+    The products between are computed again, for all rows together: that costs hardly more than for one.
+
+    Rules: AUC-24.
+    """
     parameters, unit = transcript.parameters, transcript.arithmetic
-    step, row = divmod(index, parameters.size)
-    start = transcript.checkpoints[step][row * parameters.size :][: parameters.size]
-    products: list[bytes] = []
-    current = start
+    size, width = parameters.size, 4 * parameters.size
+    starts = [transcript.checkpoints[index // size][index % size * size :][:size] for index in drawn]
+    current, products = b"".join(starts), list[bytes]()
     for _ in range(parameters.stride):
-        products.append(unit.multiply(current, transcript.matrix, parameters.size))
+        products.append(unit.multiply(current, transcript.matrix, size))
         current = unit.fold(products[-1])
-    return Opening(
-        index=index,
-        start=start,
-        start_path=transcript.tree.path(index),
-        products=tuple(products),
-        end_path=transcript.tree.path(index + parameters.size),
+    return tuple(
+        Opening(
+            index=index,
+            start=start,
+            start_path=transcript.tree.path(index),
+            products=tuple(product[at * width : (at + 1) * width] for product in products),
+            end_path=transcript.tree.path(index + size),
+        )
+        for at, (index, start) in enumerate(zip(drawn, starts, strict=True))
     )
 
 
@@ -182,14 +186,14 @@ def check_openings(
 
 def matrices(challenge: bytes, size: int) -> tuple[bytes, bytes]:
     """Return A_0 and B: SHAKE-128 (FIPS 202) over the challenge, row by row. Rules: AUC-24."""
-    assert 1 <= size <= SIZE_MAX
+    assert 1 <= size <= limits.PROOF_SIZE_MAX
     stream = hashlib.shake_128(_DOMAIN + challenge).digest(2 * size * size)
     return stream[: size * size], stream[size * size :]
 
 
 def throughput_of(parameters: Parameters, elapsed_ms: int) -> int:
-    """Return 10^9 operations a second, from the challenge sent to the root received, as the verifier measured."""
-    return parameters.operations // (max(1, elapsed_ms) * 1_000_000)
+    """Return 10^6 operations a second, at least 1, from the challenge sent to the root received. Rules: AUC-39."""
+    return max(1, parameters.operations // (max(1, elapsed_ms) * 1_000))
 
 
 class _Freivalds:

@@ -10,14 +10,13 @@ addressing); Dziembowski et al. 2015 (proofs of space).
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from skyops_p2p import limits
 from skyops_p2p.core.auction.merkle import MerkleTree, is_in_tree, leaf_hash
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.errors import RemoteProtocolError
 
 BLOCK_BYTES = 32
 BLOCKS_MAX = 2**32
-PLACES_MAX = 256
-"""Places that a verifier draws."""
 _DOMAIN = b"skyops/pom/1"
 
 
@@ -82,11 +81,11 @@ def draw_places(root: bytes, secret: bytes, layout: Layout, *, count: int) -> tu
         root: The prover's answer.
         secret: 32 random bytes of the verifier, shown only now.
         layout: Of the challenge.
-        count: How many, 1 to PLACES_MAX.
+        count: How many, 1 to PROOF_PLACES_MAX.
 
     Rules: AUC-25.
     """
-    assert 1 <= count <= PLACES_MAX
+    assert 1 <= count <= limits.PROOF_PLACES_MAX
     drawn = (sha256(_DOMAIN + root + secret + n.to_bytes(4, "big")) for n in range(count))
     span = layout.blocks - layout.lanes
     return tuple(layout.lanes + int.from_bytes(d[:8], "big") % span for d in drawn)
@@ -117,7 +116,7 @@ def check_places(
 
     Rules: AUC-25.
     """
-    if not 1 <= len(places) <= PLACES_MAX:
+    if not 1 <= len(places) <= limits.PROOF_PLACES_MAX:
         raise _refusal("no places, or more than are drawn")
     drawn = draw_places(root, secret, layout, count=len(places))
     if tuple(place.block.index for place in places) != drawn:

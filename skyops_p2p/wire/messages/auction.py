@@ -211,7 +211,7 @@ class Observation(Part):
     record: Annotated[EnvelopeBytes, N(7)]
     """The bidder's enveloped node record: what the bid's hardware is checked against."""
     throughput: Annotated[Count, N(8)]
-    """Proven by challenge, in 10^9 operations a second; the weight of the policy `poc`; 0: nothing proven."""
+    """Proven by challenge, in 10^6 operations a second; the weight of the policy `poc`; 0: nothing proven."""
 
 
 class Exclusion(Part):

@@ -225,7 +225,7 @@ def test_a_proof_made_on_a_device_is_that_of_plain_python_and_passes(unit: Any) 
     assert root == poc.run(CHALLENGE, parameters, arithmetic=PlainArithmetic()).tree.root
     secret = bytes(32)
     rows = poc.draw_rows(root, secret, parameters, count=8)
-    openings = [poc.open_row(transcript, row) for row in rows]
+    openings = poc.open_rows(transcript, rows)
     poc.check_openings(CHALLENGE, root, openings, parameters=parameters, secret=secret, count=8)
 
 
