@@ -55,7 +55,7 @@ def find_attempts(invocation: Invocation, job: str, missing: AuditError) -> JobV
 def audit_job(view: JobView, wanted: Wanted, invocation: Invocation, *, as_json: bool) -> int:
     """Audit every attempt of a job, print what was found and return the exit code."""
     checked = [
-        _check(invocation, wanted, shard.index, number, attempt)
+        _check(attempt, wanted, invocation, shard=shard.index, number=number)
         for shard in view.shards
         for number, attempt in enumerate(shard.attempts, start=1)
     ]
@@ -69,7 +69,9 @@ def audit_job(view: JobView, wanted: Wanted, invocation: Invocation, *, as_json:
     return 0 if is_ok else AuditError.exit_code
 
 
-def _check(invocation: Invocation, wanted: Wanted, shard: int, number: int, attempt: AttemptView) -> Checked:
+def _check(
+    attempt: AttemptView, wanted: Wanted, invocation: Invocation, *, shard: int, number: int
+) -> Checked:
     try:
         audited = audit_file(find_book(attempt.tender_job, invocation.find_data_dir()), wanted)
     except AuditError as error:

@@ -105,16 +105,17 @@ class JobFollower:
         threading.Thread(target=read, name=f"follow {job_id[:8]}", daemon=True).start()
 
 
-def watch_jobs(jobs: JobsClient, views: Sequence[JobView], *, is_color: bool) -> int:
+def watch_jobs(jobs: JobsClient, views: Sequence[JobView], *, is_color: bool, is_new: bool = False) -> int:
     """Print what happens to jobs until they have ended; return the exit code that says how.
 
     Args:
         jobs: The node's.
         views: The jobs; at most WATCHED_MAX.
         is_color: Whether colours are wanted.
+        is_new: They were submitted just now.
     """
     names = {view.job_id: view.name if len(views) > 1 else "" for view in views}
-    tellers = {job_id: JobTeller(name) for job_id, name in names.items()}
+    tellers = {job_id: JobTeller(name, is_new=is_new) for job_id, name in names.items()}
     last = {view.job_id: view for view in views}
     try:
         with ProgressLine(is_shown=_is_terminal()) as progress:

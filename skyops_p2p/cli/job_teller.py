@@ -28,10 +28,12 @@ class JobTeller:
 
     Args:
         name: Put before each sentence where several jobs are watched; empty otherwise.
+        is_new: It was submitted just now, so its preparation is part of the story.
     """
 
-    def __init__(self, name: str = "") -> None:
+    def __init__(self, name: str = "", *, is_new: bool = False) -> None:
         self._name = name
+        self._is_new = is_new
         self._last: JobView | None = None
         self._told = ""
         """What was told of the job as a whole."""
@@ -50,9 +52,12 @@ class JobTeller:
 
     def _of_job(self, view: JobView) -> Iterator[str]:
         text = view.text.partition(":")[0]
-        if not view.shards and not view.is_over and text != self._told:
+        if not view.shards and not view.is_over and text not in (self._told, "waiting"):
             self._told = text
             yield text
+        if view.shards and self._is_new:
+            self._is_new = False
+            yield "the inputs are encrypted"
 
     def _of_shard(self, shard: ShardView, before: ShardView | None) -> Iterator[str]:
         yield from _of_attempts(shard, before)

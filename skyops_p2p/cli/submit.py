@@ -94,7 +94,7 @@ def _watch(jobs: "JobsClient", views: "list[JobView]", invocation: Invocation, *
 
     if not as_json:
         _tell_ids(views)
-        return watch_jobs(jobs, views, is_color=invocation.is_color)
+        return watch_jobs(jobs, views, is_color=invocation.is_color, is_new=True)
     last = {view.job_id: view for view in views}
     try:
         for news in JobFollower(jobs, list(last)).news():

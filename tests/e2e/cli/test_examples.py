@@ -1,6 +1,7 @@
 """The examples run as they stand."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,7 +23,7 @@ def run_example(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
@@ -32,6 +33,18 @@ def test_embed_opens_a_session() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "alice found A100 in eu" in done.stdout
     assert "proven" in done.stdout
+
+
+def test_secure_upload_leaves_nothing_in_the_clear() -> None:
+    done = run_example("secure_upload.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "the data lies in the clear in ['digits.bin']" in done.stdout
+    assert "job succeeded" in done.stdout
+    held = re.findall(r"(\w+) keeps (\d+) files of content, (\d+) files", done.stdout)
+    assert [(name, int(count) > 0, clear) for name, count, clear in held] == [
+        ("alice", True, "0"),
+        ("bob", True, "0"),
+    ]
 
 
 def test_register_node_shows_up_on_the_network(

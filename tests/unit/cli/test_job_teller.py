@@ -8,8 +8,8 @@ NOW_S = fj.SUBMITTED_UNIX_MS / 1000 + 133
 LOST = fj.attempt(code="worker_lost")
 
 
-def told(*views: JobView, name: str = "") -> list[str]:
-    teller = JobTeller(name)
+def told(*views: JobView, name: str = "", is_new: bool = False) -> list[str]:
+    teller = JobTeller(name, is_new=is_new)
     return [sentence for view in views for sentence in teller.news(view)]
 
 
@@ -47,9 +47,11 @@ def test_a_job_that_is_resumed_elsewhere_is_a_story() -> None:
         alone("running", **again, phase="collecting"),
         alone("fetching", **again, phase="delivering"),
         alone("succeeded", **again, code="succeeded"),
+        is_new=True,
     )
     assert story == [
         "encrypting the inputs",
+        "the inputs are encrypted",
         "looking for a worker",
         "no worker, no_answers: No invited worker answered in time.",
         f"attempt 1: leased to {fj.BOB[-8:]} at 1.25 credits an hour",

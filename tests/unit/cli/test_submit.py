@@ -136,6 +136,7 @@ def test_a_watched_job_is_shown_to_its_end(node: ScriptedJobs, file: Path, capsy
     assert lines[0] == "submitted 6b6577c4ec70 (train)"
     assert [line for line in lines if line.startswith("HH")] == [
         "HH:MM:SS  encrypting the inputs",
+        "HH:MM:SS  the inputs are encrypted",
         f"HH:MM:SS  attempt 1: leased to {fj.BOB[-8:]} at 1.25 credits an hour",
         "HH:MM:SS  running",
         "HH:MM:SS  checkpoint 1 saved at 120/500: step-120, 3.0 MiB",
