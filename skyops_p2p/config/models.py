@@ -145,7 +145,7 @@ class ContentSection(Section):
     """MiB of encrypted blocks that are kept; what nobody needs goes first."""
     replica_mib: int = Field(limits.CONTENT_REPLICA_MIB, ge=0, le=2**30)
     """MiB of other nodes' checkpoints that are kept for each of them; 0 keeps none."""
-    serve_mib_per_s: int = Field(limits.CONTENT_SERVE_BYTES_PER_S >> 20, ge=1, le=2**20)
+    serve_rate_mib: int = Field(limits.CONTENT_SERVE_BYTES_PER_S >> 20, ge=1, le=2**20)
     """MiB a second that are sent to one peer."""
     channel_port: int = Field(0, ge=0, le=65_535)
     """TCP port of direct data channels; 0 picks a free one. Behind NAT a forwarded port makes transfers faster."""

@@ -10,15 +10,17 @@ import trio
 
 from skyops_p2p import limits
 from skyops_p2p.config import NodeConfig
+from skyops_p2p.core.execution.gangs import Member
 from skyops_p2p.core.node_core import NodeCore
-from skyops_p2p.core.rules import LEASE_PROTOCOL
+from skyops_p2p.core.rules import GANG_PROTOCOL, LEASE_PROTOCOL
 from skyops_p2p.crypto.node_key import NodeKey, peer_id_from_bytes, peer_id_to_bytes
-from skyops_p2p.errors import SkyopsError
+from skyops_p2p.errors import NetworkError, SkyopsError
 from skyops_p2p.node.content.ipfs import IpfsExchange
 from skyops_p2p.node.content.links import Holder
 from skyops_p2p.node.content.publishing import publish_tree
 from skyops_p2p.node.content.shelf import ContentShelf, ShelfSettings
 from skyops_p2p.node.content.ways import Ways
+from skyops_p2p.node.execution.gang_exchange import GangExchange
 from skyops_p2p.node.execution.run_journal import RunJournal
 from skyops_p2p.node.execution.service import ExecutionService
 from skyops_p2p.node.execution.tools import RunTools
@@ -35,7 +37,7 @@ from skyops_p2p.node.ports_bundle import NodePorts
 from skyops_p2p.node.session import LiveSession
 from skyops_p2p.node.session_hub import SessionHub
 from skyops_p2p.node.witnesses import Witnesses
-from skyops_p2p.ports import Network, Sandbox, Store, Workspace
+from skyops_p2p.ports import Network, PeerAddrs, Sandbox, Store, Workspace
 from skyops_p2p.ports.content import BlockStore
 from skyops_p2p.types import Multiaddr, PeerId
 from skyops_p2p.wire.messages.content import BundleRef
@@ -81,6 +83,7 @@ class Workshop:
         self._witnesses = Witnesses(parts.core, parts.network)
         self.execution: ExecutionService | None = None
         """The runs of a worker; None where nothing is offered."""
+        self.gangs = GangExchange(parts.core.peer_id, self._open_gang_session, ports.entropy)
         self.keeper: JobKeeper
         self.shelf: ContentShelf
 
@@ -99,6 +102,8 @@ class Workshop:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self.shelf.run)
                 if self.execution is not None:
+                    await nursery.start(self.gangs.run)
+                    self._parts.hub.serve(GANG_PROTOCOL, self.gangs.adopt)
                     await nursery.start(self.execution.run)
                     self._parts.hub.serve(LEASE_PROTOCOL, self.execution.adopt)
                 await nursery.start(self.keeper.run)
@@ -128,7 +133,7 @@ class Workshop:
         )
         content = self._config.content
         settings = ShelfSettings(
-            replica_bytes=content.replica_mib << 20, serve_bytes_per_s=content.serve_mib_per_s << 20
+            replica_bytes=content.replica_mib << 20, serve_bytes_per_s=content.serve_rate_mib << 20
         )
         self.shelf = ContentShelf(blocks, ways, wall_clock=ports.wall_clock, settings=settings)
         if self._config.worker.enabled:
@@ -147,6 +152,7 @@ class Workshop:
             journal=RunJournal(self._parts.store),
             gpu_meter=self._job_ports.gpu_meter,
             spread=self._spread,
+            gangs=self.gangs,
         )
 
     def _job_tools(self, blocks: BlockStore) -> JobTools:
@@ -166,11 +172,13 @@ class Workshop:
             records=JobRecords(self._parts.store, self._parts.node_key, self._ports.entropy),
             folder=self._job_ports.folder,
             find_worker=self._parts.market.match,
+            release_award=self._parts.market.release_award,
             open_session=self._open_session,
             ask_witnesses=self._witnesses.reach,
             choose_keepers=self._witnesses.keepers,
             likely_keepers=self._witnesses.likely_keepers,
-            own_holder=self._own_holder,
+            own_holder=lambda: self._holder_of(self._core.peer_id),
+            holder_of=self._holder_of,
             resolvers={"ipfs": ipfs.resolve, "cid": ipfs.resolve},
             publish=publish,
             tell=self._host.tell,
@@ -196,10 +204,21 @@ class Workshop:
             *(Holder(peer) for peer in sorted(self._parts.network.connected_peers())),
         ][: limits.CONTENT_HOLDERS_MAX]
 
-    def _own_holder(self) -> HolderPart:
-        entry = self._core.nodes.get(self._core.peer_id)
+    async def _open_gang_session(self, member: Member) -> LiveSession:
+        """Open a session with a member's node: where it is known to be, else where the requester says."""
+        try:
+            await self._host.connect(member.peer, timeout_s=limits.DIAL_TIMEOUT_S)
+        except NetworkError:
+            if not member.addrs:
+                raise
+            target = PeerAddrs(member.peer, member.addrs)
+            await self._parts.network.dial(target, timeout_s=limits.DIAL_TIMEOUT_S)
+        return await self._parts.hub.initiate(member.peer, protocol=GANG_PROTOCOL)
+
+    def _holder_of(self, peer: PeerId) -> HolderPart:
+        entry = self._core.nodes.get(peer)
         addrs = entry.record.addrs if entry and entry.record else ()
-        return HolderPart(peer=peer_id_to_bytes(self._core.peer_id), addrs=addrs[: limits.ADDRS_PER_PEER_MAX])
+        return HolderPart(peer=peer_id_to_bytes(peer), addrs=addrs[: limits.ADDRS_PER_PEER_MAX])
 
     async def _spread(
         self, bundle: BundleRef, label: str, keepers: tuple[HolderPart, ...], note: bytes
