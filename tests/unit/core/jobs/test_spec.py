@@ -122,7 +122,7 @@ def test_the_schema_knows_short_and_long_forms() -> None:
         ({"inputs": [{"path": "data", "uri": "cid:x"}]}, "inputs.0.path", "absolute path"),
         ({"inputs": [{"path": "/a/../b", "uri": "cid:x"}]}, "inputs.0.path", "absolute path"),
         ({"inputs": [{"path": "/a", "uri": "http://x"}]}, "inputs.0.uri", "allowed is a URI"),
-        ({"inputs": [{"path": "/a", "uri": "job:prepare"}]}, "inputs.0.uri", "allowed is a URI"),
+        ({"inputs": [{"path": "/a", "uri": "job:prepare/../secret"}]}, "inputs.0.uri", "allowed is a URI"),
         ({"inputs": [{"path": "/a", "uri": "cid:x"}] * 2}, "inputs.1.path", "stands there twice"),
         ({"command": "echo 'x"}, "command", "balanced quotes"),
         ({"command": ["a\0b"]}, "command.0", "without NUL"),
