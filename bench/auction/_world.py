@@ -31,6 +31,8 @@ SETTLE_S_MAX = 240.0
 """After the start, until the network is quiet."""
 IDLE_S = 10.0
 """For so long the CPU of the idle network is measured."""
+QUIET_S, QUIET_OTHERS = 5.0, 0.15
+"""The machine is quiet if for so many seconds all others used no more than this part of a core."""
 QUIET_SHARE = 0.02
 """Of a core: a node that uses less has done with joining."""
 CALL_TIMEOUT_S = 30.0
@@ -64,6 +66,8 @@ class Row:
     """Of all nodes, beyond what they use when idle."""
     caller_cpu_s: float = 0.0
     """Of this program."""
+    others_cpu_s: float = 0.0
+    """Of whatever else ran on this machine meanwhile: it makes all figures worse."""
 
     @property
     def taken_ms(self) -> list[float]:
@@ -100,6 +104,15 @@ class World:
                 say(f"idle: {self._idle_share * 100 / len(self):.1f} % of a core for each node")
                 return
 
+    def wait_quiet(self, patience_s: float) -> None:
+        """Wait until nothing else uses this machine, but no longer than this."""
+        end = time.monotonic() + patience_s
+        while time.monotonic() < end:
+            before = self._others_s()
+            time.sleep(QUIET_S)
+            if self._others_s() - before < QUIET_OTHERS * QUIET_S:
+                return
+
     def run(self, *, matches: int, at_once: int) -> Row:
         """Run matches, `at_once` at any time, from all nodes in turn."""
         self._free_slots(matches)
@@ -118,7 +131,7 @@ class World:
                     row.samples.append(sample)
 
         threads = [threading.Thread(target=call) for _ in range(at_once)]
-        started, cpu, own = time.perf_counter(), self._cpu_s(), time.process_time()
+        started, cpu, own, others = time.perf_counter(), self._cpu_s(), time.process_time(), self._others_s()
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -126,6 +139,7 @@ class World:
         row.seconds = time.perf_counter() - started
         row.cpu_s = self._cpu_s() - cpu - self._idle_share * row.seconds
         row.caller_cpu_s = time.process_time() - own
+        row.others_cpu_s = max(0.0, self._others_s() - others)
         return row
 
     def _match(self, name: str) -> Sample:
@@ -145,6 +159,11 @@ class World:
     def _cpu_s(self) -> float:
         times = [process.cpu_times() for process in self._processes]
         return sum(taken.user + taken.system for taken in times)
+
+    def _others_s(self) -> float:
+        """Return the seconds of CPU that all but our processes have used since this machine started."""
+        busy = sum(map(float, psutil.cpu_times())) - psutil.cpu_times().idle - psutil.cpu_times().iowait
+        return busy - self._cpu_s() - time.process_time()
 
     def _free_slots(self, matches: int) -> None:
         """Wait until the awards have run out, if the coming ones could fill the slots of one worker."""

@@ -1,28 +1,30 @@
 """Match latency between real processes: from the call to the confirmed award, one after the other and side by side."""
 
 import argparse
+import os
 from collections import Counter
 from collections.abc import Sequence
 
 from bench.auction._world import Row, running, step_times
 from bench.plots import Curve, save_curves
-from bench.tables import number, percentile, print_place, print_table, say
+from bench.tables import number, percentile, print_place, print_table, say, spread
 
 PLOT = "auction.match"
 PUBLISHED = ((3, 1300.0), (10, 1300.0), (100, 10_100.0))
 """(nodes, milliseconds) of a competitor, as it published them; its machine and what it timed are its own."""
 COLUMNS = (
     "nodes", "in flight", "matched", "p50 ms", "p90 ms", "p99 ms", "matches / s", "CPU ms a match",
-    "CPU ms a match and node", "cores busy",
+    "CPU ms a match and node", "cores busy", "with others",
 )  # fmt: skip
 
 
-def measure(nodes: int, flights: Sequence[int], matches: int) -> list[Row]:
+def measure(nodes: int, flights: Sequence[int], matches: int, patience_s: float) -> list[Row]:
     """Bring up one network and run one row of matches for each number in flight."""
     rows = []
     with running(nodes) as world:
         for at_once in flights:
             say(f"{nodes} nodes, {at_once} in flight")
+            world.wait_quiet(patience_s)
             row = world.run(matches=matches, at_once=at_once)
             failed = Counter(sample.code for sample in row.samples if not sample.is_matched)
             say(" | ".join(line(row)) + (f" | failed: {dict(failed)}" if failed else ""))
@@ -42,6 +44,7 @@ def line(row: Row) -> tuple[str, ...]:
         number(row.cpu_s * 1000 / count),
         number(row.cpu_s * 1000 / count / row.nodes),
         number((row.cpu_s + row.caller_cpu_s) / row.seconds),
+        number((row.cpu_s + row.caller_cpu_s + row.others_cpu_s) / row.seconds),
     )
 
 
@@ -60,7 +63,7 @@ def plot(rows: Sequence[Row]) -> bool:
     return bool(alone) and save_curves(
         PLOT,
         [*curves, competitor],
-        title="Match latency by number of nodes (all ours on one machine of 2 cores)",
+        title=f"Match latency by number of nodes (all of ours on one machine, {os.cpu_count()} cores)",
         across="nodes",
         up="milliseconds",
     )
@@ -72,19 +75,20 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--nodes", type=int, nargs="+", default=[3, 10, 20, 50])
     parser.add_argument("--in-flight", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--matches", type=int, default=120, help="in each row")
+    parser.add_argument(
+        "--patience", type=float, default=0.0, help="seconds to wait before each row for a quiet machine"
+    )
     options = parser.parse_args(argv)
     rows: list[Row] = []
     for nodes in options.nodes:
-        rows += measure(nodes, options.in_flight, options.matches)
+        rows += measure(nodes, options.in_flight, options.matches, options.patience)
     print_table(COLUMNS, [line(row) for row in rows])
     print(
-        "From the call of the control API to its answer; every other node is a worker that qualifies and bids."
-    )
-    print(
-        "All processes share this machine's cores: a row whose `cores busy` nears their number shows the CPU."
-    )
-    print(
-        "The CPU is that of all nodes beyond what they use idle, the audits of the book by the bidders included.\n"
+        "From the call of the control API to its answer; every other node is a worker that qualifies, and bids if it "
+        "is invited. The first match of a requester dials those workers that it is not connected to. All processes "
+        "share this machine's cores: a row whose `cores busy` nears their number shows the CPU and not the protocol. "
+        "The CPU is that of all nodes beyond what they use idle, with the audits of the book by its bidders; `with "
+        "others` adds what else ran on this machine at the time, which makes every figure worse.\n"
     )
     if plot(rows):
         print(f"![match latency by number of nodes](plots/{PLOT}.png)\n")
@@ -100,9 +104,5 @@ def print_steps(rows: Sequence[Row]) -> None:
     lines = []
     for row in alone:
         times = step_times([row])
-        cells = (times.get(step, []) for step in (*steps,))
-        lines.append(
-            [str(row.nodes)]
-            + [f"{number(percentile(cell, 0.5))} / {number(percentile(cell, 0.99))}" for cell in cells]
-        )
+        lines.append([str(row.nodes), *(spread(times.get(step, [])) for step in steps)])
     print_table(["nodes", *steps], lines)
