@@ -6,6 +6,7 @@ async for line in job.logs():
 await job.result(Path("results"))
 """
 
+import codecs
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable
@@ -20,9 +21,6 @@ from skyops_p2p.node.jobs.job_views import CheckpointView, JobView, LogLineView,
 from skyops_p2p.node.jobs.log_files import LogLine
 from skyops_p2p.node.jobs.results import open_result
 from skyops_p2p.node.jobs.shard_task import ShardTask
-
-LOG_LINES_MAX = 1024
-"""Lines of one follower that wait to be read; the shards' logs wait meanwhile."""
 
 
 class Job:
@@ -66,18 +64,21 @@ class Job:
         Raises:
             ExecutionError: Code `no_shard`.
         """
-        while follow and not self._task.shards and not self._task.is_over:
-            await self._task.wait_changed()
-        tasks = self._shards(shard)
-        send, receive = trio.open_memory_channel[LogLineView](LOG_LINES_MAX)
-        async with trio.open_nursery() as nursery:
-            async with send:
-                for task in tasks:
-                    nursery.start_soon(self._copy, task, send.clone(), follow)
-            async with receive:
-                async for line in receive:
-                    yield line
-            nursery.cancel_scope.cancel()
+        positions: dict[int, int] = {}
+        decoders: dict[tuple[int, int, str], codecs.IncrementalDecoder] = {}
+        while True:
+            was_over, change = self._task.is_over, self._task.next_change
+            is_quiet = True
+            for task in self._shards(shard):
+                start = positions.get(task.index, 0)
+                lines, positions[task.index] = await trio.to_thread.run_sync(task.content.log.read, start)
+                for line in lines:
+                    is_quiet = False
+                    yield _view(task.index, line, decoders)
+            if is_quiet and (was_over or not follow):
+                return
+            if is_quiet:
+                await change.wait()
 
     async def result(
         self, into: Path, *, progress: Callable[[int, int], None] = lambda _done, _total: None
@@ -137,31 +138,20 @@ class Job:
             )
         return tuple(task for task in self._task.shards if shard in (None, task.index))
 
-    @staticmethod
-    async def _copy(task: ShardTask, send: trio.MemorySendChannel[LogLineView], follow: bool) -> None:
-        """Copy one shard's log from its file, now and whenever something new is told."""
-        position = 0
-        async with send:
-            while True:
-                with task.feed.follow() as fresh:
-                    was_over = task.is_over
-                    lines, position = await trio.to_thread.run_sync(task.content.log.read, position)
-                    for line in lines:
-                        await send.send(_view(task.index, line))
-                    if lines:
-                        continue
-                    if not follow or was_over:
-                        return
-                    async for _line in fresh:
-                        break  # the file has it, and in order
 
-
-def _view(shard: int, line: LogLine) -> LogLineView:
+def _view(
+    shard: int, line: LogLine, decoders: dict[tuple[int, int, str], codecs.IncrementalDecoder]
+) -> LogLineView:
+    """Return a record as it is shown; a character that two records share stands in the second."""
+    key = (shard, line.epoch, line.stream)
+    decoder = decoders.get(key)
+    if decoder is None:
+        decoder = decoders[key] = codecs.getincrementaldecoder("utf-8")("replace")
     return LogLineView(
         shard=shard,
         epoch=line.epoch,
         number=line.number,
         unix_ms=line.unix_ms,
         stream=line.stream,
-        text=line.data.decode("utf-8", "replace"),
+        text=decoder.decode(line.data),
     )
