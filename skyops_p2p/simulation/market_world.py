@@ -54,6 +54,8 @@ class Traffic:
 
     messages: Counter[str]
     """Direct requests by kind; each had one answer, refusals included."""
+    answers: Counter[str]
+    """Answers by kind, without refusals."""
     direct_bytes: Counter[str]
     """Payloads of these requests and of their answers, by kind of request."""
     gossip_copies: int
@@ -67,6 +69,7 @@ class Traffic:
         """Return what was sent since an earlier count."""
         return Traffic(
             self.messages - before.messages,
+            self.answers - before.answers,
             self.direct_bytes - before.direct_bytes,
             self.gossip_copies - before.gossip_copies,
             self.gossip_bytes - before.gossip_bytes,
@@ -205,6 +208,7 @@ class MarketWorld:
         gossip, opened = self.fabric.gossip, self.opened()
         return Traffic(
             messages=sum((stall.messages for stall in opened), Counter[str]()),
+            answers=sum((stall.answers for stall in opened), Counter[str]()),
             direct_bytes=sum((stall.bytes_by_kind for stall in opened), Counter[str]()),
             gossip_copies=gossip.copies,
             gossip_bytes=gossip.bytes_sent.total(),

@@ -116,7 +116,7 @@ class Stall(SimNetwork):
     async def _trade(self, task_status: trio.TaskStatus[Market]) -> None:
         seed, number = self.fabric.seed, self.number
         identity = sim_identity(seed, number)
-        config = _config(dealer(seed, number).price)
+        config = _config(dealer(seed, number).price, self.fabric.latency.region(number))
         settings = CoreSettings(rules=SIM_RULES, offer=_offer(config))
         core = NodeCore(identity.node_key, lambda _unix: identity.binding, settings)
         core.nodes = self._nodes
@@ -233,12 +233,12 @@ def _tender(payload: bytes) -> Signed[Tender]:
     return check_tender(payload, SIM_RULES, now=None)
 
 
-def _config(price: int) -> NodeConfig:
+def _config(price: int, region: str) -> NodeConfig:
     return NodeConfig.model_validate(
         {
             "is_testnet": True,
             "network": {"name": SIM_RULES.network, "chain_id": SIM_RULES.chain_id},
-            "worker": {"enabled": True, "price_microcredits_per_hour": price},
+            "worker": {"enabled": True, "price_microcredits_per_hour": price, "region": region},
         }
     )
 
@@ -247,7 +247,7 @@ def _offer(config: NodeConfig) -> Offer:
     return Offer(
         agent="skyops/sim",
         is_worker=True,
-        region="",
+        region=config.worker.region,
         labels=(),
         slots=1,
         price_microcredits_per_hour=config.worker.price_microcredits_per_hour,

@@ -1,7 +1,5 @@
 """Markets in virtual time: real tenders, bids and awards over links that delay and lose."""
 
-from collections import Counter
-
 import pytest
 import trio
 
@@ -9,7 +7,7 @@ from skyops_p2p import limits
 from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.simulation.faults import CALM
 from skyops_p2p.simulation.identities import SIM_RULES
-from skyops_p2p.simulation.market_world import MarketOptions, MarketWorld, Timed, run_market
+from skyops_p2p.simulation.market_world import MarketOptions, MarketWorld, Timed, Traffic, run_market
 from skyops_p2p.simulation.transport import CONNECTED
 from skyops_p2p.wire.envelope import open_envelope
 from skyops_p2p.wire.messages.auction import BidBook
@@ -68,13 +66,13 @@ def test_same_seed_gives_the_same_matches_and_another_one_does_not() -> None:
 
 
 def test_every_invited_node_answers_with_a_bid_or_a_code() -> None:
-    async def one_match(world: MarketWorld) -> tuple[Timed, Counter[str], Counter[str]]:
+    async def one_match(world: MarketWorld) -> tuple[Timed, Traffic]:
         match = await world.match(0, job("20Gi"))
         await trio.sleep(1.0)
-        answers = sum((stall.answers for stall in world.opened()), Counter[str]())
-        return match, world.traffic().messages, answers
+        return match, world.traffic()
 
-    match, messages, answers = run_market(one_match, seed=2, nodes=NODES, options=QUIET)
+    match, traffic = run_market(one_match, seed=2, nodes=NODES, options=QUIET)
+    messages, answers = traffic.messages, traffic.answers
     asked = sum(step.count for _, step in match.steps if step.step == "asked")
     assert match.view.is_matched
     assert answers["commit"] + answers["decline"] == messages["tender"] == asked > 2

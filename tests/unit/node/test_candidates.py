@@ -1,6 +1,7 @@
 """Whom a requester asks, in which order, and what it holds against the others."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from skyops_p2p.core.jobs.problems import check_spec
 from skyops_p2p.core.jobs.spec import JobSpec
@@ -28,18 +29,23 @@ class Known:
     nodes: NodeMap = field(default_factory=lambda: NodeMap(PresenceTimes()))
 
     def add(
-        self, who: Person, *vram_mib: int, price: int = 1_000_000, round_trip_s: float | None = None
+        self,
+        who: Person,
+        *vram_mib: int,
+        price: int = 1_000_000,
+        round_trip_s: float | None = None,
+        region: str = "eu",
     ) -> None:
-        record = who.verified(hardware=hardware(*vram_mib), price_microcredits_per_hour=price)
+        record = who.verified(hardware=hardware(*vram_mib), price_microcredits_per_hour=price, region=region)
         self.nodes.admit_record(record, START, NOW)
         self.nodes.handle(who.peer, RecordAccepted(), START)
         self.nodes.handle(who.peer, BeatReceived(30.0, is_leaving=False), START)
         if round_trip_s is not None:
             self.nodes.measure(who.peer, round_trip_s)
 
-    def asked(self, spec: JobSpec, lot: bytes = b"job", excluded: tuple[PeerId, ...] = ()) -> list[PeerId]:
+    def asked(self, spec: JobSpec, lot: bytes = b"job", **options: Any) -> list[PeerId]:
         bidders, unfit = screen_map(
-            spec, self.nodes, own=ALICE.peer, standing=NeutralStanding(), lot=lot, excluded=excluded
+            spec, self.nodes, own=ALICE.peer, standing=NeutralStanding(), lot=lot, **options
         )
         self.unfit = {outcome.peer: outcome.code for outcome in unfit}
         self.round_trips = {bidder.peer: bidder.round_trip_ms for bidder in bidders}
@@ -53,6 +59,27 @@ def test_cheaper_and_among_equals_nearer_workers_are_asked_first() -> None:
     known.add(MALLORY, 24_576, price=1_010_000)
     assert known.asked(job()) == [CAROL.peer, MALLORY.peer, BOB.peer]
     assert known.round_trips[MALLORY.peer] == UNMEASURED_MS
+
+
+def test_our_own_region_is_asked_before_others_but_behind_measured_ones() -> None:
+    known = Known()
+    known.add(ALICE, region="eu")
+    known.add(BOB, 24_576, region="asia")
+    known.add(CAROL, 24_576, region="eu")
+    known.add(MALLORY, 24_576, region="asia", round_trip_s=0.3)
+    assert known.asked(job()) == [MALLORY.peer, CAROL.peer, BOB.peer]
+    assert known.round_trips[CAROL.peer] == UNMEASURED_MS, "what the award sees is what was measured"
+
+
+def test_without_a_region_of_our_own_nobody_is_near() -> None:
+    known = Known()
+    known.add(ALICE, region="")
+    known.add(BOB, 24_576, region="asia")
+    known.add(CAROL, 24_576, region="")
+    assert {tuple(known.asked(job(), lot=bytes([number]))) for number in range(8)} == {
+        (BOB.peer, CAROL.peer),
+        (CAROL.peer, BOB.peer),
+    }
 
 
 def test_large_gpus_are_asked_last_by_a_job_that_small_ones_can_do() -> None:
