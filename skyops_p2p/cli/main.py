@@ -49,7 +49,7 @@ ENTRIES = {
     "status": Entry("skyops_p2p.cli.network:status", "Show the running node, or one of its jobs.", _NETWORK),
     "peers": Entry("skyops_p2p.cli.network:peers", "List the links to peers.", _NETWORK),
     "map": Entry("skyops_p2p.cli.network:node_map", "List the nodes of the network.", _NETWORK),
-    "node": Entry("skyops_p2p.cli.node:node", "Show one node in full.", _NETWORK),
+    "node": Entry("skyops_p2p.cli.node:node", "Show one node in full, or have it prove itself.", _NETWORK),
     "ping": Entry("skyops_p2p.cli.network:ping", "Measure the round trip to a peer.", _NETWORK),
     "join": Entry("skyops_p2p.cli.network:join", "Connect to a peer by its address.", _NETWORK),
     "handshake": Entry("skyops_p2p.cli.node:handshake", "Open a session with a peer.", _NETWORK),

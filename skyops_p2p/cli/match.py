@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 EXIT_NO_MATCH = 10
 _TEXTS = {
+    "proving": "{count} workers prove what they compute",
     "asked": "tender sent, {count} workers asked",
     "answered": "{peer}: {code}",
     "closed": "bids sealed: {count}",
@@ -28,6 +29,7 @@ _TEXTS = {
     "decided": "award decided, {count} qualify",
     "awarding": "award offered to {peer}",
     "widened": "nobody yet: asking more",
+    "waiting": "{count} are bound to other bids: asking them again",
 }
 _NODES_SHOWN = 20
 """Nodes that the table for people holds; --json has all."""
@@ -39,7 +41,7 @@ _NODES_SHOWN = 20
 @json_option
 @click.pass_obj
 def match(invocation: Invocation, file: Path, *, as_json: bool) -> int:
-    """Look for a worker for the job in FILE: tender, sealed bids, award. The job itself is not started yet.
+    """Look for a worker for the job in FILE: tender, sealed bids, award. Nothing is run: that is `skyops submit`.
 
     Exit code 0: a worker holds its capacity for the job; 10: nobody took it, and the reasons are listed.
     """

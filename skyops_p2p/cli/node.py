@@ -1,14 +1,17 @@
-"""`node show` and `handshake`: one peer in full."""
+"""`node show`, `node prove` and `handshake`: one peer in full."""
+
+import time
 
 import click
 
+from skyops_p2p import limits
 from skyops_p2p.cli.invocation import Invocation, data_dir_option, json_option
 from skyops_p2p.cli.output import age, credits_text, gpu_text, print_fields, print_json
 
 
 @click.group()
 def node() -> None:
-    """Show one node in full."""
+    """Show one node in full, or have it prove what it computes."""
 
 
 @node.command()
@@ -51,6 +54,45 @@ def show(invocation: Invocation, peer: str, *, as_json: bool) -> None:
         *(("address", addr) for addr in view.addrs),
         *(("history", step) for step in view.history),
     ]
+    print_fields(fields)
+
+
+@node.command()
+@click.argument("peer")
+@click.option("--again", is_flag=True, help="Now, though it has proven it in the last day.")
+@click.option(
+    "--memory",
+    "memory_mib",
+    default=0,
+    type=click.IntRange(0, limits.PROOF_BLOCKS_MAX * 32 >> 20),
+    metavar="MIB",
+    help="Have it fill so much memory besides; then the proof is not kept.",
+)
+@data_dir_option
+@json_option
+@click.pass_obj
+def prove(invocation: Invocation, peer: str, *, again: bool, memory_mib: int, as_json: bool) -> None:
+    """Have PEER prove how fast it computes; what it has proven in the last day is shown without asking it.
+
+    A worker proves itself to each asker twice an hour at most, and not while its jobs need the machine.
+    """
+    proof = invocation.client().prove(peer, again=again, memory_mib=memory_mib)
+    if as_json:
+        print_json(proof)
+        return
+    when = "just now" if proof.is_new else f"{age(time.time() - proof.proven_unix_ms / 1000)} ago"
+    fields = [
+        ("peer id", proof.peer_id),
+        ("computes", f"{proof.throughput:,} million operations a second"),
+        ("proven", when),
+    ]
+    if proof.is_new:
+        fields += [
+            ("challenge", f"{proof.operations:,} operations on matrices of {proof.size} rows"),
+            ("answered in", f"{proof.took_ms} ms"),
+        ]
+    if proof.memory_bytes:
+        fields.append(("memory", f"{proof.memory_bytes >> 20} MiB filled meanwhile"))
     print_fields(fields)
 
 

@@ -21,7 +21,8 @@ from skyops_p2p.gateway.jobs import job_routes
 from skyops_p2p.gateway.problems import install_problems
 from skyops_p2p.gateway.subject import FaultSwitch, Stop, Subject
 from skyops_p2p.limits import API_OPERATION_TIMEOUT_S
-from skyops_p2p.node.views import MapQuery, NodeView, PeerView, SessionView, StatusView
+from skyops_p2p.node.proof_asker import MEMORY_MIB_MAX
+from skyops_p2p.node.views import MapQuery, NodeView, PeerView, ProofView, SessionView, StatusView
 from skyops_p2p.types import Multiaddr
 
 PROMETHEUS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -76,6 +77,15 @@ class JoinRequest(Answer):
 
     addr: str = Field(min_length=1, max_length=256)
     """A multiaddr that ends in /p2p/<peer id>."""
+
+
+class ProveRequest(Answer):
+    """What a worker is to prove."""
+
+    again: bool = False
+    """Now, though it has proven it in the last day."""
+    memory_mib: int = Field(0, ge=0, le=MEMORY_MIB_MAX)
+    """What it is to fill besides."""
 
 
 class Joined(Answer):
@@ -182,6 +192,12 @@ def _add_actions(app: FastAPI, subject: Subject) -> None:
         target = subject.find_peer(peer)
         with _deadline("handshake"):
             return await subject.handshake(target)
+
+    @app.post("/v1/peers/{peer}/prove", summary="Have a worker prove what it computes")
+    async def prove(peer: str, request: ProveRequest) -> ProofView:
+        target = subject.find_peer(peer)
+        with _deadline("proof"):
+            return await subject.prove(target, again=request.again, memory_mib=request.memory_mib)
 
     @app.post("/v1/map/search", summary="Look in the DHT for nodes that match")
     async def search(query: MapQuery) -> Found:

@@ -11,7 +11,15 @@ from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.node.job_preview import PreviewView
 from skyops_p2p.node.jobs.job_views import CheckpointView, JobView, LogLineView, ResultView
 from skyops_p2p.node.match_view import MatchStepView, MatchView
-from skyops_p2p.node.views import MapQuery, NodeEventView, NodeView, PeerView, SessionView, StatusView
+from skyops_p2p.node.views import (
+    MapQuery,
+    NodeEventView,
+    NodeView,
+    PeerView,
+    ProofView,
+    SessionView,
+    StatusView,
+)
 from skyops_p2p.types import Multiaddr, PeerId
 
 
@@ -112,6 +120,9 @@ class Subject(Protocol):
 
     async def handshake(self, peer: PeerId) -> SessionView:
         """Open a session with a peer."""
+
+    async def prove(self, peer: PeerId, *, again: bool = False, memory_mib: int = 0) -> ProofView:
+        """Have a worker prove what it computes."""
 
     async def join(self, addr: Multiaddr) -> PeerId:
         """Dial a multiaddr with /p2p."""

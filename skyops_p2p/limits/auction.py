@@ -81,7 +81,7 @@ PROOF_OPERATIONS_MIN = 1 << 20
 """Every worker takes a challenge of this size: a fifth of a second in plain Python."""
 PROOF_WORK_S = 1.0
 """A worker takes challenges that need no longer than this by its own measure. protocol/04 AUC-36."""
-PROOF_WORK_S_MAX = 10.0
+PROOF_WORK_S_MAX = 8.0
 """A prover that has not answered after this is ended: it measured itself wrongly, or its machine is overloaded."""
 PROOF_PREPARE_S_MAX = 30.0
 """Starting a prover, with the import of a GPU library."""

@@ -153,6 +153,13 @@ class BiddingShell:
         """
         await self._perform(self.desk.end_lease(tender, _now()))
 
+    def is_free(self, *, is_device: bool) -> bool:
+        """Return whether no job needs what a proof of compute takes: one core, or every GPU. Rules: AUC-36."""
+        self._own_record()
+        spare = self._capacity.spare()
+        has_gpus = not is_device or len(spare.devices) == len(self._capacity.supply.devices)
+        return spare.cpu_cores >= 1 and has_gpus
+
     def leave(self) -> None:
         """Make no new bids: the node is shutting down."""
         self.desk.is_leaving = True

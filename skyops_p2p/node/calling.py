@@ -49,9 +49,21 @@ class Caller:
         """
         deadline = trio.current_time() + timeout_s
         with trio.move_on_at(deadline):
-            if peer not in self._network.connected_peers():
-                async with self._dials:
-                    await self._connect(peer, timeout_s=timeout_s)
+            await self.reach(peer, timeout_s=timeout_s)
             left_s = max(0.0, deadline - trio.current_time())
             return await self._network.request(peer, self._protocol, data, timeout_s=left_s)
         raise NetworkError(f"{peer} did not answer within {timeout_s:g} s", code="request_timeout")
+
+    async def reach(self, peer: PeerId, *, timeout_s: float) -> None:
+        """Dial a peer unless it is connected, so that the next question costs no dial.
+
+        Raises:
+            NetworkError: There is no connection.
+        """
+        if peer in self._network.connected_peers():
+            return
+        with trio.move_on_after(timeout_s):
+            async with self._dials:
+                await self._connect(peer, timeout_s=timeout_s)
+            return
+        raise NetworkError(f"{peer} was not reached within {timeout_s:g} s", code="request_timeout")

@@ -29,6 +29,7 @@ def bidder_of(entry: NodeEntry, standing: StandingSource) -> Bidder:
         reputation=stands.reputation,
         stake_weight=stands.stake_weight,
         recent_awards=stands.recent_awards,
+        throughput=stands.throughput,
         is_trusted=entry.presence.state not in (NodeState.SLASHED, NodeState.INACTIVE),
     )
 

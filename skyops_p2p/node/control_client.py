@@ -12,7 +12,15 @@ from skyops_p2p.errors import NetworkError
 from skyops_p2p.limits import API_OPERATION_TIMEOUT_S
 from skyops_p2p.node.control_link import ControlLink
 from skyops_p2p.node.run_file import RunFile, read_run_file
-from skyops_p2p.node.views import MapQuery, NodeEventView, NodeView, PeerView, SessionView, StatusView
+from skyops_p2p.node.views import (
+    MapQuery,
+    NodeEventView,
+    NodeView,
+    PeerView,
+    ProofView,
+    SessionView,
+    StatusView,
+)
 
 if TYPE_CHECKING:
     from skyops_p2p.node.control_jobs import JobsClient
@@ -74,6 +82,12 @@ class ControlClient(ControlLink):
         """Have it open an authenticated session with a peer."""
         answer = self.call("POST", f"/v1/peers/{quote(peer, safe='')}/handshake")
         return SessionView.model_validate(answer)
+
+    def prove(self, peer: str, *, again: bool = False, memory_mib: int = 0) -> ProofView:
+        """Have it challenge a worker to prove what it computes; see Node.prove."""
+        asked = {"again": again, "memory_mib": memory_mib}
+        answer = self.call("POST", f"/v1/peers/{quote(peer, safe='')}/prove", asked)
+        return ProofView.model_validate(answer)
 
     def join(self, addr: str) -> str:
         """Have it dial a multiaddr with /p2p; return the peer id."""

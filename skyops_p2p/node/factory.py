@@ -36,6 +36,7 @@ def default_ports(config: NodeConfig, identity: Identity) -> NodePorts:
     Raises:
         ConfigError: The pre-shared key file cannot be used.
     """
+    from skyops_p2p.adapters.cuda.process import ProcessProver
     from skyops_p2p.adapters.hardware import DeclaredHardwareProbe, NvmlHardwareProbe
     from skyops_p2p.adapters.libp2p.network import Libp2pNetwork
     from skyops_p2p.adapters.sqlite import STORE_FILE_NAME, open_sqlite_store
@@ -73,6 +74,7 @@ def default_ports(config: NodeConfig, identity: Identity) -> NodePorts:
         stake=NeutralStake(),
         books=FileShelf(config.data_dir),
         compute=in_thread,
+        prover=ProcessProver() if config.worker.enabled else None,
         jobs=_job_ports(config),
     )
 

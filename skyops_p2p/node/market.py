@@ -5,13 +5,14 @@ One request protocol (`auction`) serves both; tenders are heard on the topics of
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import trio
 
 from skyops_p2p import limits
 from skyops_p2p.config import NodeConfig
 from skyops_p2p.core.auction.codes import explain
-from skyops_p2p.core.auction.events import AuctionBegun, ReportProgress
+from skyops_p2p.core.auction.events import AuctionBegun, Bidder, Outcome, ReportProgress
 from skyops_p2p.core.auction.tenders import check_tender
 from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.core.jobs.terms import tender_terms
@@ -29,12 +30,17 @@ from skyops_p2p.node.host import Host
 from skyops_p2p.node.match_view import MatchStepView, MatchView, match_view, step_view
 from skyops_p2p.node.ports_bundle import NodePorts
 from skyops_p2p.node.pricing import load_pricing
+from skyops_p2p.node.proof_asker import ProofAsker
+from skyops_p2p.node.proof_service import ProofService
+from skyops_p2p.node.proven_journal import ProvenJournal
+from skyops_p2p.node.standing import MeasuredStanding
 from skyops_p2p.node.worker_terms import worker_terms
 from skyops_p2p.ports import Network, Store, Verdict
 from skyops_p2p.types import MicroCredits, MonotonicS, PeerId
 from skyops_p2p.wire.envelope import envelope_kind
 from skyops_p2p.wire.messages.auction import BookRequest, Commit, Tender
-from skyops_p2p.wire.model import decode_fields, decode_message
+from skyops_p2p.wire.messages.proof import OpeningRequest, ProofChallenge
+from skyops_p2p.wire.model import decode_fields, decode_message, encode_message
 
 log = logging.getLogger(__name__)
 
@@ -69,13 +75,16 @@ class Market:
         self._config = config
         self._core = core
         self._network = network
-        self._ports = ports
         self._rates = PeerRates(
             burst=limits.TENDER_GOSSIP_BURST,
             per_s=limits.TENDER_GOSSIP_PER_S,
             peers_max=limits.ADDRESS_BOOK_PEERS_MAX,
         )
         caller = Caller(network, host.connect, core.rules.protocol_id(AUCTION_PROTOCOL))
+        self.proofs = ProofAsker(core, caller, ProvenJournal(store), ports=ports)
+        """What workers have proven to compute, and how to have them prove it."""
+        ports = replace(ports, standing=MeasuredStanding(ports.standing, self.proofs.throughput))
+        self._ports = ports
         journal = AuctionJournal(store, core.rules, ports.wall_clock)
         self._house = AuctionHouse(
             core,
@@ -99,6 +108,7 @@ class Market:
             host=host,
         )
         """The worker's side; jobs take and end their leases there."""
+        self._prover = ProofService(core, ports.prover, self.bidding.is_free)
         host.hears({core.rules.tender_topic(kind): self._hear for kind in RESOURCE_CLASSES})
         self._heard_in, self._heard_out = trio.open_memory_channel[tuple[float, bytes]](
             limits.TENDERS_OPEN_MAX
@@ -109,8 +119,10 @@ class Market:
         protocol = self._core.rules.protocol_id(AUCTION_PROTOCOL)
         async with trio.open_nursery() as nursery:
             await nursery.start(self._house.run)
+            await self.proofs.restore()
             if self._config.worker.enabled:
                 await nursery.start(self.bidding.run)  # with what it promised before a restart
+                nursery.start_soon(self._prover.run)
             self._network.serve_requests(protocol, self._answer, bytes_max=limits.MESSAGE_BYTES_MAX)
             if self._config.worker.enabled:
                 for kind in RESOURCE_CLASSES:
@@ -138,18 +150,25 @@ class Market:
         """
         own, standing = self._core.peer_id, self._ports.standing
         job_id = job_id or self._ports.entropy.token(16)
+        until = trio.current_time() + spec.timeouts.queue
         bidders, unfit = screen_map(
             spec, self._core.nodes, own=own, standing=standing, lot=job_id, excluded=excluded
         )
+        if spec.award.policy == "poc":
+            proof_s = min(limits.PROOF_ROOT_S + limits.PROOF_OPEN_S, spec.timeouts.queue / 2)
+            bidders, unproven = await self._proven(bidders, proof_s, progress)
+            unfit = (*unfit, *unproven)
         records = [bidder.record.record for bidder in bidders if bidder.record is not None]
         terms = tender_terms(spec, self._core.rules, requester=own, job_id=job_id, known=records)
+        if spec.award.policy == "poc":  # whom gossip would bring has proven nothing here
+            terms = terms.model_copy(update={"invite_share": 0})
         placement = spec.placement
         begun = AuctionBegun(
             terms=terms,
             bidders=bidders,
             secret=self._ports.entropy.token(32),
             unix_ms=self._ports.wall_clock.now_ms(),
-            timeout_s=min(limits.MATCH_TIMEOUT_S, spec.timeouts.queue),
+            timeout_s=min(limits.MATCH_TIMEOUT_S, until - trio.current_time()),
             expects_gossip=len(bidders) > limits.TENDER_INVITES_MAX,
             screened=unfit,
             allow=frozenset(PeerId(peer) for peer in placement.allow),
@@ -165,18 +184,45 @@ class Market:
         """Make no new bids: the node is shutting down."""
         self.bidding.leave()
 
+    async def _proven(
+        self, bidders: Sequence[Bidder], timeout_s: float, progress: Callable[[MatchStepView], None]
+    ) -> tuple[tuple[Bidder, ...], tuple[Outcome, ...]]:
+        """Have those prove what they compute who did not lately; return who has, and why the others have not.
+
+        Rules: AUC-39.
+        """
+        count = sum(not bidder.throughput for bidder in bidders)
+        if count:
+            progress(MatchStepView(step="proving", round=0, peer_id="", code="", count=count))
+            await self.proofs.refresh([bidder.peer for bidder in bidders], timeout_s=timeout_s)
+        proven, others = list[Bidder](), list[Outcome]()
+        for bidder in bidders:
+            throughput = self.proofs.throughput(bidder.peer)
+            if throughput:
+                proven.append(replace(bidder, throughput=throughput))
+            else:
+                others.append(Outcome(bidder.peer, "proof_stale", self.proofs.why_not(bidder.peer)))
+        return tuple(proven), tuple(others)
+
     # --- inbound ----------------------------------------------------------------------------------------------
     async def _answer(self, peer: PeerId, data: bytes) -> bytes:
         """Route one request: to the requester's side, to the worker's, or to the shelf of bid books."""
         kind = envelope_kind(data)
+        number = decode_fields(data)[0] if kind is None else None
         if kind == Commit.name:
             return await self._house.answer_commit(peer, data)
-        if kind is None and decode_fields(data)[0] == BookRequest.number:  # AUC-34
+        if number == BookRequest.number:  # AUC-34
             return await self._book(decode_message(BookRequest, data))
         if not self._config.worker.enabled:
             raise RemoteProtocolError("offers no compute", code="not_a_worker", rule="AUC-35", peer=peer)
         if kind == Tender.name:
             return await self.bidding.answer_tender(data)
+        if number == ProofChallenge.number:  # AUC-36
+            asked = decode_message(ProofChallenge, data)
+            return encode_message(await self._prover.answer_challenge(peer, asked))
+        if number == OpeningRequest.number:  # AUC-38
+            request = decode_message(OpeningRequest, data)
+            return encode_message(await self._prover.answer_opening(peer, request))
         return await self.bidding.answer_request(data)
 
     async def _book(self, request: BookRequest) -> bytes:

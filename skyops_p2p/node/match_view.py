@@ -9,7 +9,7 @@ class MatchStepView(View):
     """One step of a match, told while it runs."""
 
     step: str
-    """"asked", "answered", "closed", "revealed", "decided", "awarding" or "widened"."""
+    """"proving", "asked", "answered", "closed", "revealed", "decided", "awarding", "widened" or "waiting"."""
     round: int
     peer_id: str
     """Empty where the step is about nobody."""

@@ -10,7 +10,16 @@ import trio
 from skyops_p2p.node.book_shelf import BookShelf, MemoryShelf
 from skyops_p2p.node.job_ports import JobPorts
 from skyops_p2p.node.standing import NeutralStanding, StandingSource
-from skyops_p2p.ports import DhtRules, Entropy, HardwareProbe, Network, OpenStore, StakeCheck, WallClock
+from skyops_p2p.ports import (
+    DhtRules,
+    Entropy,
+    HardwareProbe,
+    Network,
+    OpenStore,
+    Prover,
+    StakeCheck,
+    WallClock,
+)
 
 OpenNetwork = Callable[[DhtRules], AbstractAsyncContextManager[Network]]
 """Starts the network with the node's rules for DHT values; it listens once the context is entered."""
@@ -52,7 +61,9 @@ class NodePorts:
     books: BookShelf = field(default_factory=MemoryShelf)
     """Where bid books are kept."""
     compute: Compute = in_place
-    """How what takes long is computed: audits of bid books."""
+    """How what takes long is computed: audits of bid books, checks of proofs of compute."""
+    prover: Prover | None = None
+    """What a worker proves its compute with; without one it refuses every challenge."""
     jobs: JobPorts | None = None
     """Where jobs run and where their data is; without it a node matches jobs, but neither runs nor submits any."""
     needs_stake: bool = False

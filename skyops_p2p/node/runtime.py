@@ -49,6 +49,7 @@ from skyops_p2p.node.views import (
     NodeEventView,
     NodeView,
     PeerView,
+    ProofView,
     SessionView,
     StatusView,
 )
@@ -343,6 +344,10 @@ class Node:
             SkyopsError: Code `too_many_matches`.
         """
         return await self._market.match(spec, progress)
+
+    async def prove(self, peer: PeerId, *, again: bool = False, memory_mib: int = 0) -> ProofView:
+        """Have a worker prove what it computes; see ProofAsker.prove."""
+        return await self._market.proofs.prove(peer, again=again, memory_mib=memory_mib)
 
     async def submit(self, spec: JobSpec, *, base_dir: Path | None = None) -> Job:
         """Submit a job: from here on it is found a worker, run, resumed where it breaks, and its result kept.

@@ -116,6 +116,25 @@ class SessionView(View):
     """How long the handshake took."""
 
 
+class ProofView(View):
+    """What a worker has proven to compute."""
+
+    peer_id: str
+    throughput: int
+    """10^6 operations a second."""
+    is_new: bool
+    """Proven just now; otherwise in the last day."""
+    proven_unix_ms: int
+    took_ms: int
+    """From the challenge to its answer; 0 if it is not new."""
+    size: int
+    """Rows of its matrices; 0 if it is not new."""
+    operations: int
+    """Of the whole challenge; 0 if it is not new."""
+    memory_bytes: int
+    """Filled besides, and checked. Such a proof is not kept: the filling is in its time."""
+
+
 class NodeEventView(View):
     """Something that happened, for live screens and `GET /events`."""
 

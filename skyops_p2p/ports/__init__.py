@@ -24,6 +24,7 @@ from skyops_p2p.ports.network import (
     Validator,
     Verdict,
 )
+from skyops_p2p.ports.prover import Prover, ProverSpeed
 from skyops_p2p.ports.sandbox import (
     ExitKind,
     Limit,
@@ -62,6 +63,8 @@ __all__ = [
     "PeerDisconnected",
     "PeerDiscovered",
     "Progress",
+    "Prover",
+    "ProverSpeed",
     "RequestServer",
     "RunningSandbox",
     "Runtime",

@@ -25,7 +25,7 @@ from skyops_p2p.wire.framing import FrameDecoder, encode_frame
 from skyops_p2p.wire.messages.peering import EquivocationProof
 from skyops_p2p.wire.model import Message, decode_message, encode_message
 from skyops_p2p.wire.registry import MESSAGES
-from tests.fuzz import execution_targets
+from tests.fuzz import execution_targets, proof_targets
 from tests.fuzz.content_targets import CONTENT_SEEDS, CONTENT_TARGETS
 from tests.vectors import handshake_cases, schema
 from tests.vectors.examples import examples
@@ -142,6 +142,7 @@ TARGETS: dict[str, Target] = {
     "tender": lambda data: check_tender(data, RULES, now=NOW),
     "book": _book,
     **execution_targets.TARGETS,
+    **proof_targets.TARGETS,
     "hello": _handshake(Role.RESPONDER, 0),
     "accept": _handshake(Role.INITIATOR, 0),
     **CONTENT_TARGETS,
@@ -186,6 +187,7 @@ def corpus(target: str) -> list[bytes]:
         "tender": ("auction-conversations",),
         "book": ("auction-books",),
         **execution_targets.FAMILIES,
+        **proof_targets.FAMILIES,
     }
     families = wanted.get(target, ("identifiers",))
     if target.startswith("message-") or target == "equivocation":

@@ -16,6 +16,7 @@ from skyops_p2p.node.views import (
     NodeEventView,
     NodeView,
     PeerView,
+    ProofView,
     SessionView,
     StatusView,
 )
@@ -54,6 +55,19 @@ def node_view(peer: str, *, is_self: bool = False) -> NodeView:
         seen_s_ago=0.4,
         round_trip_ms=None,
         history=(),
+    )
+
+
+def proof_view(peer: str, *, is_new: bool = True, memory_mib: int = 0) -> ProofView:
+    return ProofView(
+        peer_id=peer,
+        throughput=14_250,
+        is_new=is_new,
+        proven_unix_ms=1_700_000_000_000,
+        took_ms=75 if is_new else 0,
+        size=512 if is_new else 0,
+        operations=1_073_741_824 if is_new else 0,
+        memory_bytes=memory_mib << 20,
     )
 
 
@@ -155,6 +169,11 @@ class FakeNode:
             tokens=(),
             took_ms=12.0,
         )
+
+    async def prove(self, peer: PeerId, *, again: bool = False, memory_mib: int = 0) -> ProofView:
+        if peer == MALLORY:
+            raise SkyopsError("no, thanks", code="proof_spent", hint="Try again in half an hour.")
+        return proof_view(peer, is_new=again, memory_mib=memory_mib)
 
     async def join(self, addr: Multiaddr) -> PeerId:
         return PeerId(addr.rpartition("/")[2])

@@ -7,6 +7,7 @@ import pytest
 
 from skyops_p2p.gateway.app import create_app
 from skyops_p2p.limits import API_BODY_BYTES_MAX, API_REQUESTS_BURST
+from skyops_p2p.node.proof_asker import MEMORY_MIB_MAX
 from tests.gateway.conftest import ALICE, BOB, FakeFaults, FakeNode
 
 TOKEN = "correct-horse"
@@ -69,6 +70,17 @@ async def test_actions_name_peers_by_prefix(api: Api) -> None:
     assert (await api.ask("POST", "/v1/peers/12D3KooWBob/handshake")).json()["peer_id"] == BOB
     joined = await api.ask("POST", "/v1/join", json={"addr": f"/ip4/127.0.0.1/tcp/1/p2p/{BOB}"})
     assert joined.json() == {"peer_id": BOB}
+
+
+async def test_worker_is_asked_to_prove_itself_within_bounds(api: Api) -> None:
+    path = "/v1/peers/12D3KooWBob/prove"
+    assert not (await api.ask("POST", path, json={})).json()["is_new"]
+    asked = await api.ask("POST", path, json={"again": True, "memory_mib": MEMORY_MIB_MAX})
+    assert (asked.json()["is_new"], asked.json()["memory_bytes"]) == (True, MEMORY_MIB_MAX << 20)
+    for wrong in ({"memory_mib": MEMORY_MIB_MAX + 1}, {"memory_mib": -1}, {"other": 1}):
+        assert (await api.ask("POST", path, json=wrong)).status_code == 422
+    refused = await api.ask("POST", "/v1/peers/12D3KooWMal/prove", json={})
+    assert (refused.json()["code"], refused.json()["hint"]) == ("proof_spent", "Try again in half an hour.")
 
 
 async def test_search_asks_the_dht_with_the_same_query(api: Api, fake_node: FakeNode) -> None:

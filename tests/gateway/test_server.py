@@ -47,6 +47,7 @@ async def test_client_sees_what_the_node_says(tmp_path: Path, fake_node: FakeNod
             assert (await in_thread(client.node, "12D3KooWBob")).peer_id == BOB
             assert (await in_thread(client.ping, BOB))[1] == pytest.approx(0.0042)
             assert (await in_thread(client.handshake, BOB)).peer_id == BOB
+            assert (await in_thread(partial(client.prove, BOB, memory_mib=2))).memory_bytes == 2 << 20
             assert await in_thread(client.join, f"/ip4/127.0.0.1/tcp/1/p2p/{BOB}") == BOB
             assert "skyops_connections" in await in_thread(client.metrics)
             await in_thread(client.set_faults, {"blocked": [BOB]})

@@ -99,7 +99,10 @@ def check_places(c: bytes, asked: Fields, root: bytes, secret: bytes, places: li
         block, before, pointed = place["block"], place["before"], place["pointed"]
         i = lanes + number(sha(domain, root, secret, k.to_bytes(4, "big"))) % (count - lanes)
         above = before["block"]
-        j = int.from_bytes(above[4:12], "big") % (i // lanes) * lanes + int.from_bytes(above[:4], "big") % lanes
+        j = (
+            int.from_bytes(above[4:12], "big") % (i // lanes) * lanes
+            + int.from_bytes(above[:4], "big") % lanes
+        )
         need((block["index"], before["index"], pointed["index"]) == (i, i - lanes, j))
         for shown in (block, before, pointed):
             in_tree(root, shown["index"], shown["block"], shown["path"], count)

@@ -105,9 +105,13 @@ class Capacity:
         A bid's reservation ends within seconds, before most nodes would hear of it, and most bids lose: telling it
         would keep other requesters away for nothing, and cost a heartbeat for each bid and for each release.
         """
-        leases = [claim for claim in self._claims.values() if claim.state is ClaimState.LEASED]
-        left = _left(self.supply, leases)
+        left = self.spare()
         return max(0, left.slots), _used_permille(left, self.supply)
+
+    def spare(self) -> Supply:
+        """Return what leases leave."""
+        leases = (claim for claim in self._claims.values() if claim.state is ClaimState.LEASED)
+        return _left(self.supply, leases)
 
     def reserve(self, tender: bytes, needs: Needs, *, expires_at: MonotonicS) -> Claim | str:
         """Claim what a job needs, at once or not at all; a tender that has a claim already keeps it.

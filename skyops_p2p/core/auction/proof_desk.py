@@ -14,8 +14,8 @@ from skyops_p2p.wire.messages.proof import OpeningRequest, ProofChallenge
 
 
 @dataclass(slots=True)
-class _Open:
-    """The challenge that is under way."""
+class Admitted:
+    """A challenge that was let in."""
 
     asker: PeerId
     until: MonotonicS
@@ -24,6 +24,8 @@ class _Open:
     """Empty while it is computed."""
     drawn: tuple[bytes, int, int] | None = None
     """The secret and the counts of its first opening: there is no second draw."""
+    is_shown: bool = False
+    """All was shown: the next challenge may take its place."""
 
 
 class ProofDesk:
@@ -33,7 +35,7 @@ class ProofDesk:
     """
 
     def __init__(self) -> None:
-        self._open: _Open | None = None
+        self._open: Admitted | None = None
         self._challenged = _Intervals()
         self._prepared = _Intervals()
         """Askers for which the prover was started: one that never challenges does not have it started again."""
@@ -50,17 +52,18 @@ class ProofDesk:
             is_free: Whether no job needs what a proof takes.
 
         Raises:
-            RemoteProtocolError: `challenge_refused`, `proof_busy` or `proof_spent`.
+            RemoteProtocolError: `challenge_refused`, `proof_spent` or `proof_busy`.
 
         Rules: AUC-36.
         """
         check_challenge(asked)
-        if not is_free or (self._open is not None and now < self._open.until):
+        if self._challenged.is_recent(asker, now) or self._left(now) <= 0:
+            raise _refusal("it has proven itself enough for now", "proof_spent", "AUC-36")
+        current = self._open
+        if not is_free or (current is not None and not current.is_shown and now < current.until):
             raise _refusal(
                 "it proves itself to another, or its jobs need the machine", "proof_busy", "AUC-36"
             )
-        if self._challenged.is_recent(asker, now) or self._left(now) <= 0:
-            raise _refusal("it has proven itself enough for now", "proof_spent", "AUC-36")
 
     def prepare(self, asker: PeerId, now: MonotonicS) -> None:
         """Note that the prover is started for an asker; its challenge has passed `look`.
@@ -74,7 +77,9 @@ class ProofDesk:
             raise _refusal("it was made ready for this asker before", "proof_spent", "AUC-36")
         self._prepared.note(asker, now)
 
-    def admit(self, asker: PeerId, asked: ProofChallenge, now: MonotonicS, *, operations_max: int) -> None:
+    def admit(
+        self, asker: PeerId, asked: ProofChallenge, now: MonotonicS, *, operations_max: int
+    ) -> Admitted:
         """Let a challenge in that has passed `look`.
 
         Args:
@@ -82,6 +87,9 @@ class ProofDesk:
             asked: The challenge.
             now: The time.
             operations_max: What this machine does in PROOF_WORK_S.
+
+        Returns:
+            What `answered` is told of.
 
         Raises:
             RemoteProtocolError: Code `challenge_refused`.
@@ -91,12 +99,12 @@ class ProofDesk:
         if parameters_of(asked).operations > max(operations_max, limits.PROOF_OPERATIONS_MIN):
             raise refusal("it would take too long here")
         self._challenged.note(asker, now)
-        self._open = _Open(asker, MonotonicS(now + limits.PROOF_WORK_S_MAX))
+        self._open = Admitted(asker, MonotonicS(now + limits.PROOF_WORK_S_MAX))
+        return self._open
 
-    def answered(self, root: bytes, now: MonotonicS) -> None:
-        """Note the answer of the open challenge: it can be opened for PROOF_KEEP_S."""
-        assert self._open is not None
-        self._open.root, self._open.until = root, MonotonicS(now + limits.PROOF_KEEP_S)
+    def answered(self, admitted: Admitted, root: bytes, now: MonotonicS) -> None:
+        """Note an answer: it can be opened for PROOF_KEEP_S, unless another challenge was let in meanwhile."""
+        admitted.root, admitted.until = root, MonotonicS(now + limits.PROOF_KEEP_S)
 
     def opening(self, asker: PeerId, request: OpeningRequest, now: MonotonicS) -> None:
         """Refuse an opening of anything but the answer to this asker, or a second draw of it.
@@ -112,6 +120,11 @@ class ProofDesk:
         if current.drawn not in (None, draw):
             raise _refusal("drawn before, with another secret", "unknown_challenge", "AUC-38")
         current.drawn = draw
+
+    def shown(self, request: OpeningRequest, count: int) -> None:
+        """Note that an opening was answered with so many items; with the last one the next asker may come."""
+        if self._open is not None and request.first + count >= request.rows + request.places:
+            self._open.is_shown = True
 
     def close(self) -> None:
         """Forget the open challenge."""

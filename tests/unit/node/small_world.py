@@ -20,7 +20,7 @@ from skyops_p2p.node.job_ports import JobPorts
 from skyops_p2p.node.ports_bundle import NodePorts
 from skyops_p2p.node.runtime import Node
 from skyops_p2p.node.views import MapQuery
-from skyops_p2p.ports import DhtRules, Network, RequestServer, Sandbox, StakeCheck
+from skyops_p2p.ports import DhtRules, Network, Prover, RequestServer, Sandbox, StakeCheck
 from skyops_p2p.simulation.clock import SimClock
 from skyops_p2p.simulation.entropy import SeededEntropy, derived_bytes
 from skyops_p2p.simulation.fabric import SimFabric
@@ -94,6 +94,8 @@ class SmallWorld:
     programs: dict[str, SimProgram] = field(default_factory=dict)
     """What workers can run, by the first word of the command."""
     blocks: dict[str, MemoryBlockDisk] = field(default_factory=dict)
+    provers: dict[str, Prover] = field(default_factory=dict)
+    """What workers prove their compute with; others refuse every challenge."""
 
     def network(self, name: str, dht_rules: DhtRules) -> SimNetwork:
         peer, number = identity(name).node_key.peer_id, NAMES.index(name)
@@ -131,6 +133,7 @@ class SmallWorld:
             stake=self.stake,
             books=self.shelves.setdefault(name, MemoryShelf()),
             needs_stake=self.needs_stake,
+            prover=self.provers.get(name),
             jobs=self.job_ports(name, self.folder) if self.folder else None,
         )
         bootstrap = [self.addr(join)] if join else []
