@@ -37,7 +37,10 @@ _BIG = 2**53 - 1
 """JavaScript reads it exactly; the bound of sizes and of microcredits."""
 _CONTENT = re.compile(r"[A-Za-z0-9]{1,128}(/[^\s\x00]{0,512})?")
 _OUTPUT_OF = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}(/(?!\.\.?(/|$))[^\s\x00/]*){0,64}")
-URI_WORDS = 'allowed is a URI such as "file:data.csv", "ipfs://bafy…", "cid:bafy…", "job:ID" for all outputs of a job or "job:ID/path" for one'
+URI_WORDS = (
+    'allowed is a URI such as "file:data.csv", "ipfs://bafy…", "cid:bafy…", "job:ID" for all outputs of a job, or '
+    '"job:ID/path" for one'
+)
 DEADLINE_WORDS = 'allowed is a point in time with its zone, such as "2027-01-31T18:00:00Z"'
 PATH_WORDS = 'allowed is an absolute path without "..", such as "/data", of at most 256 characters'
 
