@@ -48,6 +48,8 @@ MATCH_OUTCOMES_MAX = 1024
 """Nodes that the report of one match names; more are not remembered, so that a flood costs no memory."""
 MATCH_WIDEN_MS_MIN = 500
 """Time that must be left of a match for a wider tender to be worth sending."""
+AWARDS_REMEMBERED_MAX = 256
+"""Awards that this node can still take back; an older one runs out at its worker by itself."""
 LEASE_START_TIMEOUT_S = 60.0
 """A confirmed award whose job is not begun in this time is void, and the capacity free."""
 WORKER_REFUSED_MAX = 1024

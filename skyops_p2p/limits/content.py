@@ -54,6 +54,9 @@ CONTENT_CHANNELS_MAX = 32
 hold 128 MiB."""
 CONTENT_CHANNELS_PER_PEER_MAX = 4
 """Data channels, and streams for blocks, of one peer served at once, each."""
+CONTENT_LINKS_PER_HOLDER_MAX = 3
+"""Links that this node opens to one holder: one fewer than it serves (CONTENT_CHANNELS_PER_PEER_MAX), since it may not
+have noticed yet that another was closed."""
 CONTENT_CHANNELS_HALF_OPEN_MAX = 32
 """Data channels that have not shown that they know the key; the oldest is closed for a new one."""
 CONTENT_OFFERS_MAX = 1024

@@ -129,7 +129,7 @@ SANDBOX_START_TIMEOUT_S = 30.0
 SANDBOX_STOP_TIMEOUT_S = 30.0
 """From SIGKILL to the last trace gone; afterwards the rest is left to `reap`."""
 SANDBOX_TMP_BYTES_MAX = 64 << 20
-"""/tmp of a sandbox, in memory, and within its memory limit."""
+"""A sandbox's directory for temporary files: in memory, and within its memory limit."""
 SANDBOX_FILES_MAX = 1024
 """Open files of one process in a sandbox."""
 IMAGES_BYTES_MAX = 16 << 30

@@ -5,6 +5,7 @@ The bid book is on the disk before an award is sent. Spec: protocol/04-auction.m
 
 import itertools
 import logging
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -27,8 +28,8 @@ from skyops_p2p.node.ports_bundle import NodePorts
 from skyops_p2p.node.questions import Questions
 from skyops_p2p.ports import Network
 from skyops_p2p.types import MonotonicS, PeerId
-from skyops_p2p.wire.envelope import open_envelope
-from skyops_p2p.wire.messages.auction import Commit
+from skyops_p2p.wire.envelope import open_envelope, seal
+from skyops_p2p.wire.messages.auction import Commit, Release
 
 log = logging.getLogger(__name__)
 
@@ -79,15 +80,21 @@ class AuctionHouse:
         self._context = AuctionContext(core.rules, node_key, build_book)
         self._running: dict[int, _Run] = {}
         self._ids = itertools.count(1)
+        self._awards: OrderedDict[bytes, ev.Match] = OrderedDict()
+        """The last awards by their digests, oldest first: they can be taken back."""
         self.carrier: trio.Nursery
         """Set while `run` runs."""
+        self._is_carrying = False
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Carry what nobody waits for (acknowledgements, releases, gossip) until cancelled."""
         async with trio.open_nursery() as nursery:
-            self.carrier = nursery
+            self.carrier, self._is_carrying = nursery, True
             task_status.started()
-            await trio.sleep_forever()
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._is_carrying = False
 
     async def match(self, begun: ev.AuctionBegun, progress: Progress) -> ev.Match | ev.MatchFailure:
         """Look for a worker until it is found or the match has failed.
@@ -117,7 +124,35 @@ class AuctionHouse:
                 nursery.cancel_scope.cancel()  # what was asked and not answered is of no use any more
         finally:
             del self._running[number]
+            if run.result is None:
+                self._withdraw(run)
+        if isinstance(run.result, ev.Match):
+            self._awards[run.result.award.digest] = run.result
+            while len(self._awards) > limits.AWARDS_REMEMBERED_MAX:
+                self._awards.popitem(last=False)
         return run.result
+
+    def release_award(self, award: bytes) -> None:
+        """Give an award back; see Market.release_award."""
+        match_ = self._awards.pop(award, None)
+        if match_ is None:
+            return
+        release = Release(tender=match_.tender.digest, code="withdrawn", book=match_.book.digest)
+        self.carry(match_.winner, seal(release, self._context.node_key, self._core.rules.network))
+
+    def carry(self, peer: PeerId, data: bytes) -> None:
+        """Send what nobody waits for, unless the node is stopping: then what is held there runs out by itself."""
+        if self._is_carrying:
+            self.carrier.start_soon(self._send, peer, data)
+
+    async def _send(self, peer: PeerId, data: bytes) -> None:
+        await quietly(self._caller.ask(peer, data, timeout_s=RELEASE_TIMEOUT_S), "send", peer)
+
+    def _withdraw(self, run: "_Run") -> None:
+        """Let the bidders of a match go that was cancelled: else they hold capacity until their bids end."""
+        for effect in run.machine.handle(ev.CancelRequested(), MonotonicS(trio.current_time())):
+            if isinstance(effect, ev.SendRelease):
+                self.carry(effect.peer, effect.data)
 
     async def answer_commit(self, peer: PeerId, data: bytes) -> bytes:
         """Answer a worker that offers a sealed bid for a tender it heard by gossip.
@@ -226,7 +261,7 @@ class _Performer:
             case ev.AskBid() | ev.AskReveal() | ev.SendAward():
                 self._nursery.start_soon(self._ask, effect)
             case ev.AcknowledgeCommit(peer, _, data) | ev.SendRelease(peer, _, data):
-                self._house.carrier.start_soon(self._send, peer, data)
+                self._house.carry(peer, data)
             case ev.PublishTender(_, resource, data):
                 self._house.carrier.start_soon(self._publish, resource, data)
             case ev.LookUpBidder(peer, _):
@@ -258,12 +293,9 @@ class _Performer:
             reply.answer = answer
             reply.is_there.set()
 
-    async def _send(self, peer: PeerId, data: bytes) -> None:
-        await self._quietly(self._caller.ask(peer, data, timeout_s=RELEASE_TIMEOUT_S), "send", peer)
-
     async def _publish(self, resource: str, data: bytes) -> None:
         topic = self._house._core.rules.tender_topic(resource)
-        await self._quietly(self._network.publish(topic, data), "publish", self._network.peer_id)
+        await quietly(self._network.publish(topic, data), "publish", self._network.peer_id)
 
     async def _look_up(self, peer: PeerId) -> None:
         """Fetch a bidder's newer record from itself; without it the bid is excluded, which is stated."""
@@ -291,13 +323,13 @@ class _Performer:
         return None
 
     async def _keep_proof(self, effect: ev.KeepProof) -> None:
-        await self._quietly(self._house._journal.keep_proof(effect), "keep_proof", effect.offender)
+        await quietly(self._house._journal.keep_proof(effect), "keep_proof", effect.offender)
         self._house._tell("note", effect.offender, f"offence proven: {effect.offence}")
 
-    @staticmethod
-    async def _quietly(action: Awaitable[object], what: str, peer: PeerId) -> None:
-        """Do what nobody waits for: its failure costs no promise, and is logged."""
-        try:
-            await action
-        except SkyopsError as error:
-            log.debug("auction_%s_failed peer=%s code=%s", what, peer[-8:], error.code)
+
+async def quietly(action: Awaitable[object], what: str, peer: PeerId) -> None:
+    """Do what nobody waits for: its failure costs no promise, and is logged."""
+    try:
+        await action
+    except SkyopsError as error:
+        log.debug("auction_%s_failed peer=%s code=%s", what, peer[-8:], error.code)

@@ -180,6 +180,16 @@ class Market:
 
         return match_view(await self._house.match(begun, report), job_id)
 
+    def release_award(self, award: bytes) -> None:
+        """Give an award back that no lease was opened for: its worker is free at once, and not in a minute.
+
+        Args:
+            award: Digest of the award's envelope; nothing happens if it is none of the last that were won here.
+
+        Rules: AUC-33.
+        """
+        self._house.release_award(award)
+
     def leave(self) -> None:
         """Make no new bids: the node is shutting down."""
         self.bidding.leave()
@@ -193,7 +203,7 @@ class Market:
         """
         count = sum(not bidder.throughput for bidder in bidders)
         if count:
-            progress(MatchStepView(step="proving", round=0, peer_id="", code="", count=count))
+            progress(step_view(ReportProgress("proving", round=0, count=count)))
             await self.proofs.refresh([bidder.peer for bidder in bidders], timeout_s=timeout_s)
         proven, others = list[Bidder](), list[Outcome]()
         for bidder in bidders:

@@ -1,12 +1,14 @@
 """All sessions of a node: runs handshakes over streams, keeps what they establish, counts how they end.
 
 Bounds: HANDSHAKES_INBOUND_MAX at once, HANDSHAKES_PER_PEER_MAX of one peer, SESSIONS_MAX sessions; past them a
-handshake is refused with the code `busy`.
+handshake is refused with the code `busy`. This node has HANDSHAKES_PER_PEER_MAX of its own under way with one peer at
+most: more wait for their turn instead of being refused there.
 """
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import trio
 
@@ -73,6 +75,8 @@ class SessionHub:
         self._tell = tell
         self._nonces = NonceCache()
         self._inbound: Counter[PeerId] = Counter()
+        self._turns: dict[PeerId, trio.CapacityLimiter] = {}
+        """Of handshakes that this node begins; of peers with which one is under way."""
         self._sessions: dict[SessionId, LiveSession] = {}
         self._nursery: trio.Nursery | None = None
         self.outcomes: Counter[tuple[str, str]] = Counter()
@@ -113,16 +117,28 @@ class SessionHub:
             raise NetworkError(
                 f"{limits.SESSIONS_MAX} sessions are open", code="busy", hint="Close some first."
             )
-        stream = await self._network.open_stream(
-            peer, self._rules.protocol_id(protocol), timeout_s=limits.HANDSHAKE_TIMEOUT_S
-        )
-        try:
-            session = await self._shake(stream, Role.INITIATOR)
-        except BaseException:
-            await _close_quietly(stream)
-            raise
+        async with self._turn(peer):
+            stream = await self._network.open_stream(
+                peer, self._rules.protocol_id(protocol), timeout_s=limits.HANDSHAKE_TIMEOUT_S
+            )
+            try:
+                session = await self._shake(stream, Role.INITIATOR)
+            except BaseException:
+                await _close_quietly(stream)
+                raise
         self._adopt(session)
         return session
+
+    @asynccontextmanager
+    async def _turn(self, peer: PeerId) -> AsyncIterator[None]:
+        """Wait until the peer can be expected to answer another handshake of ours."""
+        limiter = self._turns.setdefault(peer, trio.CapacityLimiter(limits.HANDSHAKES_PER_PEER_MAX))
+        try:
+            async with limiter:
+                yield
+        finally:
+            if not limiter.borrowed_tokens and not limiter.statistics().tasks_waiting:
+                self._turns.pop(peer, None)
 
     async def _accept(self, stream: FrameStream, adopt: Adopt | None) -> None:
         """Serve one inbound handshake and then its session. The network bounds streams, this bounds handshakes."""

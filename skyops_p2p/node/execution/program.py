@@ -10,7 +10,7 @@ from skyops_p2p.core.machine import Event
 from skyops_p2p.errors import SkyopsError
 from skyops_p2p.node.execution.log_book import LogBook
 from skyops_p2p.node.execution.steps import RunSteps
-from skyops_p2p.ports import RunningSandbox, SandboxExit, Usage
+from skyops_p2p.ports import ExitKind, RunningSandbox, SandboxExit, Usage
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,8 @@ class RunProgram:
                 if self._stop_grace_s is not None:
                     await sandbox.stop(grace_s=self._stop_grace_s)
                 ended = await sandbox.wait()
+                if self._steps.seat is not None:
+                    await self._steps.seat.program_ended(is_well=is_well(ended))
             self._usage = await sandbox.usage()
             self._sandbox = None
         if ended.log_bytes_dropped:
@@ -60,6 +62,8 @@ class RunProgram:
     async def stop(self, grace_s: float) -> None:
         """Ask it to end, and kill it after `grace_s`; run() returns how it ended."""
         self._stop_grace_s = grace_s
+        if self._steps.seat is not None:
+            self._steps.seat.hold()
         if self._sandbox is not None:
             self._book.note(f"the program is asked to end within {grace_s:g} s")
             await self._sandbox.stop(grace_s=grace_s)
@@ -89,6 +93,11 @@ class RunProgram:
     async def _copy_output(self, sandbox: RunningSandbox) -> None:
         async for chunk in sandbox.output:
             self._book.add(chunk.stream, chunk.data)
+
+
+def is_well(ended: SandboxExit) -> bool:
+    """Tell whether a program has ended by itself and without complaint."""
+    return ended.kind is ExitKind.EXITED and ended.exit_code == 0
 
 
 def exit_of(ended: SandboxExit) -> ev.ProgramExit:

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 import trio
 
 from skyops_p2p import limits
+from skyops_p2p.core.execution.gangs import GANG_FOLDER, gang_environment
 from skyops_p2p.core.execution.layout import CONTROL, environment, place_of
 from skyops_p2p.core.execution.opening import IMAGE_PATH, MODULE_PATH, OpenedLease
 from skyops_p2p.core.execution.progress import INCOMPLETE_MARK, SNAPSHOT_PREFIX, newest_checkpoint
@@ -19,6 +20,7 @@ from skyops_p2p.core.execution.task_lines import IN_FILE, OUT_FILE
 from skyops_p2p.crypto.node_key import peer_id_from_bytes
 from skyops_p2p.errors import ExecutionError, NetworkError, RemoteProtocolError
 from skyops_p2p.node.content.shelf import Holder, TreePart
+from skyops_p2p.node.execution.gang_seat import GangSeat
 from skyops_p2p.node.execution.small_files import list_names, put_file
 from skyops_p2p.node.execution.tools import RunTools
 from skyops_p2p.node.lease_link import short_name
@@ -60,8 +62,20 @@ class RunSteps:
         self._name = short_name(opened.facts)
         self.owner = f"run/{self._name}"
         """Under it the content store keeps what belongs to this run."""
+        self.seat: GangSeat | None = None
+        """The member of a gang that it is."""
 
     # --- before -----------------------------------------------------------------------------------------------
+    async def join_gang(self) -> None:
+        """Be there for the other members, where the job is a gang."""
+        if self._opened.gang is not None:
+            self.seat = await self._tools.gangs.open_seat(self._opened.gang)
+
+    def leave_gang(self) -> None:
+        """Have nothing more to do with other members."""
+        if self.seat is not None:
+            self.seat.close()
+
     async def fetch_inputs(self) -> None:
         """Fetch all bundles, open them into the workspace, and put the secrets there.
 
@@ -121,7 +135,13 @@ class RunSteps:
 
     # --- the program --------------------------------------------------------------------------------------------
     def start(self) -> AbstractAsyncContextManager[RunningSandbox]:
-        """Start the program; see Sandbox.start."""
+        """Start the program; see Sandbox.start.
+
+        Raises:
+            ExecutionError: Code `workspace_failed`: the sockets of its gang cannot be made.
+        """
+        if self.seat is not None:
+            self.seat.listen(self.folder(CONTROL) / GANG_FOLDER)
         return self.sandbox.start(self.sandbox_spec())
 
     def sandbox_spec(self) -> SandboxSpec:
@@ -140,6 +160,8 @@ class RunSteps:
         )
         if self._opened.request.is_warm:
             env |= {"SKYOPS_TASKS_IN": f"{CONTROL}/{IN_FILE}", "SKYOPS_TASKS_OUT": f"{CONTROL}/{OUT_FILE}"}
+        if self._opened.gang is not None:
+            env |= gang_environment(self._opened.gang)
         resources, is_exact = spec.resources, spec.verification.kind == "exact"
         return SandboxSpec(
             name=self._name,
@@ -168,6 +190,7 @@ class RunSteps:
             needs=frozenset(Limit) if spec.placement.hard_limits else PROMISED,
             is_deterministic=is_exact,
             snapshot_dir=self._snapshots if spec.checkpoint is not None else None,
+            shares_sockets=self._opened.gang is not None,
         )
 
     # --- beside and after ---------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from skyops_p2p.crypto.node_key import NodeKey
 from skyops_p2p.node.content.shelf import ContentShelf
+from skyops_p2p.node.execution.gang_exchange import GangExchange
 from skyops_p2p.node.execution.run_journal import RunJournal
 from skyops_p2p.ports import Sandbox, WallClock, Workspace
 from skyops_p2p.types import PeerId
@@ -31,6 +32,7 @@ class RunTools:
     journal: RunJournal
     gpu_meter: GpuMeter
     spread: SpreadCopies
+    gangs: GangExchange
 
     @property
     def own(self) -> PeerId:

@@ -66,8 +66,9 @@ class WorkerRun:
         self._is_machine_held = True
         self._has_last_snapshot = False
         """The runtime saved the program before it was stopped."""
-        self._can_snapshot = True
-        """Until the runtime says that it cannot: many programs save nothing by themselves."""
+        self._can_snapshot = opened.gang is None
+        """Until the runtime says that it cannot: many programs save nothing by themselves. A member of a gang holds
+        connections, which no snapshot brings back."""
         self.ended = trio.Event()
         """Set once nothing of it is left: its owner has the result, or there is none."""
         self.keeping = RunKeeping(opened, tools)
@@ -207,6 +208,8 @@ class WorkerRun:
         name = short_name(self.facts)
         root = await self._workspace.enter_async_context(self._tools.workspace.open(name, bytes_max=disk))
         self.steps = RunSteps(self._opened, self._tools, root, self.pulse.phase_moved)
+        self._workspace.callback(self.steps.leave_gang)
+        await self.steps.join_gang()
         await self.steps.fetch_inputs()
         return ev.InputsFetched()
 

@@ -91,6 +91,8 @@ class HeldLease:
         self._tasks: dict[int, _PendingTask] = {}
         """Tasks that wait for their answer, by number; of a warm lease."""
         self._next_task = 0
+        self._stop: msg.LeaseStop | None = None
+        """What the worker was asked, while its result is waited for."""
 
     def drop(self) -> None:
         """Have nothing more to do with it: its session is closed, its messages go nowhere."""
@@ -143,6 +145,11 @@ class HeldLease:
         await self._client.send(stop)
         await self._client.close(code)
         self.drop()
+
+    async def ask_to_stop(self, code: str, *, grace_s: float) -> None:
+        """Have the worker end the run, now or in the next session, and stay for what it has saved and its result."""
+        self._stop = msg.LeaseStop(epoch=self.facts.epoch, code=code, grace_ms=round(grace_s * 1000))
+        await self._client.send(self._stop)
 
     async def give_up(self, code: str) -> None:
         """Report that the worker is lost, after a look at what it left with others."""
@@ -202,6 +209,8 @@ class HeldLease:
         await self._post(self, ev.LeaseGranted(epoch))
         for pending in list(self._tasks.values()):  # EXE-17: what was sent before may not have arrived
             await self._client.send(pending.start)
+        if self._stop is not None:
+            await self._client.send(self._stop)
         return True
 
     def _check_chain(self, fresh: Signed[CheckpointReceipt]) -> None:

@@ -8,9 +8,11 @@ import trio
 
 from skyops_p2p import limits
 from skyops_p2p.core.execution import shard_events as ev
+from skyops_p2p.core.execution.outcomes import GANG_FAILED, SUCCEEDED
 from skyops_p2p.core.execution.shard_record import ShardRecord, ShardState
 from skyops_p2p.core.machine import Event
 from skyops_p2p.errors import SkyopsError
+from skyops_p2p.node.jobs.gang import Gang
 from skyops_p2p.node.jobs.inputs import InputSealer
 from skyops_p2p.node.jobs.job_views import JobView, meaning_of, state_of
 from skyops_p2p.node.jobs.open_job import OpenJob
@@ -76,7 +78,9 @@ class JobTask:
     @property
     def is_over(self) -> bool:
         """Whether it has ended."""
-        return self.view().is_over
+        return self._part.ended_code is not None or (
+            bool(self.shards) and all(task.is_over for task in self.shards)
+        )
 
     def view(self) -> JobView:
         """Return how it stands."""
@@ -85,7 +89,10 @@ class JobTask:
             state = "cancelled" if code == "cancelled" else "failed"
         elif self.shards:
             state = state_of(tuple(task.record.state for task in self.shards))
-            last = next((task for task in self.shards if task.record.code not in ("", "succeeded")), None)
+            failed = [task for task in self.shards if task.record.code not in ("", SUCCEEDED)]
+            last = next(
+                (task for task in failed if task.record.code != GANG_FAILED), next(iter(failed), None)
+            )
             code = last.record.code if last else ("succeeded" if state == "succeeded" else "")
             text = last.record.text if last else self.shards[-1].text or text
         meaning, change = meaning_of(code)
@@ -103,6 +110,11 @@ class JobTask:
                 "shards": tuple(shard_view(task) for task in self.shards),
             }
         )
+
+    @property
+    def next_change(self) -> trio.Event:
+        """Is set when something happens next; taken before a look, it misses nothing."""
+        return self._changed
 
     async def wait_changed(self) -> None:
         """Wait until something has happened to it."""
@@ -150,11 +162,15 @@ class JobTask:
         await self._wait_for_others()
         if self._part.inputs is None:
             await self._prepare()
+        events = {task.index: self._first_event(task, first) for task in self.shards}
+        begun = {index: event for index, event in events.items() if event is not None}
         async with trio.open_nursery() as nursery:
-            for task in self.shards:
-                event = self._first_event(task, first)
-                if event is not None:
-                    nursery.start_soon(task.run, event)
+            if self.job.gang is not None:
+                nursery.start_soon(self.job.gang.run, begun)
+            async with trio.open_nursery() as shards:
+                for index, event in begun.items():
+                    shards.start_soon(self.shards[index].run, event)
+            nursery.cancel_scope.cancel()
 
     def _first_event(self, task: ShardTask, first: Callable[[], Event] | None) -> Event | None:
         if task.record.state is ShardState.SUCCEEDED or (task.is_over and first is None):
@@ -203,6 +219,17 @@ class JobTask:
             ShardTask(self.job, index, self._records.get(index), self._mark_changed)
             for index in range(self.job.spec.shards)
         )
+        if self.job.spec.gang:
+            self.job.gang = Gang(
+                self.job.spec, self.job.tools, shards=self.shards, begin_attempt=self._begin_attempt
+            )
+
+    async def _begin_attempt(self) -> int:
+        """Count that the gang comes together, and write that down."""
+        number = (self._part.gang_attempts or 0) + 1
+        self._part = self._part.model_copy(update={"gang_attempts": number})
+        await self.job.tools.records.save_job(self._part)
+        return number
 
     def _sealing(self, done: int, total: int) -> None:
         self.text = f"encrypting the inputs: {done} of {total} bytes" if total else self.text
@@ -231,3 +258,5 @@ class JobTask:
     def _mark_changed(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
+        if self.job.gang is not None:
+            self.job.gang.notice()

@@ -7,6 +7,7 @@ from pathlib import Path
 from skyops_p2p import limits
 from skyops_p2p.core.jobs.encoding import encode_spec
 from skyops_p2p.core.jobs.spec import JobSpec
+from skyops_p2p.node.jobs.gang import Gang
 from skyops_p2p.node.jobs.records import JobSecrets
 from skyops_p2p.node.jobs.tools import JobTools
 from skyops_p2p.node.match_view import MatchStepView, MatchView
@@ -27,6 +28,8 @@ class OpenJob:
     """Sealed; empty until they are."""
     is_warm: bool = False
     """Its leases take tasks; see pool.py."""
+    gang: Gang | None = None
+    """Brings its shards together, where all are to run at once."""
 
     @property
     def short(self) -> str:
@@ -50,8 +53,9 @@ class OpenJob:
         tender_job: bytes,
         progress: Callable[[MatchStepView], None],
     ) -> MatchView:
-        """Run a match for one shard."""
-        del shard  # all shards ask for the same
+        """Run a match for one shard; the members of a gang are matched together."""
+        if self.gang is not None:
+            return await self.gang.find(shard, excluded, progress)
         return await self.tools.find_worker(self.spec, progress, excluded=excluded, job_id=tender_job)
 
     def opening(
@@ -77,4 +81,5 @@ class OpenJob:
             holders=(self.tools.own_holder(),),
             replicas=self.tools.choose_keepers(worker),
             is_warm=self.is_warm,
+            gang=self.gang.part if self.gang is not None else None,
         )

@@ -53,6 +53,8 @@ class JobPart(Part):
     ended_text: Annotated[Text | None, N(8)] = None
     is_warm: Annotated[bool | None, N(9)] = None
     """A pool's job: it ends with the program that opened the pool."""
+    gang_attempts: Annotated[Count | None, N(10)] = None
+    """How often its gang has come together."""
 
 
 class _AttemptPart(Part):

@@ -87,6 +87,11 @@ class ShardTask:
         return self.watch.beat is not None and self.watch.beat.phase == "running"
 
     @property
+    def is_noticed(self) -> bool:
+        """Whether the worker has said that it will stop the run."""
+        return self.machine.is_noticed
+
+    @property
     def record(self) -> ShardRecord:
         """How it stands."""
         return self.machine.record
@@ -166,6 +171,8 @@ class ShardTask:
             case ev.TakeResult(_, receipt) if lease is not None:
                 lease.is_ending = True
                 self._nursery.start_soon(lease.take_result, receipt)
+            case ev.AskToStop(_, code, grace_s) if lease is not None:
+                self._nursery.start_soon(lambda: lease.ask_to_stop(code, grace_s=grace_s))
             case ev.StopLease(_, code, grace_s) if lease is not None:
                 lease.is_ending = True
                 self._nursery.start_soon(lambda: lease.stop(code, grace_s=grace_s))
@@ -202,7 +209,9 @@ class ShardTask:
         self._match_scope = scope = trio.CancelScope()
         with scope:
             event = await self._matched(excluded)
-        if event is not None:
+        if isinstance(event, ev.MatchFound) and self.machine.state is not ShardState.MATCHING:
+            self._job.tools.release_award(event.award)
+        elif event is not None:
             await self.post(event)
 
     async def _matched(self, excluded: tuple[PeerId, ...]) -> Event:
@@ -215,7 +224,9 @@ class ShardTask:
         if not ended.is_matched:
             return ev.MatchFailed(ended.code, ended.detail)
         award, price = bytes.fromhex(ended.award_digest), ended.price_microcredits_per_hour
-        return ev.MatchFound(PeerId(ended.winner), award, price, tender_job)
+        gang = self._job.gang
+        back = gang.checkpoints_back(self.index) if gang is not None else 0
+        return ev.MatchFound(PeerId(ended.winner), award, price, bytes.fromhex(ended.job_id), back)
 
     def _note_step(self, step: MatchStepView) -> None:
         if len(self.steps) < limits.MATCH_OUTCOMES_MAX:

@@ -52,6 +52,8 @@ class JobTools:
     folder: Path
     """Holds a directory for each job: logs, and results that were asked for."""
     find_worker: FindWorker
+    release_award: Callable[[bytes], None]
+    """Gives the award of that digest back; see Market.release_award."""
     open_session: OpenSession
     ask_witnesses: AskWitnesses
     choose_keepers: ChooseKeepers
@@ -59,6 +61,8 @@ class JobTools:
     """Who may have such copies."""
     own_holder: Callable[[], HolderPart]
     """Where this node itself can be reached for bundles."""
+    holder_of: Callable[[PeerId], HolderPart]
+    """Where a node of the map can be reached."""
     resolvers: Mapping[str, Resolve]
     """Scheme of an input's URI -> how its data gets here, besides `file:` and `job:`."""
     publish: Publish
