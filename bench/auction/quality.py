@@ -15,8 +15,10 @@ from skyops_p2p.simulation.fleet import LARGE_GIB
 from skyops_p2p.simulation.job_stream import RULES, JobStream, Rule, StreamReport
 
 LOAD, LOW_LOAD = 0.85, 0.3
+SHOWN = ("GPU use %", f"> {LARGE_GIB} GiB blocked %", "Gini of jobs", "price / index of least class")
+BASELINES = frozenset({"price only", "random"})
 PLOT = Path(__file__).parent / "quality.png"
-FLAT_RULES = ("composite", "composite without tier", "price only", "random")
+FLAT_RULES = ("composite", "composite without tier", "wrr", "wrr without tier", "price only", "random")
 """Where prices tell nothing of a GPU's class."""
 
 
@@ -52,7 +54,7 @@ def figures(runs: Sequence[StreamReport]) -> dict[str, float]:
         "Gini by strength": mean(run.gini(per_strength=True) for run in runs),
         "top 10 % get %": 100 * mean(run.top_share() for run in runs),
         "price / index of its class": mean(mean(run.price_to_class) for run in runs),
-        "price / index of the least class that does": mean(mean(run.price_to_need) for run in runs),
+        "price / index of least class": mean(mean(run.price_to_need) for run in runs),
         "bids a job": mean(run.bids / (sum(run.offered.values())) for run in runs),
     }
 
@@ -68,8 +70,8 @@ def table(rules: Sequence[Rule], options: argparse.Namespace, **world: object) -
     return found
 
 
-def plot(found: dict[str, dict[str, float]], path: Path) -> bool:
-    """Draw the figures; False, and a word why, if there is nothing to draw with."""
+def plot(found: dict[float, dict[str, dict[str, float]]], path: Path) -> bool:
+    """Draw the figures, a row of bars for each load; False, and a word why, if there is nothing to draw with."""
     try:
         import matplotlib as mpl
     except ImportError:
@@ -78,17 +80,18 @@ def plot(found: dict[str, dict[str, float]], path: Path) -> bool:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    shown = [name for name in next(iter(found.values())) if name != "bids a job"]
-    figure, axes = plt.subplots(2, 4, figsize=(16, 8), layout="constrained")
-    for axis, column in zip(axes.flat, shown, strict=True):
-        values = [row[column] for row in found.values()]
-        bars = axis.barh(list(found), values, color=["#3b6ea5"] * 6 + ["#b0b0b0"] * (len(found) - 6))
-        axis.bar_label(bars, labels=[number(value) for value in values], padding=2, fontsize=8)
-        axis.set_title(column, fontsize=10)
-        axis.invert_yaxis()
-        axis.margins(x=0.15)
-        axis.tick_params(labelsize=8)
-    figure.suptitle(f"Match quality at load {LOAD:g}: award policies (blue) and baselines (grey)")
+    figure, axes = plt.subplots(len(found), len(SHOWN), figsize=(16, 4 * len(found)), layout="constrained")
+    for row, (load, rules) in zip(axes, found.items(), strict=True):
+        colours = ["#3b6ea5" if BASELINES.isdisjoint({name}) else "#b0b0b0" for name in rules]
+        for axis, column in zip(row, SHOWN, strict=True):
+            values = [figures_of[column] for figures_of in rules.values()]
+            bars = axis.barh(list(rules), values, color=colours)
+            axis.bar_label(bars, labels=[number(value) for value in values], padding=2, fontsize=8)
+            axis.set_title(f"{column}, load {load:g}", fontsize=10)
+            axis.invert_yaxis()
+            axis.margins(x=0.15)
+            axis.tick_params(labelsize=8)
+    figure.suptitle("Match quality: award policies (blue) and baselines (grey)")
     figure.savefig(path, dpi=100, metadata={"Software": None})
     return True
 
@@ -97,8 +100,8 @@ def main(argv: Sequence[str]) -> None:
     """Measure, print and draw."""
     parser = argparse.ArgumentParser(prog="python -m bench auction.quality", description=__doc__)
     parser.add_argument("--workers", type=int, default=80)
-    parser.add_argument("--jobs", type=int, default=1500, help="that are counted, of each rule and seed")
-    parser.add_argument("--warm-up", type=int, default=500, help="jobs before them")
+    parser.add_argument("--jobs", type=int, default=1200, help="that are counted, of each rule and seed")
+    parser.add_argument("--warm-up", type=int, default=400, help="jobs before them")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--plot", type=Path, default=PLOT)
     options = parser.parse_args(argv)
@@ -106,11 +109,11 @@ def main(argv: Sequence[str]) -> None:
         f"{options.workers} workers, {options.jobs} jobs after {options.warm_up}, mean of {options.seeds} seeds. "
         f"Load {LOAD:g}, prices by class and load, as nodes ask by themselves:\n"
     )
-    found = table(RULES, options, load=LOAD, is_flat=False)
+    busy = table(RULES, options, load=LOAD, is_flat=False)
     print(f"Load {LOAD:g}, every GPU about the same price an hour:\n")
     table([rule for rule in RULES if rule.name in FLAT_RULES], options, load=LOAD, is_flat=True)
     print(f"Load {LOW_LOAD:g}, where the rule and not the rush decides who works:\n")
-    table(RULES, options, load=LOW_LOAD, is_flat=False)
-    if plot(found, options.plot):
+    calm = table(RULES, options, load=LOW_LOAD, is_flat=False)
+    if plot({LOAD: busy, LOW_LOAD: calm}, options.plot):
         print("![match quality](auction/quality.png)\n")
     print_place()
