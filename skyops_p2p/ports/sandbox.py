@@ -91,6 +91,9 @@ class SandboxSpec:
     """UUIDs of the devices that it may use."""
     hosts: tuple[str, ...] = ()
     """"host:port" that it may connect to; empty: no network."""
+    shares_sockets: bool = False
+    """Unix sockets in its mounts lead out of the sandbox, and into it; refused with `not_supported` by a runtime in
+    which they do not."""
     needs: frozenset[Limit] = frozenset(Limit)
     """Limits without which it may not start; the others hold as far as this runtime can."""
     snapshot_dir: Path | None = None

@@ -109,6 +109,12 @@ class DockerSandbox:
 
     def _check(self, spec: SandboxSpec) -> None:
         check_spec(spec, self.enforces, runtime=self.runtime)
+        if spec.shares_sockets and self._is_gvisor and not spec.gpus:
+            raise ExecutionError(
+                "a container under gVisor reaches no sockets of its machine, and the members of a gang need them",
+                code="not_supported",
+                hint="Workers without gVisor, or with the native runtime, run gangs.",
+            )
         if spec.gpus and self._facts.is_podman:
             raise ExecutionError(
                 "Podman starts containers without the GPU that was asked for, and says nothing",

@@ -48,6 +48,8 @@ class BlockLink:
     def __init__(self, stream: FrameStream, *, is_authentic: bool) -> None:
         self._stream = stream
         self.is_authentic = is_authentic
+        self.when_closed: Callable[[], None] | None = None
+        """Called once, as soon as it is closed."""
 
     async def ask(self, cids: Sequence[Cid]) -> None:
         """Ask for at most CONTENT_WINDOW_BLOCKS blocks.
@@ -78,7 +80,12 @@ class BlockLink:
 
     async def aclose(self) -> None:
         """Close; never raises."""
-        await self._stream.aclose()
+        try:
+            await self._stream.aclose()
+        finally:
+            told, self.when_closed = self.when_closed, None
+            if told is not None:
+                told()
 
 
 OpenLink = Callable[[Holder], Awaitable[BlockLink]]

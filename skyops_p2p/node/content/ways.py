@@ -8,8 +8,11 @@ contacted, whatever a peer says. Where that fails, behind NAT or a relay, a libp
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from ipaddress import ip_address
 from typing import TypeVar
+
+import trio
 
 from skyops_p2p import limits
 from skyops_p2p.adapters.channels import ChannelListener, connect_channel, open_channel_listener
@@ -65,6 +68,8 @@ class Ways:
         self._channel_port = channel_port
         self._dials_channels = dials_channels
         self._listener: ChannelListener | None = None
+        self._turns: dict[PeerId, trio.CapacityLimiter] = {}
+        """Of links to holders; of those to which one is open."""
 
     @asynccontextmanager
     async def serving(
@@ -94,8 +99,32 @@ class Ways:
         return ChannelOffer(port=ticket.port, token=ticket.token, key=ticket.key)
 
     def openers(self) -> tuple[OpenLink, ...]:
-        """Return the ways to a holder, the best first."""
-        return (self._open_channel, self._open_stream) if self._dials_channels else (self._open_stream,)
+        """Return the ways to a holder, the best first.
+
+        At most CONTENT_LINKS_PER_HOLDER_MAX links to one holder are open: more wait until one is closed.
+        """
+        ways = (self._open_channel, self._open_stream) if self._dials_channels else (self._open_stream,)
+        return tuple(partial(self._open_in_turn, way) for way in ways)
+
+    async def _open_in_turn(self, way: OpenLink, holder: Holder) -> BlockLink:
+        limiter = self._turns.setdefault(
+            holder.peer, trio.CapacityLimiter(limits.CONTENT_LINKS_PER_HOLDER_MAX)
+        )
+        turn = object()
+
+        def end_turn() -> None:
+            limiter.release_on_behalf_of(turn)
+            if not limiter.borrowed_tokens and not limiter.statistics().tasks_waiting:
+                self._turns.pop(holder.peer, None)
+
+        await limiter.acquire_on_behalf_of(turn)
+        try:
+            link = await way(holder)
+        except BaseException:
+            end_turn()
+            raise
+        link.when_closed = end_turn
+        return link
 
     async def ask(self, holder: Holder, question: Message, kind: type[Reply]) -> Reply:
         """Ask a peer one question of the content protocol, dialling it if need be.
