@@ -200,12 +200,15 @@ class ProofAsker:
         return await self._when_ready(target, sizes[-1])
 
     async def _when_ready(self, target: "_Target", size: Parameters) -> Answered:
-        """Challenge a worker, again while it says that it is not ready yet."""
+        """Challenge a worker, again while it says that it is not ready yet and there is time to do the work."""
         while True:
             try:
                 return await self._timed(target, size)
             except RemoteProtocolError as error:
-                if error.code not in _TRANSIENT or target.left_s() <= limits.PROOF_RETRY_S:
+                if (
+                    error.code not in _TRANSIENT
+                    or target.left_s() <= limits.PROOF_RETRY_S + limits.PROOF_WORK_S
+                ):
                     raise
             await trio.sleep(limits.PROOF_RETRY_S)
 

@@ -1,4 +1,4 @@
-"""The process that computes proofs: it answers as the pure code does, and whatever it does the node gets over it."""
+"""The process that computes proofs: whatever it does, the node gets over it. Its answers: tests/ports/prover."""
 
 import sys
 from pathlib import Path
@@ -8,9 +8,6 @@ import trio
 
 from skyops_p2p import limits
 from skyops_p2p.adapters.cuda.process import ProcessProver
-from skyops_p2p.core.auction.poc_arithmetic import PlainArithmetic
-from skyops_p2p.core.auction.poc_prover import ProofWork
-from skyops_p2p.core.auction.poc_verifier import ProofCheck
 from skyops_p2p.errors import ExecutionError
 from skyops_p2p.wire.messages.proof import OpeningRequest, ProofChallenge
 
@@ -51,23 +48,6 @@ async def failure(prover: ProcessProver) -> str:
     assert caught.value.code == "prover_failed"
     assert prover._process is None
     return caught.value.message
-
-
-async def test_child_answers_as_the_pure_code_does() -> None:
-    prover, here = ProcessProver(), ProofWork(PlainArithmetic())
-    with trio.fail_after(60):
-        speed = await prover.prepare()
-        assert speed.operations_max > 0
-        assert speed.name
-        assert await prover.prepare() is speed, "it is there already"
-        root = await prover.begin(CHALLENGE, ASKED)
-        assert root == here.begin(CHALLENGE, ASKED)
-        check = ProofCheck(CHALLENGE, ASKED, root, secret=SECRET)
-        while (request := check.next_request()) is not None:
-            check.take(await prover.show(request))
-        check.verify()
-        await prover.rest()
-        await prover.rest()
 
 
 async def test_child_that_rests_is_gone_and_another_comes_when_it_is_wanted() -> None:
