@@ -53,6 +53,14 @@ def test_breaches(changes: dict[str, Any], now: int | None, wanted: str) -> None
     assert code(sealed(**changes), now=now) == wanted
 
 
+def test_tender_that_was_good_before_is_looked_at_again() -> None:
+    data = sealed()
+    assert check_tender(data, RULES, now=NOW) == check_tender(data, RULES, now=NOW)
+    assert code(data, now=NOW + 10_000) == "expired"
+    flipped = data[:-1] + bytes([data[-1] ^ 1])
+    assert code(flipped) == "bad_signature"
+
+
 def test_oversized_tender() -> None:
     peers = tuple(peer_id_to_bytes(ALICE.peer) for _ in range(limits.TENDER_PEERS_MAX))
     data = sealed(allow=peers, deny=peers)

@@ -26,6 +26,11 @@ from tests.unit.core.auction.market import signed_tender
 from tests.unit.core.people import ALICE, BOB, CAROL, MALLORY, NOW, RULES, START
 
 
+def forged(envelope: bytes) -> bytes:
+    """Return an envelope with one bit of its signature changed."""
+    return envelope[:-1] + bytes([envelope[-1] ^ 1])
+
+
 # --- reveals --------------------------------------------------------------------------------------------------------
 def test_a_bid_is_opened_under_a_set_that_it_is_in() -> None:  # AUC-11
     alice = Counter()
@@ -286,6 +291,28 @@ def test_the_capacity_of_a_dead_requester_is_free_after_the_expiry(  # AUC-33
     assert len(alice.shop.capacity) == 0
     assert alice.ended == ["expired"]
     assert alice.shop.desk.next_deadline() is None
+
+
+def test_a_forged_signature_is_refused_whatever_it_is_under() -> None:  # ENV-3
+    alice = Counter()
+    commit = alice.commit()
+    asked = alice.request(commit)
+    signed = decode_message(RevealRequest, asked)
+    forged_set = signed.model_copy(update={"commit_set": forged(signed.commit_set)})
+    for data in (forged(alice.ack(commit)), encode_message(forged_set), forged(alice.release())):
+        assert code_of(alice.send(data)) == "bad_signature"
+    answer = alice.send(asked)
+    assert isinstance(answer, ev.AnswerRequest), "nothing of it was believed"
+    award = alice.award(decode_message(Reveal, answer.data).bid)
+    assert code_of(alice.send(forged(award))) == "bad_signature"
+    assert (alice.ended, alice.proofs) == ([], [])
+    assert code_of(alice.send(award)) == "accepted"
+
+
+def test_what_concerns_no_open_tender_is_not_even_verified() -> None:  # AUC-35
+    alice = Counter()
+    for data in (alice.release(), forged(alice.release()), forged(alice.ack(b"nobody's"))):
+        assert code_of(alice.send(data)) == "unknown_tender"
 
 
 def test_what_is_no_request_of_a_worker_is_refused() -> None:
