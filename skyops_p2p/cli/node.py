@@ -64,7 +64,7 @@ def show(invocation: Invocation, peer: str, *, as_json: bool) -> None:
     "--memory",
     "memory_mib",
     default=0,
-    type=click.IntRange(0, limits.PROOF_BLOCKS_MAX * 32 >> 20),
+    type=click.IntRange(0, limits.PROOF_MEMORY_MIB_MAX),
     metavar="MIB",
     help="Have it fill so much memory besides; then the proof is not kept.",
 )

@@ -20,8 +20,7 @@ from skyops_p2p.gateway.guard import Guard
 from skyops_p2p.gateway.jobs import job_routes
 from skyops_p2p.gateway.problems import install_problems
 from skyops_p2p.gateway.subject import FaultSwitch, Stop, Subject
-from skyops_p2p.limits import API_OPERATION_TIMEOUT_S
-from skyops_p2p.node.proof_asker import MEMORY_MIB_MAX
+from skyops_p2p.limits import API_OPERATION_TIMEOUT_S, PROOF_MEMORY_MIB_MAX
 from skyops_p2p.node.views import MapQuery, NodeView, PeerView, ProofView, SessionView, StatusView
 from skyops_p2p.types import Multiaddr
 
@@ -84,7 +83,7 @@ class ProveRequest(Answer):
 
     again: bool = False
     """Now, though it has proven it in the last day."""
-    memory_mib: int = Field(0, ge=0, le=MEMORY_MIB_MAX)
+    memory_mib: int = Field(0, ge=0, le=PROOF_MEMORY_MIB_MAX)
     """What it is to fill besides."""
 
 

@@ -79,6 +79,8 @@ PROOF_KEPT_BYTES_MAX = 128 << 20
 """What a prover holds of one challenge until the rows are drawn. protocol/04 AUC-36."""
 PROOF_BLOCKS_MAX = 2**16
 """Blocks of memory that a worker fills for one challenge: 2 MiB, half a second of hashing. protocol/04 AUC-36."""
+PROOF_MEMORY_MIB_MAX = PROOF_BLOCKS_MAX * 32 >> 20
+"""The same in MiB: what a person can ask for."""
 PROOF_OPERATIONS_MIN = 1 << 20
 """Every worker takes a challenge of this size: a fifth of a second in plain Python."""
 PROOF_WORK_S = 1.0

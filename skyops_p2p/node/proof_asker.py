@@ -34,9 +34,7 @@ log = logging.getLogger(__name__)
 _TRANSIENT = frozenset({"proof_not_ready", "proof_busy", "busy", "flood"})
 """Refusals that are gone in a moment."""
 MEMORY_LANES = 64
-BLOCKS_PER_MIB = (1 << 20) // BLOCK_BYTES
-MEMORY_MIB_MAX = limits.PROOF_BLOCKS_MAX // BLOCKS_PER_MIB
-"""Memory that a worker may be asked to fill."""
+"""Lanes of the memory that is asked for."""
 _TOO_LATE = frozenset({"request_timeout", "timeout"})
 """What we say of a request, and what the worker's side says of one that it did not get done."""
 _ROOT_PART = limits.PROOF_ROOT_S / (limits.PROOF_ROOT_S + limits.PROOF_OPEN_S)
@@ -145,17 +143,20 @@ class ProofAsker:
         Args:
             peer: A node of the map.
             again: Have it prove it now in any case; a worker does so once in PROOF_INTERVAL_S for each asker.
-            memory_mib: What it is to fill besides, 0 to MEMORY_MIB_MAX; then it proves it now, and the proof is not
-                kept, for the filling is in its time.
+            memory_mib: What it is to fill besides, 0 to PROOF_MEMORY_MIB_MAX; then it proves it now, and the proof is
+                not kept, for the filling is in its time.
 
         Raises:
-            NetworkError: `proof_late`, or it cannot be reached.
+            NetworkError: `proof_late`, `own_peer`, or it cannot be reached.
             SkyopsError: It refused, or its proof is wrong (`proof_fails`).
         """
+        if peer == self._core.peer_id:
+            raise NetworkError("that is this node itself", code="own_peer", hint="Name another node.")
         proven = self.fresh(peer)
         if proven is not None and not again and not memory_mib:
             return proof_view(peer, proven, None)
-        memory = Layout(MEMORY_LANES, memory_mib * BLOCKS_PER_MIB // MEMORY_LANES) if memory_mib else None
+        rows = (memory_mib << 20) // BLOCK_BYTES // MEMORY_LANES
+        memory = Layout(MEMORY_LANES, rows) if rows else None
         try:
             answer = await self._challenge(peer, trio.current_time() + limits.PROOF_ASK_S, memory)
             await self._check(answer, trio.current_time() + limits.PROOF_OPEN_S)

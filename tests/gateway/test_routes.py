@@ -7,7 +7,7 @@ import pytest
 
 from skyops_p2p.gateway.app import create_app
 from skyops_p2p.limits import API_BODY_BYTES_MAX, API_REQUESTS_BURST
-from skyops_p2p.node.proof_asker import MEMORY_MIB_MAX
+from skyops_p2p.limits import PROOF_MEMORY_MIB_MAX as MEMORY_MIB_MAX
 from tests.gateway.conftest import ALICE, BOB, FakeFaults, FakeNode
 
 TOKEN = "correct-horse"

@@ -130,6 +130,7 @@ class ProcessProver:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C at the node's terminal is for the node, which ends it in order
             # The import path, so that a checkout works too.
             env={**env, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"},
         )

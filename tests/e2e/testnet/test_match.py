@@ -39,6 +39,16 @@ def test_job_is_written_checked_matched_and_audited(skyops: Skyops, tmp_path: Pa
         copy.write_bytes(data)
         assert skyops("audit", str(copy)).code == 9
 
+        for node in status["nodes"][1:]:
+            proved = skyops("--data-dir", data_dir, "node", "prove", node["peer_id"], "--json")
+            assert proved.code == 0, proved.err
+            assert json.loads(proved.out)["throughput"] > 0
+        job.write_text('runtime = "wasm"\nmodule = "file:t.wasm"\n[award]\npolicy = "poc"\n')
+        by_proof = json.loads(skyops("--data-dir", data_dir, "match", str(job), "--json").out)
+        assert by_proof["is_matched"], by_proof
+        assert by_proof["winner"] != ended["winner"], "that one holds the first job"
+        assert skyops("--data-dir", data_dir, "audit", by_proof["job_id"][:12]).code == 0
+
         job.write_text('runtime = "wasm"\nmodule = "file:t.wasm"\n[resources]\ngpu = "8xB200"\n')
         refused = skyops("--data-dir", data_dir, "match", str(job))
         assert refused.code == 10

@@ -128,6 +128,9 @@ async def test_node_that_is_no_worker_or_not_there_cannot_be_asked(autojump_cloc
         with pytest.raises(NetworkError) as unknown:
             await bob.prove(MALLORY)
         assert unknown.value.code == "unknown_peer"
+        with pytest.raises(NetworkError) as itself:
+            await bob.prove(bob.peer_id)
+        assert itself.value.code == "own_peer"
 
 
 async def test_prover_is_given_back_when_nobody_asks(autojump_clock: MockClock) -> None:
