@@ -15,7 +15,7 @@ from skyops_p2p.core.execution.gangs import Gang, Member
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.errors import NetworkError, RemoteProtocolError
 from skyops_p2p.node.execution import gang_links
-from skyops_p2p.node.execution.gang_links import Link, local_pair
+from skyops_p2p.node.execution.gang_links import Link, link_pair
 from skyops_p2p.node.execution.gang_seat import GangSeat
 from skyops_p2p.ports import Entropy
 from skyops_p2p.types import PeerId
@@ -110,6 +110,6 @@ class GangExchange:
         if member.peer != self._own:
             return await self._open_session(member)
         assert self._nursery is not None, "used before it runs"
-        near, far = local_pair(self._own)
+        near, far = link_pair(self._own, self._own)
         self._nursery.start_soon(self.adopt, far)
         return near

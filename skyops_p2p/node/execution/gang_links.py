@@ -75,7 +75,7 @@ class _Ending:
 
 
 class LocalLink:
-    """One end of a link in memory; made in pairs by `local_pair`."""
+    """One end of a link in memory; made in pairs by `link_pair`."""
 
     def __init__(
         self,
@@ -116,12 +116,12 @@ class LocalLink:
         await trio.lowlevel.cancel_shielded_checkpoint()
 
 
-def local_pair(own: PeerId) -> tuple[LocalLink, LocalLink]:
-    """Return both ends of a link between two members on this node."""
+def link_pair(near: PeerId, far: PeerId) -> tuple[LocalLink, LocalLink]:
+    """Return both ends of a link in memory, the first the near peer's."""
     ending = _Ending()
     near_out, far_in = trio.open_memory_channel[bytes](LOCAL_BODIES_MAX)
     far_out, near_in = trio.open_memory_channel[bytes](LOCAL_BODIES_MAX)
-    return LocalLink(own, ending, near_out, near_in), LocalLink(own, ending, far_out, far_in)
+    return LocalLink(far, ending, near_out, near_in), LocalLink(near, ending, far_out, far_in)
 
 
 def _ended() -> NetworkError:
