@@ -10,6 +10,7 @@ from skyops_p2p.core.auction.leases import LeaseTerms
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.errors import StoreError
 from skyops_p2p.node.auction_journal import LEASES, AuctionJournal
+from skyops_p2p.node.match_view import MatchStepView
 from skyops_p2p.node.runtime import Node
 from skyops_p2p.ports import JournalEntry
 from skyops_p2p.simulation.network import SimNetwork
@@ -195,3 +196,34 @@ async def test_unreadable_journal_is_told_and_costs_nothing_else(
         assert "cannot be read (store_torn)" in caplog.text
         await settled(alice)
         assert (await alice.match(job())).winner == bob.peer_id
+
+
+async def test_award_that_is_given_back_frees_its_worker_at_once(autojump_clock: MockClock) -> None:  # AUC-33
+    async with small_world() as world, world.node("alice") as alice, world.node("bob", join="alice") as bob:
+        await settled(alice)
+        award = bytes.fromhex((await alice.match(job())).award_digest)
+        assert claims(bob) == {bob.peer_id: "leased"}
+        alice._market.release_award(bytes(32))
+        await trio.sleep(1)
+        assert claims(bob) == {bob.peer_id: "leased"}, "another award is not given back"
+        alice._market.release_award(award)
+        await trio.sleep(1)
+        assert (claims(bob), stored(world)) == ({}, 0)
+        alice._market.release_award(award)
+        assert (await alice.match(job())).winner == bob.peer_id
+
+
+async def test_match_that_is_cancelled_leaves_nothing_held(autojump_clock: MockClock) -> None:  # AUC-29
+    async with small_world() as world, world.node("alice") as alice, world.node("bob", join="alice") as bob:
+        await settled(alice)
+        for moment in ("answered", "revealed", "awarding"):
+            with trio.CancelScope() as scope:
+
+                def watch(step: MatchStepView, at: str = moment, end: trio.CancelScope = scope) -> None:
+                    if step.step == at:
+                        end.cancel()
+
+                await alice.match(job(), progress=watch)
+            assert scope.cancelled_caught, moment
+            await trio.sleep(1)
+            assert claims(bob) == {}, moment

@@ -217,6 +217,19 @@ async def test_third_handshake_of_one_peer_at_once_is_refused_as_busy(
         assert 'skyops_handshakes_total{code="busy",role="responder"} 1.0' in text
 
 
+async def test_more_handshakes_at_once_than_a_peer_answers_wait_for_their_turn(
+    autojump_clock: MockClock, world: SmallWorld
+) -> None:
+    async with world.node("alice") as alice, world.node("bob", join="alice") as bob:
+        await bob.wait_for(all_in_state("active", ["alice"]), timeout_s=30)
+        async with trio.open_nursery() as nursery:
+            for _ in range(4 * limits.HANDSHAKES_PER_PEER_MAX):
+                nursery.start_soon(bob.open_session, alice.peer_id)
+        assert len(bob.sessions) == 4 * limits.HANDSHAKES_PER_PEER_MAX
+        assert 'code="busy"' not in alice.metrics()
+        assert bob._hub._turns == {}
+
+
 def _mallory(world: SmallWorld, alice: Node):  # type: ignore[no-untyped-def]
     from contextlib import asynccontextmanager
 

@@ -295,6 +295,19 @@ async def test_a_holder_that_changes_blocks_is_dropped_and_nothing_of_it_kept(
     assert read_tree(tmp_path / "out") == TREE
 
 
+@pytest.mark.parametrize("channel", [False, True], ids=["libp2p stream", "data channel"])
+async def test_more_fetches_at_once_than_a_holder_serves_wait_for_their_turn(
+    loop: Loop, tmp_path, channel: bool
+) -> None:
+    async with loop.person("alice", channel=channel) as alice, loop.person("bob") as bob:
+        roots = [make_tree(tmp_path / str(n), {"one": noise(2 * MIB, n)}) for n in range(12)]
+        refs = [await seal(alice, root) for root in roots]
+        async with trio.open_nursery() as nursery:
+            for ref in refs:
+                nursery.start_soon(fetch, bob, ref, alice)
+        assert bob.shelf._ways._turns == {}
+
+
 @pytest.mark.parametrize("frame", [b"", b"\2", b"\1more", b"\xff" * 10])
 async def test_a_frame_that_is_no_answer_ends_the_link(frame: bytes) -> None:  # CON-14
     there, back = trio.open_memory_channel[bytes](1)
