@@ -116,7 +116,7 @@ def test_no_error_is_swallowed_without_a_word() -> None:
     expect_none(silent)
 
 
-VIRTUAL_TIME = re.compile(r"\b(autojump_clock|mock_clock|MockClock)\b")
+VIRTUAL_TIME = re.compile(r"\b(autojump_clock|mock_clock|MockClock|run_market)\b")
 
 
 def _real_sleeps(source: Source) -> Iterator[str]:

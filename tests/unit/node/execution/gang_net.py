@@ -1,4 +1,4 @@
-"""Members of gangs on several nodes, their programs' sockets real, and what lies between in memory and easy to cut."""
+"""Members of gangs on nodes under MockClock: programs' sockets real, what lies between in memory, easy to cut."""
 
 import os
 import socket
