@@ -80,7 +80,9 @@ async def main() -> None:
             result = await job.result(folder / "results")
             print(f"alice opened {result.files} files with {result.size_bytes} bytes")
             betraying = [SECRET.encode(), *pieces((DIGITS / "data" / "digits.bin").read_bytes())]
-            print(f"the data lies in the clear in {[path.name for path in found_in(DIGITS / 'data', betraying)]}")
+            print(
+                f"the data lies in the clear in {[path.name for path in found_in(DIGITS / 'data', betraying)]}"
+            )
             for name in ("alice", "bob"):
                 held = [path for path in (folder / name / "content").rglob("*") if path.is_file()]
                 clear = await trio.to_thread.run_sync(found_in, folder / name, betraying)

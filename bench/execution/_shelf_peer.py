@@ -93,9 +93,7 @@ class ShelfPeer:
 
     async def open(self, *, ref: dict[str, Any], into: str, key: str) -> dict[str, Any]:
         _, figures = await self._timed(
-            lambda: self._shelf.open_tree(
-                _ref(ref), Path(into), key=bytes.fromhex(key), progress=no_progress
-            )
+            lambda: self._shelf.open_tree(_ref(ref), Path(into), key=bytes.fromhex(key), progress=no_progress)
         )
         return figures
 

@@ -190,9 +190,7 @@ def proof_examples() -> list[Message]:
         proof.ProofChallenge(beacon=bytes([11] * 32), size=8, checkpoints=1, stride=2, lanes=4, rows=8),
         proof.ProofRoot(root=bytes([11] * 32), memory=bytes([12] * 32)),
         proof.OpeningRequest(root=bytes([11] * 32), secret=bytes([13] * 32), rows=16, places=8, first=2),
-        proof.Openings(
-            rows=(row,), places=(proof.ProofPlacePart(block=block, before=block, pointed=block),)
-        ),
+        proof.Openings(rows=(row,), places=(proof.ProofPlacePart(block=block, before=block, pointed=block),)),
     ]
 
 

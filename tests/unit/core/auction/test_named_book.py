@@ -1,6 +1,5 @@
 """A worker audits the book that it was told of: what is the requester's fault is proven, what is not is nothing."""
 
-
 import pytest
 
 from skyops_p2p.core.auction import events as ev
