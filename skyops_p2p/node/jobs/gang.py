@@ -129,7 +129,7 @@ class Gang:
         if seeker.answer is None:
             raise SkyopsError(
                 "a worker was not found for every member of the gang in time",
-                code=INCOMPLETE,
+                code="gang_incomplete",
                 hint="It is tried again by itself.",
             )
         return seeker.answer
