@@ -16,7 +16,7 @@ help: ## show this list
 setup: ## make .venv with skyops and its tools (a few minutes the first time)
 	@.ci/setup
 
-demo: setup ## watch a network of eight nodes come up, map itself, shake hands and lose a node
+demo: setup ## watch a network of eight nodes come up, train, lose the worker half-way and go on elsewhere
 	@$(VENV)/bin/skyops demo $(ARGS)
 
 test: setup ## run all tests (ARGS="-k handshake" selects)

@@ -11,7 +11,7 @@ from skyops_p2p.cli.output import ProgressLine, paint, print_json
 from skyops_p2p.errors import TestnetError
 
 if TYPE_CHECKING:
-    from skyops_p2p.testnet.demo import Outcome
+    from skyops_p2p.testnet.demo_stage import Outcome
 
 
 @click.command()
@@ -20,18 +20,20 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def demo(invocation: Invocation, *, count: int, keep: bool, as_json: bool) -> int:
-    """Watch a network come up on this machine, work, lose a node and recover. Takes less than a minute.
+    """Watch a network come up on this machine, train on it, lose the worker and go on. Takes about a minute.
 
-    Everything is real: processes, sockets, signatures. Nothing is left behind unless --keep is given.
+    Everything is real: processes, sockets, signatures, sandboxes, a training on handwritten digits that is killed
+    half-way and resumed by another worker. Nothing is left behind unless --keep is given.
     """
-    from skyops_p2p.testnet.demo import Demo, run_stages
+    from skyops_p2p.testnet.demo import run_stages
+    from skyops_p2p.testnet.demo_stage import Demo
     from skyops_p2p.testnet.places import place_of
 
     name = f"demo-{secrets.token_hex(2)}"
     started = time.monotonic()
     outcomes = []
     with ProgressLine(is_shown=not as_json) as progress:
-        state = Demo(place_of(name, None), name, count, progress.show)
+        state = Demo(place_of(name, None), name, count, progress.show, progress.show_figures)
         for number, outcome in enumerate(run_stages(state, keep=keep), start=1):
             outcomes.append(outcome)
             if not as_json:

@@ -192,3 +192,8 @@ class ProgressLine:
             click.echo(f"\r\x1b[K{text[:width]} …", nl=False, err=True)
         else:
             click.echo(f"{text} …", err=True)
+
+    def show_figures(self, text: str) -> None:
+        """Replace the line by figures that change all the time; without a terminal they are not shown."""
+        if self._is_live:
+            self.show(text)

@@ -7,6 +7,7 @@ import tomllib
 
 import pytest
 
+from skyops_p2p.testnet.demo_training import example_dir, training_spec
 from tests.repo.source_tree import ROOT, expect_none, text_of
 
 NAME = re.compile(r"^[A-Za-z0-9_.-]+")
@@ -56,3 +57,20 @@ def test_scripts_parse(script: str) -> None:
 def test_wheel_carries_the_type_marker_and_one_version() -> None:
     assert (ROOT / "skyops_p2p/py.typed").exists()
     assert re.search(r'^__version__ = "\d+\.\d+\.\d+"$', text_of("skyops_p2p/_version.py"), re.MULTILINE)
+
+
+def test_wheel_carries_what_the_demonstration_trains() -> None:
+    wheel = tomllib.loads(text_of("pyproject.toml"))["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["sources"] == {"examples/digits": "skyops_p2p/testnet/digits"}
+    included = [name for name in wheel["only-include"] if name != "skyops_p2p"]
+    spec = training_spec()
+    wanted = [spec.module, *(item.uri for item in spec.inputs)]
+    files = [path for uri in wanted for path in _files_of(uri.removeprefix("file:"))]
+    expect_none({f"examples/digits/{name}" for name in ("job-wasm.toml", *files)} - set(included))
+    assert all((ROOT / name).is_file() for name in included)
+
+
+def _files_of(name: str) -> list[str]:
+    place = example_dir() / name
+    files = [place] if place.is_file() else [path for path in place.rglob("*") if path.is_file()]
+    return [str(path.relative_to(example_dir())) for path in files]
