@@ -5,6 +5,7 @@ import re
 import pytest
 import trio
 
+from skyops_p2p.errors import ExecutionError
 from skyops_p2p.ports import ExitKind
 from tests.ports.sandbox import docker_box
 from tests.ports.sandbox.box import DEADLINE_S, limits_with, read_until
@@ -76,3 +77,9 @@ async def test_without_a_snapshot_directory_nothing_is_saved(box):
             await read_until(running, b"<1>")
             assert not await running.snapshot()
             await running.stop(grace_s=0)
+
+
+async def test_a_member_of_a_gang_is_refused_since_it_would_reach_no_socket(box):
+    with pytest.raises(ExecutionError) as caught:
+        await box.run("print()", shares_sockets=True)
+    assert caught.value.code == "not_supported"
