@@ -34,18 +34,19 @@ def missing() -> str:
 
 
 @contextlib.contextmanager
-def private_engine() -> Iterator[Engine]:
-    """Start an engine, and stop it with everything that it started."""
+def private_engine(*, gvisor: bool = True) -> Iterator[Engine]:
+    """Start an engine, with gVisor where it is installed, and stop it with everything that it started."""
     home = Path(tempfile.mkdtemp(prefix="skyops-engine-"))
+    runsc = shutil.which(GVISOR) if gvisor else None
     log = home / "dockerd.log"
     with log.open("wb") as told:
         # Not our environment: the home and run directories of the test that came first vanish with it.
         env = {"PATH": os.environ.get("PATH", os.defpath), "TMPDIR": str(home)}
-        process = subprocess.Popen(_command(home), stdout=told, stderr=subprocess.STDOUT, env=env)
+        process = subprocess.Popen(_command(home, runsc), stdout=told, stderr=subprocess.STDOUT, env=env)
     try:
         address = home / "docker.sock"
         _wait_until_it_answers(process, address, log)
-        yield Engine(f"unix://{address}", has_gvisor=shutil.which(GVISOR) is not None)
+        yield Engine(f"unix://{address}", has_gvisor=runsc is not None)
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -56,7 +57,7 @@ def private_engine() -> Iterator[Engine]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _command(home: Path) -> list[str]:
+def _command(home: Path, runsc: str | None) -> list[str]:
     command = [
         "dockerd",
         *("-H", f"unix://{home}/docker.sock"),
@@ -64,10 +65,9 @@ def _command(home: Path) -> list[str]:
         *("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"),
         *("--storage-driver", "overlay2"),
     ]
-    program = shutil.which(GVISOR)
-    if program is not None:
+    if runsc is not None:
         wrapper = home / "runsc-wrapper"
-        wrapper.write_text(_WRAPPER.format(program=program))
+        wrapper.write_text(_WRAPPER.format(program=runsc))
         wrapper.chmod(0o755)
         command += ["--experimental", "--add-runtime", f"{GVISOR}={wrapper}"]
     return command
