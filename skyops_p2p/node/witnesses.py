@@ -44,8 +44,7 @@ class Witnesses:
         """
         others = [peer for peer in self._network.connected_peers() if peer != target]
         if not others:
-            is_alone = all(entry.peer in (self._core.peer_id, target) for entry in self._core.nodes)
-            return False if is_alone and target not in self._network.connected_peers() else None
+            return False if self._is_alone_with(target) else None
         answers: list[bool] = []
         order = sorted(others, key=lambda peer: sha256(f"{target}{peer}".encode()))
         async with trio.open_nursery() as nursery:
@@ -54,6 +53,11 @@ class Witnesses:
         if not answers:
             return None
         return any(answers)
+
+    def _is_alone_with(self, target: PeerId) -> bool:
+        """Whether nobody else was ever heard of; a node that has just started knows at least whom to join."""
+        known = {entry.peer for entry in self._core.nodes} | {link.peer for link in self._core.book.links()}
+        return known <= {self._core.peer_id, target} and target not in self._network.connected_peers()
 
     async def _ask(self, witness: PeerId, target: PeerId, answers: list[bool]) -> None:
         timeout_s = 1.4 * self._core.settings.times.probe_timeout_s

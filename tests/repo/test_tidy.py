@@ -117,6 +117,7 @@ def test_no_error_is_swallowed_without_a_word() -> None:
 
 
 VIRTUAL_TIME = re.compile(r"\b(autojump_clock|mock_clock|MockClock|run_market)\b")
+UNHEARD_CLOCK = re.compile(r"usefixtures\([^)]*clock")
 
 
 def _real_sleeps(source: Source) -> Iterator[str]:
@@ -139,6 +140,11 @@ def _runs_in_virtual_time(source: Source) -> bool:
 def test_tests_wait_for_conditions_and_do_not_sleep() -> None:
     timed = [s for s in sources_of_tests() if not _runs_in_virtual_time(s)]
     expect_none(place for source in timed for place in _real_sleeps(source))
+
+
+def test_a_clock_is_an_argument() -> None:
+    """pytest-trio looks for the clock among the arguments only: with `usefixtures` a test runs in real time."""
+    expect_none(str(source) for source in sources_of_tests() if UNHEARD_CLOCK.search(source.text))
 
 
 def test_nothing_is_left_undone() -> None:

@@ -155,14 +155,16 @@ class ShardRun(Machine[ShardState]):
         for _ in range(event.checkpoints_back):
             self.record = self.record.without_newest_checkpoint()
         epoch = self.record.epoch + 1  # EXE-4
-        attempt = Attempt(epoch, event.worker, event.price, event.award, event.tender_job)
+        attempt = Attempt(
+            epoch, event.worker, event.price, event.award, event.tender_job, keepers=event.keepers
+        )
         self.record = self.record.leased(attempt)
         self._is_unsure = self._may_be_broken = False
         self._move(_O)
         resume = self.record.checkpoints[-1] if self.record.checkpoints else None
         return [
             ev.StoreShard(),  # the epoch is used up before anybody hears of it
-            ev.OpenLease(epoch, event.worker, event.award, resume),
+            ev.OpenLease(epoch, event.worker, event.award, resume, event.keepers),
             ev.TellShard(f"leased to {event.worker[-8:]} as epoch {epoch}"),
         ]
 

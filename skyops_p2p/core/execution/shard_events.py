@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from skyops_p2p.core.machine import Effect, Event
 from skyops_p2p.types import MonotonicS, PeerId
+from skyops_p2p.wire.messages.execution import HolderPart
 
 
 # --- events -----------------------------------------------------------------------------------------------------
@@ -41,6 +42,8 @@ class MatchFound(Event):
     """Id under which the bid book is kept, 16 bytes."""
     checkpoints_back: int = 0
     """Newest checkpoints that are left out, so that a gang goes on from one cut."""
+    keepers: tuple[HolderPart, ...] = ()
+    """Who will keep copies of what the worker saves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +174,8 @@ class OpenLease(Effect):
     award: bytes
     resume: bytes | None
     """Enveloped checkpoint receipt to go on from."""
+    keepers: tuple[HolderPart, ...] = ()
+    """Who keeps copies of what the worker saves."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from skyops_p2p import limits
 from skyops_p2p.core.execution.faults import Record, is_uncounted
 from skyops_p2p.core.execution.outcomes import GANG_BROKEN, SUCCEEDED, Cause, outcome_of
 from skyops_p2p.types import PeerId
+from skyops_p2p.wire.messages.execution import HolderPart
 
 ATTEMPTS_KEPT = 32
 EXCLUDED_MAX = limits.JOB_PEERS_MAX
@@ -50,6 +51,8 @@ class Attempt:
     text: str = ""
     receipt: bytes | None = None
     """Enveloped result receipt, if the worker signed one."""
+    keepers: tuple[HolderPart, ...] = ()
+    """Who keeps copies of its checkpoints and its log; at most HOLDERS_MAX."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,11 @@ class ShardRecord:
         """The attempt that stands."""
         last = self.attempts[-1] if self.attempts else None
         return last if last and not last.code else None
+
+    def keepers_of(self, worker: PeerId) -> tuple[HolderPart, ...]:
+        """Return who was asked to keep copies for a worker, those of its newest lease first."""
+        attempts = [attempt for attempt in reversed(self.attempts) if attempt.worker == worker]
+        return tuple(dict.fromkeys(keeper for attempt in attempts for keeper in attempt.keepers))
 
     def moved(self, state: ShardState) -> "ShardRecord":
         """Return the record in another state."""

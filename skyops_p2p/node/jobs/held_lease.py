@@ -160,6 +160,12 @@ class HeldLease:
         """Find the newest checkpoint, and the log up to it, of a worker that is gone."""
         salvage = Salvage(self._job, self.facts, self._content)
         found = await salvage.find_checkpoint()
+        log.info(
+            "worker_salvaged worker=%s keepers=%d checkpoint=%s",
+            self.facts.worker[-8:],
+            salvage.keepers,
+            found.message.sequence if found else None,
+        )
         if found is not None and await self._content.fetch_checkpoint(found.data):
             sequence = found.message.sequence
             await self._post(self, ev.CheckpointReceived(self.facts.epoch, found.data, sequence))

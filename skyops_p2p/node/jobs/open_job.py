@@ -12,7 +12,7 @@ from skyops_p2p.node.jobs.records import JobSecrets
 from skyops_p2p.node.jobs.tools import JobTools
 from skyops_p2p.node.match_view import MatchStepView, MatchView
 from skyops_p2p.types import PeerId
-from skyops_p2p.wire.messages.execution import InputPart, LeaseOpen, SecretPart
+from skyops_p2p.wire.messages.execution import HolderPart, InputPart, LeaseOpen, SecretPart
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class OpenJob:
         return await self.tools.find_worker(self.spec, progress, excluded=excluded, job_id=tender_job)
 
     def opening(
-        self, *, shard: int, epoch: int, award: bytes, resume: bytes | None, worker: PeerId
+        self, *, shard: int, epoch: int, award: bytes, resume: bytes | None, keepers: tuple[HolderPart, ...]
     ) -> LeaseOpen:
         """Return what a lease of this job begins with."""
         values = dict(self.secrets.secrets)
@@ -79,7 +79,7 @@ class OpenJob:
             resume=resume,
             ttl_ms=round(limits.LEASE_TTL_S * 1000),
             holders=(self.tools.own_holder(),),
-            replicas=self.tools.choose_keepers(worker),
+            replicas=keepers,
             is_warm=self.is_warm,
             gang=self.gang.part if self.gang is not None else None,
         )

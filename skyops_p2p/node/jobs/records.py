@@ -24,7 +24,7 @@ from skyops_p2p.errors import RemoteProtocolError, StoreError
 from skyops_p2p.ports import Entropy, Store
 from skyops_p2p.types import PeerId
 from skyops_p2p.wire import canonical
-from skyops_p2p.wire.messages.execution import InputPart
+from skyops_p2p.wire.messages.execution import HolderPart, InputPart
 from skyops_p2p.wire.messages.peering import EnvelopeBytes
 from skyops_p2p.wire.model import Bytes16, Bytes32, Count, Instant, N, Part, PeerBytes
 
@@ -66,6 +66,8 @@ class _AttemptPart(Part):
     code: Annotated[Text, N(6)]
     text: Annotated[Text, N(7)]
     receipt: Annotated[EnvelopeBytes | None, N(8)] = None
+    keepers: Annotated[tuple[HolderPart, ...] | None, Field(max_length=limits.HOLDERS_MAX), N(9)] = None
+    """Absent in records of older versions."""
 
 
 class _ShardPart(Part):
@@ -205,6 +207,7 @@ def _to_part(record: ShardRecord, now: int) -> _ShardPart:
             code=one.code,
             text=one.text,
             receipt=one.receipt,
+            keepers=one.keepers or None,
         )
         for one in record.attempts
     )
@@ -236,6 +239,7 @@ def _from_part(part: _ShardPart) -> ShardRecord:
             code=one.code,
             text=one.text,
             receipt=one.receipt,
+            keepers=one.keepers or (),
         )
         for one in part.attempts
     )

@@ -10,16 +10,14 @@ import trio
 
 from skyops_p2p.core.execution.log_segments import SEGMENT_BYTES_MAX, LogSegment, decode_segment
 from skyops_p2p.core.execution.receipts import LeaseFacts, check_checkpoint
-from skyops_p2p.crypto.node_key import peer_id_from_bytes
 from skyops_p2p.errors import RemoteProtocolError, SkyopsError
 from skyops_p2p.node.content.shelf import CopyFound, Holder, no_progress
 from skyops_p2p.node.jobs.open_job import OpenJob
 from skyops_p2p.node.jobs.shard_content import ShardContent
 from skyops_p2p.node.lease_link import copy_label
-from skyops_p2p.types import Multiaddr, PeerId
 from skyops_p2p.wire.envelope import Signed
 from skyops_p2p.wire.messages.content import BundleRef
-from skyops_p2p.wire.messages.execution import CheckpointReceipt, HolderPart, LogBatch
+from skyops_p2p.wire.messages.execution import CheckpointReceipt, LogBatch
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +41,12 @@ class Salvage:
         self._job = job
         self._facts = facts
         self._content = content
-        self._keepers = [_holder(part) for part in job.tools.likely_keepers(facts.worker)]
+        self._keepers = content.keepers(facts.worker)
+
+    @property
+    def keepers(self) -> int:
+        """How many are asked."""
+        return len(self._keepers)
 
     async def find_checkpoint(self) -> Signed[CheckpointReceipt] | None:
         """Ask the keepers for their newest copy; None if none has one that the worker signed for this lease."""
@@ -98,7 +101,3 @@ class Salvage:
             ref = segment.previous
         await self._job.tools.shelf.release(owner)
         return segments[::-1]
-
-
-def _holder(part: HolderPart) -> Holder:
-    return Holder(PeerId(peer_id_from_bytes(part.peer)), tuple(Multiaddr(addr) for addr in part.addrs))

@@ -1,6 +1,7 @@
 """What comes back from a shard's workers: its log, its checkpoints and its outputs, all in this node's keeping."""
 
 import logging
+from collections.abc import Callable
 
 import trio
 
@@ -13,10 +14,10 @@ from skyops_p2p.errors import SkyopsError
 from skyops_p2p.node.content.shelf import Holder, Progress
 from skyops_p2p.node.jobs.log_files import LogLine, ShardLog
 from skyops_p2p.node.jobs.open_job import OpenJob
-from skyops_p2p.types import PeerId
+from skyops_p2p.types import Multiaddr, PeerId
 from skyops_p2p.wire.envelope import peek
 from skyops_p2p.wire.messages.content import BundleRef
-from skyops_p2p.wire.messages.execution import CheckpointReceipt, LogBatch, ResultReceipt
+from skyops_p2p.wire.messages.execution import CheckpointReceipt, HolderPart, LogBatch, ResultReceipt
 
 log = logging.getLogger(__name__)
 
@@ -27,13 +28,15 @@ class ShardContent:
     Args:
         job: Whose.
         index: Which shard.
+        chosen: Tells who was asked to keep copies for a worker.
 
     Raises:
         StoreError: The log file cannot be read.
     """
 
-    def __init__(self, job: OpenJob, index: int) -> None:
+    def __init__(self, job: OpenJob, index: int, chosen: Callable[[PeerId], tuple[HolderPart, ...]]) -> None:
         self._job = job
+        self._chosen = chosen
         self._owner = f"{job.owner}/{index}"
         self.outputs_owner = f"{self._owner}/outputs"
         """Under it the content store keeps the outputs."""
@@ -85,6 +88,17 @@ class ShardContent:
             return False
         return self.log.head(receipt.epoch) == (receipt.log_head if receipt.log_count else START)
 
+    def keepers(self, worker: PeerId) -> list[Holder]:
+        """Return who may have copies of what a worker saved: those that were asked to, then those that others ask."""
+        parts = (*self._chosen(worker), *self._job.tools.likely_keepers(worker))
+        addrs: dict[bytes, tuple[str, ...]] = {}
+        for part in parts:
+            addrs.setdefault(part.peer, part.addrs)
+        return [
+            Holder(PeerId(peer_id_from_bytes(peer)), tuple(Multiaddr(addr) for addr in known))
+            for peer, known in addrs.items()
+        ][: limits.HOLDERS_MAX]
+
     @staticmethod
     def digest(envelope: bytes) -> bytes:
         """Return the name of a receipt."""
@@ -92,12 +106,8 @@ class ShardContent:
 
     async def _fetch(self, bundle: BundleRef, worker: bytes, owner: str, progress: Progress) -> None:
         peer = PeerId(peer_id_from_bytes(worker))
-        keepers = [
-            Holder(PeerId(peer_id_from_bytes(part.peer)), ()) for part in self._job.tools.likely_keepers(peer)
-        ]
-        await self._job.tools.shelf.fetch(
-            bundle, [Holder(peer, ()), *keepers], owner=owner, progress=progress
-        )
+        holders = [Holder(peer, ()), *self.keepers(peer)]
+        await self._job.tools.shelf.fetch(bundle, holders, owner=owner, progress=progress)
 
     def _moved(self, done: int, total: int) -> None:
         self.progress = (done, total)

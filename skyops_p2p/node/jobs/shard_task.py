@@ -27,7 +27,7 @@ from skyops_p2p.node.match_view import MatchStepView, MatchView
 from skyops_p2p.types import MonotonicS, PeerId
 from skyops_p2p.wire.envelope import Signed, open_envelope
 from skyops_p2p.wire.messages import execution as msg
-from skyops_p2p.wire.messages.execution import CheckpointReceipt
+from skyops_p2p.wire.messages.execution import CheckpointReceipt, HolderPart
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class ShardTask:
         """How the newest match ended."""
         self.text = ""
         """What happened last, for a person."""
-        self.content = ShardContent(job, index)
+        self.content = ShardContent(job, index, self._keepers_of)
         self._job = job
         self._changed = changed
         self._events_in, self._events_out = trio.open_memory_channel[tuple[HeldLease | None, Event]](
@@ -147,10 +147,10 @@ class ShardTask:
                 self._nursery.start_soon(self._find, excluded)
             case ev.StopSearch():
                 self._match_scope.cancel()
-            case ev.OpenLease(epoch, worker, award, resume):
+            case ev.OpenLease(epoch, worker, award, resume, keepers):
                 lease = self._lease_begins(epoch, worker, award)
                 opening = self._job.opening(
-                    shard=self.index, epoch=epoch, award=award, resume=resume, worker=worker
+                    shard=self.index, epoch=epoch, award=award, resume=resume, keepers=keepers
                 )
                 self._nursery.start_soon(lease.hold, opening)
             case ev.AttachLease(epoch, worker):
@@ -226,7 +226,11 @@ class ShardTask:
         award, price = bytes.fromhex(ended.award_digest), ended.price_microcredits_per_hour
         gang = self._job.gang
         back = gang.checkpoints_back(self.index) if gang is not None else 0
-        return ev.MatchFound(PeerId(ended.winner), award, price, bytes.fromhex(ended.job_id), back)
+        worker, tender = PeerId(ended.winner), bytes.fromhex(ended.job_id)
+        return ev.MatchFound(worker, award, price, tender, back, self._job.tools.choose_keepers(worker))
+
+    def _keepers_of(self, worker: PeerId) -> tuple[HolderPart, ...]:
+        return self.record.keepers_of(worker)
 
     def _note_step(self, step: MatchStepView) -> None:
         if len(self.steps) < limits.MATCH_OUTCOMES_MAX:

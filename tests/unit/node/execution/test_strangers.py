@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from skyops_p2p.core.jobs.encoding import encode_spec
 from skyops_p2p.core.rules import LEASE_PROTOCOL
@@ -17,8 +18,6 @@ from skyops_p2p.types import PeerId
 from skyops_p2p.wire.messages import execution as msg
 from skyops_p2p.wire.model import encode_message
 from tests.unit.node.jobs.job_world import JobWorld, ended, job_world, spec, until
-
-pytestmark = pytest.mark.usefixtures("autojump_clock")
 
 
 async def link_to(node: Node, peer: PeerId) -> LeaseLink:
@@ -61,14 +60,18 @@ async def refusal(link: LeaseLink) -> str:
     return answer.code
 
 
-async def test_a_lease_without_an_award_is_refused(tmp_path: Path) -> None:  # EXE-1
+async def test_a_lease_without_an_award_is_refused(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:  # EXE-1
     async with world_with_mallory(tmp_path) as (world, mallory):
         link = await link_to(mallory, world.nodes["bob"].peer_id)
         await link.send(opening())
         assert await refusal(link) == "unknown_lease"
 
 
-async def test_an_award_of_somebody_else_opens_no_lease(tmp_path: Path) -> None:  # EXE-1
+async def test_an_award_of_somebody_else_opens_no_lease(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:  # EXE-1
     async with world_with_mallory(tmp_path) as (world, mallory):
         job = await world.nodes["alice"].submit(spec(), base_dir=tmp_path)
         view = await until(job, lambda view: view.shards and view.shards[0].phase == "running")
@@ -83,7 +86,7 @@ async def test_an_award_of_somebody_else_opens_no_lease(tmp_path: Path) -> None:
         assert (await ended(job)).state == "succeeded"
 
 
-async def test_nobody_else_attaches_to_a_lease(tmp_path: Path) -> None:  # EXE-10
+async def test_nobody_else_attaches_to_a_lease(autojump_clock: MockClock, tmp_path: Path) -> None:  # EXE-10
     async with world_with_mallory(tmp_path) as (world, mallory):
         job = await world.nodes["alice"].submit(spec(), base_dir=tmp_path)
         await until(job, lambda view: view.shards and view.shards[0].phase == "running")
@@ -94,7 +97,7 @@ async def test_nobody_else_attaches_to_a_lease(tmp_path: Path) -> None:  # EXE-1
         assert (await ended(job)).state == "succeeded"
 
 
-async def test_an_older_epoch_does_not_attach(tmp_path: Path) -> None:  # EXE-10
+async def test_an_older_epoch_does_not_attach(autojump_clock: MockClock, tmp_path: Path) -> None:  # EXE-10
     async with job_world(tmp_path) as world:
         alice = world.nodes["alice"]
         job = await alice.submit(spec(), base_dir=tmp_path)
@@ -105,7 +108,9 @@ async def test_an_older_epoch_does_not_attach(tmp_path: Path) -> None:  # EXE-10
         assert await refusal(link) == "run_lost"
 
 
-async def test_a_message_out_of_place_ends_the_session(tmp_path: Path) -> None:  # EXE-18
+async def test_a_message_out_of_place_ends_the_session(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:  # EXE-18
     async with world_with_mallory(tmp_path) as (world, mallory):
         link = await link_to(mallory, world.nodes["bob"].peer_id)
         await link.send(msg.Beat(epoch=1, log_next=0))
@@ -117,7 +122,9 @@ async def test_a_message_out_of_place_ends_the_session(tmp_path: Path) -> None: 
 @pytest.mark.parametrize(
     "garbage", [b"", b"\xff" * 40, encode_message(msg.LeaseReady(epoch=1, phase="running", log_count=0))]
 )
-async def test_garbage_ends_the_session_and_nothing_else(tmp_path: Path, garbage: bytes) -> None:  # EXE-18
+async def test_garbage_ends_the_session_and_nothing_else(
+    autojump_clock: MockClock, tmp_path: Path, garbage: bytes
+) -> None:  # EXE-18
     async with world_with_mallory(tmp_path) as (world, mallory):
         link = await link_to(mallory, world.nodes["bob"].peer_id)
         await link.session.send(garbage)
@@ -126,7 +133,7 @@ async def test_garbage_ends_the_session_and_nothing_else(tmp_path: Path, garbage
         assert (await ended(job)).state == "succeeded"
 
 
-async def test_a_silent_stranger_is_sent_away(tmp_path: Path) -> None:
+async def test_a_silent_stranger_is_sent_away(autojump_clock: MockClock, tmp_path: Path) -> None:
     async with world_with_mallory(tmp_path) as (world, mallory):
         link = await link_to(mallory, world.nodes["bob"].peer_id)
         with trio.fail_after(60), pytest.raises(NetworkError):
@@ -134,7 +141,7 @@ async def test_a_silent_stranger_is_sent_away(tmp_path: Path) -> None:
 
 
 async def test_a_lease_that_cannot_be_written_down_is_not_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # EXE-16
     taken: list[int] = []
 

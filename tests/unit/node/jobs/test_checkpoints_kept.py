@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import pytest
+from trio.testing import MockClock
 
 from skyops_p2p.simulation.sandbox import SimBox, StopAsked
 from tests.unit.node.jobs.job_world import STEPS, ended, job_world, log_of, spec, until
-
-pytestmark = pytest.mark.usefixtures("autojump_clock")
 
 
 async def careful(box: SimBox) -> int:
@@ -27,7 +25,9 @@ async def careful(box: SimBox) -> int:
     return 0
 
 
-async def test_a_worker_that_dies_as_it_tells_of_a_checkpoint_costs_no_attempt(tmp_path: Path) -> None:
+async def test_a_worker_that_dies_as_it_tells_of_a_checkpoint_costs_no_attempt(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
     async with job_world(tmp_path) as world:
         job = await world.nodes["alice"].submit(spec(), base_dir=tmp_path)
         await until(job, lambda view: view.shards and view.shards[0].checkpoints)
@@ -37,7 +37,9 @@ async def test_a_worker_that_dies_as_it_tells_of_a_checkpoint_costs_no_attempt(t
         assert any(line.endswith("resume=1") for line in await log_of(job))
 
 
-async def test_what_a_program_saves_when_it_is_asked_to_end_is_gone_on_from(tmp_path: Path) -> None:
+async def test_what_a_program_saves_when_it_is_asked_to_end_is_gone_on_from(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
     async with job_world(tmp_path) as world:
         world.small.programs["train"] = careful
         job = await world.nodes["alice"].submit(

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from skyops_p2p.errors import ExecutionError
 from skyops_p2p.simulation.sandbox import SimBox
 from tests.unit.node.jobs.job_world import ended, job_world, spec
-
-pytestmark = pytest.mark.usefixtures("autojump_clock")
 
 
 async def shout(box: SimBox) -> int:
@@ -44,7 +43,9 @@ def pool_spec() -> object:
     return spec(command=["shout"], inputs=[], outputs=[], checkpoint=None)
 
 
-async def test_a_pool_runs_many_tasks_without_another_auction(tmp_path: Path) -> None:
+async def test_a_pool_runs_many_tasks_without_another_auction(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
     async with job_world(tmp_path) as world:
         world.small.programs["shout"] = shout
         async with world.nodes["alice"].jobs.pool(pool_spec(), workers=2) as pool:
@@ -58,7 +59,9 @@ async def test_a_pool_runs_many_tasks_without_another_auction(tmp_path: Path) ->
         assert (await ended(pool.job)).state == "cancelled"
 
 
-async def test_a_task_that_fails_says_so_and_the_pool_goes_on(tmp_path: Path) -> None:
+async def test_a_task_that_fails_says_so_and_the_pool_goes_on(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
     async with job_world(tmp_path) as world:
         world.small.programs["shout"] = shout
         async with world.nodes["alice"].jobs.pool(pool_spec()) as pool:
@@ -67,7 +70,7 @@ async def test_a_task_that_fails_says_so_and_the_pool_goes_on(tmp_path: Path) ->
                 assert (await pool.run(["on"])).stdout == b"ON"
 
 
-async def test_a_task_whose_worker_dies_is_run_by_another(tmp_path: Path) -> None:
+async def test_a_task_whose_worker_dies_is_run_by_another(autojump_clock: MockClock, tmp_path: Path) -> None:
     async with job_world(tmp_path) as world:
         world.small.programs["shout"] = shout
         async with world.nodes["alice"].jobs.pool(pool_spec()) as pool:
@@ -79,7 +82,9 @@ async def test_a_task_whose_worker_dies_is_run_by_another(tmp_path: Path) -> Non
             assert first.worker != second.worker
 
 
-async def test_a_program_that_speaks_nonsense_ends_its_pool_with_a_reason(tmp_path: Path) -> None:
+async def test_a_program_that_speaks_nonsense_ends_its_pool_with_a_reason(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
     async with job_world(tmp_path) as world:
         world.small.programs["shout"] = shout
         async with world.nodes["alice"].jobs.pool(pool_spec()) as pool:
@@ -89,7 +94,9 @@ async def test_a_program_that_speaks_nonsense_ends_its_pool_with_a_reason(tmp_pa
             assert (await ended(pool.job)).code == "task_protocol"
 
 
-async def test_a_task_that_is_too_large_is_refused_before_it_is_sent(tmp_path: Path) -> None:
+async def test_a_task_that_is_too_large_is_refused_before_it_is_sent(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
     async with job_world(tmp_path) as world:
         world.small.programs["shout"] = shout
         async with world.nodes["alice"].jobs.pool(pool_spec()) as pool:

@@ -4,16 +4,18 @@ from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from skyops_p2p.errors import ExecutionError
 from skyops_p2p.simulation.sandbox import SimBox, StopAsked
 from tests.unit.node.jobs.job_world import STEPS, ended, job_world, log_of, spec, until
 
-pytestmark = pytest.mark.usefixtures("autojump_clock")
 WHOLE_LOG = ["begins at 0, resume=0", *(f"step {step}" for step in range(1, STEPS + 1))]
 
 
-async def test_a_job_is_run_and_its_result_opens_with_the_requesters_key(tmp_path: Path) -> None:
+async def test_a_job_is_run_and_its_result_opens_with_the_requesters_key(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
     async with job_world(tmp_path) as world:
         job = await world.nodes["alice"].submit(spec(), base_dir=tmp_path)
         view = await ended(job)
@@ -27,7 +29,7 @@ async def test_a_job_is_run_and_its_result_opens_with_the_requesters_key(tmp_pat
         assert shard.exit_code == 0
 
 
-async def test_nothing_of_a_job_is_left_on_its_worker(tmp_path: Path) -> None:
+async def test_nothing_of_a_job_is_left_on_its_worker(autojump_clock: MockClock, tmp_path: Path) -> None:
     async with job_world(tmp_path) as world:
         job = await world.nodes["alice"].submit(spec(), base_dir=tmp_path)
         await until(job, lambda view: view.state == "running")
@@ -42,7 +44,9 @@ async def test_nothing_of_a_job_is_left_on_its_worker(tmp_path: Path) -> None:
         assert world.nodes[name].node("self").slots_free == world.nodes[name].node("self").slots
 
 
-async def test_a_killed_worker_is_replaced_and_the_job_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+async def test_a_killed_worker_is_replaced_and_the_job_goes_on_from_its_checkpoint(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
     async with job_world(tmp_path) as world:
         job = await world.nodes["alice"].submit(spec(), base_dir=tmp_path)
         await until(job, lambda view: view.shards and view.shards[0].done >= 5)
@@ -64,7 +68,9 @@ async def test_a_killed_worker_is_replaced_and_the_job_goes_on_from_its_checkpoi
         assert (tmp_path / "out/results/model.txt").read_text() == "LOSS GOES DOWN"
 
 
-async def test_a_killed_requester_finds_its_job_still_running_after_a_restart(tmp_path: Path) -> None:
+async def test_a_killed_requester_finds_its_job_still_running_after_a_restart(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
     async with job_world(tmp_path) as world:
         job = await world.nodes["alice"].submit(spec(), base_dir=tmp_path)
         await until(job, lambda view: view.shards and view.shards[0].done >= 3)
@@ -81,7 +87,9 @@ async def test_a_killed_requester_finds_its_job_still_running_after_a_restart(tm
         await job.result(tmp_path / "out")
 
 
-async def test_a_result_waits_for_a_requester_that_was_away(tmp_path: Path) -> None:
+async def test_a_result_waits_for_a_requester_that_was_away(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
     async with job_world(tmp_path) as world:
         job = await world.nodes["alice"].submit(spec(), base_dir=tmp_path)
         await until(job, lambda view: view.shards and view.shards[0].done >= STEPS - 2)
@@ -94,7 +102,9 @@ async def test_a_result_waits_for_a_requester_that_was_away(tmp_path: Path) -> N
         assert await log_of(alice.jobs.find(job_id)) == WHOLE_LOG
 
 
-async def test_a_worker_that_is_restarted_still_delivers_its_sealed_result(tmp_path: Path) -> None:
+async def test_a_worker_that_is_restarted_still_delivers_its_sealed_result(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
     async with job_world(tmp_path) as world:
         job = await world.nodes["alice"].submit(spec(), base_dir=tmp_path)
         await until(job, lambda view: view.shards and view.shards[0].done >= STEPS - 2)
@@ -109,7 +119,7 @@ async def test_a_worker_that_is_restarted_still_delivers_its_sealed_result(tmp_p
         assert [attempt.code for attempt in view.shards[0].attempts] == ["succeeded"]
 
 
-async def test_a_cancelled_job_stops_its_program(tmp_path: Path) -> None:
+async def test_a_cancelled_job_stops_its_program(autojump_clock: MockClock, tmp_path: Path) -> None:
     asked: list[bool] = []
 
     async def patient(box: SimBox) -> int:
@@ -133,7 +143,9 @@ async def test_a_cancelled_job_stops_its_program(tmp_path: Path) -> None:
         assert caught.value.code == "no_result"
 
 
-async def test_a_program_that_fails_is_not_tried_elsewhere_and_can_be_retried_by_hand(tmp_path: Path) -> None:
+async def test_a_program_that_fails_is_not_tried_elsewhere_and_can_be_retried_by_hand(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
     codes = [3, 0]
 
     async def flaky(box: SimBox) -> int:
@@ -153,7 +165,7 @@ async def test_a_program_that_fails_is_not_tried_elsewhere_and_can_be_retried_by
         assert (await ended(job)).state == "succeeded"
 
 
-async def test_exit_code_75_asks_for_another_attempt(tmp_path: Path) -> None:
+async def test_exit_code_75_asks_for_another_attempt(autojump_clock: MockClock, tmp_path: Path) -> None:
     codes = [75, 0]
 
     async def requeue(box: SimBox) -> int:
@@ -169,7 +181,9 @@ async def test_exit_code_75_asks_for_another_attempt(tmp_path: Path) -> None:
         assert [one.code for one in view.shards[0].attempts] == ["requeue_asked", "succeeded"]
 
 
-async def test_a_worker_that_leaves_in_order_hands_its_job_on_without_losing_a_step(tmp_path: Path) -> None:
+async def test_a_worker_that_leaves_in_order_hands_its_job_on_without_losing_a_step(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
     async with job_world(tmp_path) as world:
         job = await world.nodes["alice"].submit(spec(), base_dir=tmp_path)
         await until(job, lambda view: view.shards and view.shards[0].done >= 4)
@@ -181,7 +195,9 @@ async def test_a_worker_that_leaves_in_order_hands_its_job_on_without_losing_a_s
         assert steps == WHOLE_LOG[1:]
 
 
-async def test_a_missing_output_fails_the_job_and_says_which(tmp_path: Path) -> None:
+async def test_a_missing_output_fails_the_job_and_says_which(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
     async def idle(box: SimBox) -> int:
         await box.work(1.0)
         return 0
@@ -196,7 +212,9 @@ async def test_a_missing_output_fails_the_job_and_says_which(tmp_path: Path) -> 
         assert "/results/model.txt" in view.text
 
 
-async def test_an_array_gathers_its_shards_and_a_reducer_sees_them_all(tmp_path: Path) -> None:
+async def test_an_array_gathers_its_shards_and_a_reducer_sees_them_all(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
     async def part(box: SimBox) -> int:
         await box.work(1.0)
         box.write("/results/part.txt", box.env["SKYOPS_SHARD"].encode())
@@ -225,7 +243,9 @@ async def test_an_array_gathers_its_shards_and_a_reducer_sees_them_all(tmp_path:
         assert (tmp_path / "out/results/all.txt").read_text() == "0+1+2+3"
 
 
-async def test_a_job_whose_dependency_failed_fails_and_says_so(tmp_path: Path) -> None:
+async def test_a_job_whose_dependency_failed_fails_and_says_so(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
     async def fail(box: SimBox) -> int:
         await box.work(1.0)
         return 1
@@ -239,7 +259,9 @@ async def test_a_job_whose_dependency_failed_fails_and_says_so(tmp_path: Path) -
         assert (view.state, view.code) == ("failed", "dependency_failed"), view
 
 
-async def test_logs_and_checkpoints_outlive_their_worker_while_the_requester_is_away(tmp_path: Path) -> None:
+async def test_logs_and_checkpoints_outlive_their_worker_while_the_requester_is_away(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
     async with job_world(tmp_path) as world:
         await world.start("mallory", enabled=False)
         await world.all_know_each_other()
@@ -261,7 +283,7 @@ async def test_logs_and_checkpoints_outlive_their_worker_while_the_requester_is_
         assert [f"step {step}" for step in range(1, STEPS + 1) if f"step {step}" not in lines] == []
 
 
-async def test_outputs_with_a_place_are_put_there(tmp_path: Path) -> None:
+async def test_outputs_with_a_place_are_put_there(autojump_clock: MockClock, tmp_path: Path) -> None:
     async with job_world(tmp_path) as world:
         outputs = [{"path": "/results/model.txt", "uri": "file:models/best.txt"}]
         job = await world.nodes["alice"].submit(spec(outputs=outputs), base_dir=tmp_path)
@@ -270,7 +292,9 @@ async def test_outputs_with_a_place_are_put_there(tmp_path: Path) -> None:
         assert (tmp_path / "models/best.txt").read_text() == "LOSS GOES DOWN"
 
 
-async def test_a_path_in_a_directory_of_the_system_is_refused_at_once(tmp_path: Path) -> None:
+async def test_a_path_in_a_directory_of_the_system_is_refused_at_once(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
     async with job_world(tmp_path) as world:
         with pytest.raises(ExecutionError) as caught:
             await world.nodes["alice"].submit(spec(outputs=[{"path": "/etc/passwd"}]), base_dir=tmp_path)
