@@ -5,6 +5,7 @@ PYTHON := $(VENV)/bin/python
 PYTEST := $(PYTHON) -m pytest
 SOURCES := skyops_p2p tests bench examples docs protocol
 QUICK := repo vectors property unit gateway simulation
+LANES := -n auto --dist loadgroup
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -20,10 +21,10 @@ demo: setup ## watch a network of eight nodes come up, train, lose the worker ha
 	@$(VENV)/bin/skyops demo $(ARGS)
 
 test: setup ## run all tests (ARGS="-k handshake" selects)
-	@$(PYTEST) $(ARGS)
+	@$(PYTEST) $(LANES) $(ARGS)
 
 check: static ## what to run before a commit, under two minutes: static checks and the quick tests
-	@$(PYTEST) -q -m "not process and not interop and not slow" $(addprefix tests/,$(QUICK)) $(ARGS)
+	@$(PYTEST) -q -m "not process and not interop and not slow" $(LANES) $(addprefix tests/,$(QUICK)) $(ARGS)
 
 static: setup ## format, lint, types and imports, without changing anything
 	@$(PYTHON) -m ruff format --check $(SOURCES)

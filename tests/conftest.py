@@ -14,6 +14,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+TESTS = Path(__file__).parent
+PROCESS_TESTS = {"e2e", "interop", "ports"}
+"""Groups whose tests start processes, sandboxes or sockets; with xdist they share one worker, one after the other."""
+
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile(
     "ci", max_examples=200, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
@@ -40,6 +44,15 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     for name in [name for name in os.environ if name.startswith("SKYOPS_")]:
         monkeypatch.delenv(name)
     return home
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread tests by file over the workers of `pytest -n`, those that start processes in one lane of their own."""
+    for item in items:
+        place = item.path.relative_to(TESTS)
+        lane = "processes" if place.parts[0] in PROCESS_TESTS else str(place)
+        item.add_marker(pytest.mark.xdist_group(lane))
 
 
 class _ErrorCollector(logging.Handler):

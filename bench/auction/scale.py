@@ -25,8 +25,8 @@ from skyops_p2p.simulation.transport import CONNECTED, LIBP2P, UNTAMED_LIBP2P, T
 from skyops_p2p.simulation.world import World, WorldOptions, simulate
 
 SEED = 1
-TENDERS = 160
-TENDERS_LARGE = 64
+TENDERS = 96
+TENDERS_LARGE = 32
 """In worlds of more than LARGE nodes, where each tender is gossiped to all of them."""
 LARGE = 2000
 PAUSE_S = limits.LEASE_START_TIMEOUT_S + limits.BOOK_FETCH_DELAY_S_MAX + limits.MATCH_TIMEOUT_S

@@ -15,7 +15,7 @@ from tests.ports.sandbox.engine import private_engine
 MISSING = {"docker": docker_box.missing, "native": native_box.missing, "wasm": wasm_box.missing}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def started_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobNetwork]:
     """Start the network when the first test wants it, and look at what it leaves behind."""
     home = tmp_path_factory.mktemp("jobs-home")

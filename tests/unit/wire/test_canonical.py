@@ -174,7 +174,7 @@ def test_items_one_below_at_and_above_the_limit() -> None:  # CNV-4
         object(),
         bytearray(b"x"),
     ],
-    ids=repr,
+    ids=lambda value: f"{type(value).__name__} {value!r}".split(" at ")[0],
 )
 def test_encoding_outside_the_data_model_is_our_bug(value: Any) -> None:  # CNV-2
     with pytest.raises(LocalProtocolError):
