@@ -14,6 +14,8 @@ LEASE_WITNESS_S = 3.0
 LEASE_TTL_S = 120.0
 """A worker stops a run whose requester was silent for so long; a requester gives up a worker that it cannot reach,
 though witnesses can. protocol/05."""
+LEASE_BREACHES_MAX = 3
+"""Sessions of one lease that a requester ends for what the worker sent; then the worker is given up. protocol/05."""
 LEASE_STOP_GRACE_S = 20.0
 """Between SIGTERM and SIGKILL where nobody says otherwise."""
 LEASES_MAX = 256
@@ -40,6 +42,8 @@ LOG_SEGMENT_BYTES = 256 * 1024
 """A sealed log segment is made when so much has come, or a checkpoint is saved."""
 LOG_BYTES_MAX = 64 << 20
 """Log of one run; what comes after is dropped and counted, and the log says so."""
+LOG_TAKEN_BYTES_MAX = 2 * LOG_BYTES_MAX
+"""Log of one run that a requester takes; more is no honest worker's. protocol/05."""
 TASK_BYTES_MAX = 128 * 1024
 """Input, and output, of one task on a warm lease; larger things go through bundles."""
 TASK_MESSAGE_BYTES_MAX = 224 * 1024

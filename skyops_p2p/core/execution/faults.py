@@ -91,6 +91,18 @@ def decide(code: str, record: Record, policy: RetryPolicy) -> Decision:
     )
 
 
+def longest_lease_s(execution_s: float) -> float:
+    """Return how long a worker may take over one lease, from LeaseReady to its result, in seconds.
+
+    Args:
+        execution_s: The job's timeouts.execution.
+
+    Rules: EXE-36.
+    """
+    around_s = limits.RUN_FETCH_TIMEOUT_S + limits.SANDBOX_PREPARE_TIMEOUT_S + limits.RUN_COLLECT_TIMEOUT_S
+    return execution_s + around_s + limits.CHECKPOINT_GRACE_S
+
+
 def pause_s(record: Record, policy: RetryPolicy) -> float:
     """Return the pause before the next attempt: the job's, doubled with each failure in a row, bounded."""
     doubled = policy.pause_s * 2.0 ** max(0, min(record.failures_in_row, 16) - 1)

@@ -128,6 +128,11 @@ OUTCOMES: dict[str, Outcome] = {
     "run_lost": Outcome(Cause.WORKER, "The worker was restarted under the job.", "It goes on elsewhere."),
     "worker_lost": Outcome(Cause.WORKER, "Nobody reaches the worker.", "It goes on elsewhere."),
     "worker_silent": Outcome(Cause.WORKER, "The worker did not answer in time.", "It goes on elsewhere."),
+    "worker_overdue": Outcome(
+        Cause.WORKER,
+        "The worker came to no end, long after the program's time was over.",
+        "It goes on elsewhere.",
+    ),
     "worker_lied": Outcome(
         Cause.WORKER, "What the worker delivered does not fit what it signed.", "Another one is tried."
     ),

@@ -43,6 +43,7 @@ class ShardRun(Machine[ShardState]):
         policy: The job's word on trying again.
         record: As persisted; a new one for a new shard.
         grace_s: For a cancelled program.
+        lease_s: How long a worker may take over one lease, all its steps together; None for ever.
     """
 
     TRANSITIONS: ClassVar[Table] = {
@@ -66,7 +67,7 @@ class ShardRun(Machine[ShardState]):
         **{(state, ev.RetryRequested): to(_M) for state in (_X, _C)},
         (_W, DeadlineReached): to(_W, _M, _X),
         **{(state, DeadlineReached): to(state, _X) for state in (_M, _O, _F)},
-        (_R, DeadlineReached): to(_R, _M, _X),
+        (_R, DeadlineReached): to(_R, *_NEXT),
         **{(state, DeadlineReached): to(state) for state in (_I, *_OVER)},
         # What was under way when the shard went on may still report.
         **{(state, event): to(state) for state in (_W, _M, _F, *_OVER) for event in _OF_A_LEASE},
@@ -83,11 +84,15 @@ class ShardRun(Machine[ShardState]):
         record: ShardRecord | None = None,
         *,
         grace_s: float = limits.LEASE_STOP_GRACE_S,
+        lease_s: float | None = None,
     ) -> None:
         self.record = record or ShardRecord()
         super().__init__(self.record.state)
         self._policy = policy
         self._grace_s = grace_s
+        self._lease_s = lease_s
+        self._lease_until: MonotonicS | None = None
+        """When the worker that runs must have come to an end."""
         self._queue_s = 0.0
         """How long one search may last."""
         self._queue_until = MonotonicS(0.0)
@@ -114,8 +119,8 @@ class ShardRun(Machine[ShardState]):
         """See Machine."""
         if self.state not in _OPEN:
             return None
-        instants = [at for at in (self._total_until, self._pause_until, self._stop_until) if at is not None]
-        return min(instants, default=None)
+        instants = (self._total_until, self._pause_until, self._stop_until, self._lease_until)
+        return min((at for at in instants if at is not None), default=None)
 
     def check_invariants(self) -> None:
         """See Machine."""
@@ -183,6 +188,7 @@ class ShardRun(Machine[ShardState]):
             return []
         self._is_unsure = False
         self._move(_R)
+        self._lease_until = None if self._lease_s is None else MonotonicS(now + self._lease_s)
         stop = self._ask_to_stop(now) if self._breaking else []
         return [ev.StoreShard(), ev.TellShard("running"), *stop]
 
@@ -195,7 +201,7 @@ class ShardRun(Machine[ShardState]):
         return self._attempt_failed(event.epoch, code, event.text, now)
 
     def _on_lease_lost(self, event: ev.LeaseLost, now: MonotonicS) -> list[Effect]:
-        return self._attempt_failed(event.epoch, event.code, "", now)
+        return self._attempt_failed(event.epoch, event.code, event.text, now)
 
     def _on_preemption_noticed(self, event: ev.PreemptionNoticed, _now: MonotonicS) -> list[Effect]:
         if self.state not in _LEASED or not self._is_newest(event.epoch):
@@ -279,9 +285,16 @@ class ShardRun(Machine[ShardState]):
             return self._attempt_failed(
                 self.record.epoch, self._breaking, "it did not end in time", now, then=close
             )
+        if self._lease_until is not None and now >= self._lease_until:
+            return self._overdue(now)
         if self._pause_until is not None and now >= self._pause_until:
             return self._search("looking for a worker")
         return []
+
+    def _overdue(self, now: MonotonicS) -> list[Effect]:
+        """Give up a worker that says that it is there, and comes to no end. Rules: EXE-36."""
+        close = ev.StopLease(self.record.epoch, "superseded", 0.0)
+        return self._attempt_failed(self.record.epoch, "worker_overdue", "", now, then=close)
 
     # --- all --------------------------------------------------------------------------------------------------------
     def _is_newest(self, epoch: int) -> bool:
@@ -357,7 +370,7 @@ class ShardRun(Machine[ShardState]):
         return [ev.StoreShard(), *then, ev.TellShard(told), ev.EndShard()]
 
     def _move(self, state: ShardState) -> None:
-        self.state, self._pause_until, self._stop_until = state, None, None
+        self.state, self._pause_until, self._stop_until, self._lease_until = state, None, None, None
         if state not in (_O, _R):
             self._breaking, self.is_noticed = "", False
         self.record = self.record.moved(state)

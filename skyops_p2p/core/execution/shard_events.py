@@ -94,10 +94,11 @@ class ResultReceived(Event):
 
 @dataclass(frozen=True, slots=True)
 class LeaseLost(Event):
-    """The lease's own machine gave the worker up."""
+    """The worker is given up: the lease's own machine says so, or what it sent."""
 
     epoch: int
     code: str
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

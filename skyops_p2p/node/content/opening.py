@@ -71,6 +71,17 @@ async def open_tree(
     return ref.size_bytes
 
 
+async def check_tree(store: BlockStore, ref: BundleRef, keys: ChunkKeys) -> None:
+    """Open all of a bundle and keep nothing: whether it is what its reference says, and opens under the key.
+
+    Raises:
+        StoreError: `content_missing`, and the others of the store.
+        RemoteProtocolError: As `read_tree`.
+    """
+    tree = await read_tree(store, ref, keys)
+    await _Opener(store, keys, ref.size_bytes, _show_nothing).run(tree.files, Purpose.FILE, _keep_nothing)
+
+
 async def read_bytes(store: BlockStore, ref: BundleRef, keys: ChunkKeys, *, bytes_max: int) -> bytes:
     """Return the content of a bundle of one small file.
 
@@ -147,8 +158,16 @@ async def _gather(store: BlockStore, file: BundleFile, purpose: Purpose, keys: C
             (piece.place.index, plaintext) for piece, plaintext in zip(pieces, plaintexts, strict=True)
         )
 
-    await _Opener(store, keys, file.size_bytes, lambda _done, _total: None).run([file], purpose, keep)
+    await _Opener(store, keys, file.size_bytes, _show_nothing).run([file], purpose, keep)
     return b"".join(parts[index] for index in sorted(parts))
+
+
+def _show_nothing(_done: int, _total: int) -> None:
+    """Take progress that nobody watches."""
+
+
+def _keep_nothing(_pieces: Sequence[SealedPiece], _plaintexts: Sequence[bytes]) -> None:
+    """Let what was opened go."""
 
 
 def _runs(pieces: Sequence[SealedPiece]) -> Iterator[tuple[int, int]]:

@@ -186,6 +186,10 @@ class ContentShelf:
         """Return the content of a bundle of one file of at most `bytes_max` bytes; as `open_tree`."""
         return await opening.read_bytes(self._store, ref, chunk_keys(key), bytes_max=bytes_max)
 
+    async def check_tree(self, ref: BundleRef, *, key: bytes) -> None:
+        """Open all of a bundle without writing anything; as `open_tree`."""
+        await opening.check_tree(self._store, ref, chunk_keys(key))
+
     async def list_tree(self, ref: BundleRef, *, key: bytes) -> tuple[tuple[str, int], ...]:
         """Return (path, bytes) of the files of a bundle, without opening them; as `open_tree`."""
         tree = await opening.read_tree(self._store, ref, chunk_keys(key))

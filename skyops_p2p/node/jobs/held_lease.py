@@ -16,7 +16,7 @@ from skyops_p2p.core.execution import shard_events as ev
 from skyops_p2p.core.execution.outcomes import SUCCEEDED
 from skyops_p2p.core.execution.receipts import LeaseFacts, check_checkpoint, check_result, follows
 from skyops_p2p.core.machine import Event
-from skyops_p2p.errors import NetworkError, RemoteProtocolError
+from skyops_p2p.errors import NetworkError, RemoteProtocolError, SkyopsError
 from skyops_p2p.node.jobs.lease_client import LeaseClient
 from skyops_p2p.node.jobs.open_job import OpenJob
 from skyops_p2p.node.jobs.salvage import Salvage
@@ -81,6 +81,8 @@ class HeldLease:
         """Of the present session."""
         self._is_dropped = False
         self._is_opening = False
+        self._breaches = 0
+        """Sessions that ended for what the worker sent in them."""
         self._log_grown = trio.Event()
         self._saved: Signed[CheckpointReceipt] | None = None
         """The newest checkpoint that was told, until it is fetched."""
@@ -111,13 +113,28 @@ class HeldLease:
                 if await self._begin(first):
                     async with trio.open_nursery() as nursery:
                         nursery.start_soon(self._collect)
-                        code = await self._client.serve(self._take)
+                        end = await self._client.serve(self._take)
                         nursery.cancel_scope.cancel()
-                    log.info("lease_link_ended worker=%s code=%s", self.facts.worker[-8:], code)
-                    await self._post(self, ls.LinkLost())
+                    log.info("lease_link_ended worker=%s code=%s", self.facts.worker[-8:], end.code)
+                    await self._post(self, self._judge(end))
             finally:
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + limits.LEASE_BEAT_S):
                     await self._client.close("dropped")
+
+    def _judge(self, end: SkyopsError) -> Event:
+        """Return what the end of a session means: the way broke, or the worker is not worth another one.
+
+        Rules: EXE-34.
+        """
+        if not isinstance(end, RemoteProtocolError):
+            return ls.LinkLost()
+        self._breaches += 1
+        if end.code == "worker_lied":
+            return ev.LeaseLost(self.facts.epoch, end.code, end.message)
+        if self._breaches < limits.LEASE_BREACHES_MAX:
+            return ls.LinkLost()
+        text = f"{self._breaches} sessions broken off, the last for {end.code}: {end.message}"
+        return ev.LeaseLost(self.facts.epoch, "worker_lied", text)
 
     async def beat(self) -> None:
         """Tell the worker that this node is there."""

@@ -81,25 +81,29 @@ class LeaseClient:
         self._link = link
         return answer
 
-    async def serve(self, take: Callable[[Message], Awaitable[None]]) -> str:
-        """Read the present session until it ends, and return why; `take` may end it with a RemoteProtocolError."""
+    async def serve(self, take: Callable[[Message], Awaitable[None]]) -> SkyopsError:
+        """Read the present session until it ends, and return why: a RemoteProtocolError for what the worker sent.
+
+        Args:
+            take: Takes each message; a RemoteProtocolError of it ends the session with its code.
+        """
         link = self._link
         if link is None:
-            return "not_linked"
+            return NetworkError("no session stands", code="session_failed")
         try:
             while True:
                 await take(await link.receive())
         except NetworkError as error:
-            return link.session.code or error.code
+            return NetworkError(error.message, code=link.session.code or error.code)
         except RemoteProtocolError as error:
             log.info("lease_message_refused worker=%s code=%s", link.peer[-8:], error.code)
             await link.aclose(error.code)
-            return error.code
+            return error
         except SkyopsError as error:  # a full disk: the log is fetched again once there is room
             log.warning("lease_interrupted worker=%s code=%s", link.peer[-8:], error.code)
             await link.aclose("interrupted")
             await trio.sleep(limits.FLUSH_INTERVAL_S)
-            return error.code
+            return error
         finally:
             if self._link is link:
                 self._link = None

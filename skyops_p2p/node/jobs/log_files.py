@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from skyops_p2p import limits
 from skyops_p2p.core.execution.log_chain import START, head_after
+from skyops_p2p.core.execution.log_segments import cost_of
 from skyops_p2p.errors import RemoteProtocolError, StoreError
 from skyops_p2p.wire import canonical
 from skyops_p2p.wire.messages.execution import LogBatch, LogPart
@@ -46,6 +48,8 @@ class ShardLog:
         self._path = path
         self._heads: dict[int, tuple[int, bytes]] = {}
         """Epoch -> (records, chain after them)."""
+        self._costs: dict[int, int] = {}
+        """Epoch -> what its records count against LOG_TAKEN_BYTES_MAX."""
         self._size = self._recover()
 
     def next_number(self, epoch: int) -> int:
@@ -63,7 +67,8 @@ class ShardLog:
             The new records.
 
         Raises:
-            RemoteProtocolError: `log_broken`: a gap, or another chain than that of what is here.
+            RemoteProtocolError: `log_broken`: a gap, or another chain than that of what is here; `flood`: an epoch
+                has more than LOG_TAKEN_BYTES_MAX.
             StoreError: `store_full`, or the file cannot be written; nothing is added.
 
         Rules: EXE-11.
@@ -77,9 +82,13 @@ class ShardLog:
         if head_after(batch.head, batch.first, batch.records[:skipped]) != head:
             raise _broken("it is another log than before")
         fresh = batch.records[skipped:]
+        cost = self._costs.get(batch.epoch, 0) + sum(map(cost_of, fresh))
+        if cost > limits.LOG_TAKEN_BYTES_MAX:
+            raise RemoteProtocolError("log: it is longer than any", code="flood", rule="EXE-11")
         lines = tuple(_line(batch.epoch, count + index, record) for index, record in enumerate(fresh))
         self._write(b"".join(_frame(line) for line in lines))
         self._heads[batch.epoch] = (count + len(fresh), head_after(head, count, fresh))
+        self._costs[batch.epoch] = cost
         return lines
 
     def read(self, position: int = 0) -> tuple[tuple[LogLine, ...], int]:
@@ -122,6 +131,7 @@ class ShardLog:
             )
             count, head = self._heads.get(line.epoch, (0, START))
             self._heads[line.epoch] = (count + 1, head_after(head, count, (record,)))
+            self._costs[line.epoch] = self._costs.get(line.epoch, 0) + cost_of(record)
             size += len(_frame(line))
         return size
 

@@ -10,7 +10,7 @@ from skyops_p2p.core.execution.log_chain import START
 from skyops_p2p.core.execution.receipts import LeaseFacts, check_result
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.crypto.node_key import peer_id_from_bytes
-from skyops_p2p.errors import SkyopsError
+from skyops_p2p.errors import RemoteProtocolError, SkyopsError
 from skyops_p2p.node.content.shelf import Holder, Progress
 from skyops_p2p.node.jobs.log_files import LogLine, ShardLog
 from skyops_p2p.node.jobs.open_job import OpenJob
@@ -59,8 +59,11 @@ class ShardContent:
             return True
         try:
             await self._fetch(receipt.bundle, receipt.worker, owner, self._ignore)
+            await self._job.tools.shelf.list_tree(receipt.bundle, key=self._job.secrets.content_key)
         except SkyopsError as error:
             log.info("checkpoint_not_fetched job=%s code=%s", self._job.short, error.code)
+            if isinstance(error, RemoteProtocolError):  # EXE-35
+                self._tell_lie(receipt, error)
             return False
         self._checkpoints.append(owner)
         while len(self._checkpoints) > limits.CHECKPOINTS_KEPT:
@@ -71,11 +74,25 @@ class ShardContent:
         """Fetch the outputs that a result's receipt names.
 
         Raises:
-            SkyopsError: They cannot be had, or are not what the receipt says.
+            RemoteProtocolError: They are not what the receipt says, or do not open.
+            SkyopsError: They cannot be had.
+
+        Rules: EXE-35.
         """
         receipt = peek(envelope, ResultReceipt)
-        if receipt.outputs is not None:
+        if receipt.outputs is None:
+            return
+        tools = self._job.tools
+        if receipt.outputs.size_bytes > self._job.spec.resources.disk:
+            raise RemoteProtocolError(
+                "outputs: larger than the disk of the job", code="bundle_mismatch", rule="EXE-35"
+            )
+        try:
             await self._fetch(receipt.outputs, receipt.worker, self.outputs_owner, self._moved)
+            await tools.shelf.check_tree(receipt.outputs, key=self._job.secrets.content_key)
+        except RemoteProtocolError:
+            await tools.shelf.release(self.outputs_owner)
+            raise
 
     def has_whole_log(self, envelope: bytes, facts: LeaseFacts) -> bool:
         """Tell whether all of the log is here that a result's receipt counts."""
@@ -108,6 +125,13 @@ class ShardContent:
         peer = PeerId(peer_id_from_bytes(worker))
         holders = [Holder(peer, ()), *self.keepers(peer)]
         await self._job.tools.shelf.fetch(bundle, holders, owner=owner, progress=progress)
+
+    def _tell_lie(self, receipt: CheckpointReceipt, error: RemoteProtocolError) -> None:
+        worker = PeerId(peer_id_from_bytes(receipt.worker))
+        text = (
+            f"{self._job.short}: checkpoint {receipt.sequence} does not count: {error.message} ({error.code})"
+        )
+        self._job.tools.tell("job", worker, text)
 
     def _moved(self, done: int, total: int) -> None:
         self.progress = (done, total)

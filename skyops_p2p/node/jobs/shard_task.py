@@ -12,13 +12,13 @@ import trio
 from skyops_p2p import limits
 from skyops_p2p.core.execution import lease as ls
 from skyops_p2p.core.execution import shard_events as ev
-from skyops_p2p.core.execution.faults import RetryPolicy
+from skyops_p2p.core.execution.faults import RetryPolicy, longest_lease_s
 from skyops_p2p.core.execution.receipts import LeaseFacts
 from skyops_p2p.core.execution.shard import ShardRun
 from skyops_p2p.core.execution.shard_record import ShardRecord, ShardState
 from skyops_p2p.core.jobs.encoding import spec_digest
 from skyops_p2p.core.machine import DeadlineReached, Effect, Event
-from skyops_p2p.errors import SkyopsError
+from skyops_p2p.errors import RemoteProtocolError, SkyopsError
 from skyops_p2p.node.jobs.held_lease import LOG_WAIT_S, HeldLease
 from skyops_p2p.node.jobs.open_job import OpenJob
 from skyops_p2p.node.jobs.shard_content import ShardContent
@@ -53,7 +53,7 @@ class ShardTask:
         retry = job.spec.retry
         policy = RetryPolicy(retry.attempts_max, retry.is_after_loss, float(retry.pause))
         self.index = index
-        self.machine = ShardRun(policy, record)
+        self.machine = ShardRun(policy, record, lease_s=longest_lease_s(job.spec.timeouts.execution))
         self.watch = ShardWatch()
         self.feed = LogFeed()
         self.steps: list[MatchStepView] = []
@@ -277,6 +277,9 @@ class ShardTask:
     async def _fetch_outputs(self, epoch: int, receipt: bytes) -> None:
         try:
             await self.content.fetch_outputs(receipt)
+        except RemoteProtocolError as error:
+            text = f"its outputs are not what it signed: {error.message} ({error.code})"
+            await self.post(ev.OutputsUnavailable(epoch, "worker_lied", text))
         except SkyopsError as error:
             await self.post(ev.OutputsUnavailable(epoch, "result_unavailable", error.message))
         else:

@@ -28,6 +28,7 @@ class ShardWatch:
         """Note a beat; one that is older than what is known is ignored."""
         if self.beat is not None and beat.sequence <= self.beat.sequence:
             return
+        beat = _plausible(beat)
         if self.running_since is None and beat.phase == "running" and beat.total:
             self.running_since, self.done_at_start = now, beat.done
         if self.beat is None or beat.done != self.beat.done:
@@ -48,6 +49,16 @@ class ShardWatch:
             return None
         # Between two steps it counts down: what passes belongs to the step that nobody has told yet.
         return replace(found, remaining_s=max(0.0, found.remaining_s - (now - self.moved_at)))
+
+
+def _plausible(beat: WorkerBeat) -> WorkerBeat:
+    """Return a beat without what cannot be: more done than there is. Rules: EXE-26."""
+    changes: dict[str, int] = {}
+    if beat.done > beat.total:
+        changes |= {"done": 0, "total": 0}
+    if beat.phase_done > beat.phase_total:
+        changes |= {"phase_done": 0, "phase_total": 0}
+    return beat.model_copy(update=changes) if changes else beat
 
 
 class LogFeed:

@@ -26,6 +26,7 @@ class Terms:
     pause_s: float = 5.0
     queue_s: float = 600.0
     total_s: float | None = None
+    lease_s: float | None = None
 
 
 def award(number: int) -> bytes:
@@ -43,7 +44,7 @@ class Story:
     def __init__(self, terms: Terms | None = None) -> None:
         self.terms = terms or Terms()
         self.policy = RetryPolicy(self.terms.attempts_max, self.terms.is_after_loss, self.terms.pause_s)
-        self.machine = ShardRun(self.policy)
+        self.machine = ShardRun(self.policy, lease_s=self.terms.lease_s)
         self.now = START
         self.stored = ShardRecord()
         self.done: list[Effect] = []
@@ -95,7 +96,7 @@ class Story:
 
     def restart(self, after_s: float = 0.0) -> list[Effect]:
         """Kill alice's node, and start it again from what is on its disk."""
-        self.machine = ShardRun(self.policy, self.stored)
+        self.machine = ShardRun(self.policy, self.stored, lease_s=self.terms.lease_s)
         self.now = MonotonicS(self.now + after_s)
         return self.feed(ev.ShardRestored(*self._times()))
 

@@ -10,7 +10,7 @@ from skyops_p2p.core.execution.shard_record import ShardState
 from skyops_p2p.core.machine import DeadlineReached, Event
 from tests.unit.core.execution.shard_story import NO_MATCH_PAUSE_S, Story, Terms, award, names, story
 from tests.unit.core.execution.tables import Reached, expect_refused
-from tests.unit.core.people import BOB, CAROL, at
+from tests.unit.core.people import BOB, CAROL, MALLORY, at
 
 OPEN = (
     ShardState.MATCHING,
@@ -63,6 +63,11 @@ def test_every_pair_of_the_table_is_reached_and_nothing_else() -> None:
             reached.take(machine, event, after_s)
         for second in (1.0, 20.0, 10_000.0):
             reached.take(story(state, term).machine, DeadlineReached(), second)
+    for lost_before in range(2):
+        overdue = Story(Terms(lease_s=60.0))
+        for person in (BOB, CAROL)[:lost_before]:
+            overdue.running(person.peer).lose()
+        reached.take(overdue.running(MALLORY.peer).machine, DeadlineReached(), 10_000.0)
     for is_final in (False, True):
         stopping = story(ShardState.RUNNING)
         stopping.feed(ev.GangBroken(1, is_final))

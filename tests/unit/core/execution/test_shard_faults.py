@@ -4,9 +4,10 @@ import pytest
 
 from skyops_p2p import limits
 from skyops_p2p.core.execution import shard_events as ev
-from skyops_p2p.core.execution.faults import PREEMPTIONS_MAX
+from skyops_p2p.core.execution.faults import PREEMPTIONS_MAX, longest_lease_s
 from skyops_p2p.core.execution.outcomes import EXCUSED, OUTCOMES, Cause
 from skyops_p2p.core.execution.shard_record import ShardState
+from skyops_p2p.core.machine import DeadlineReached
 from tests.unit.core.execution.shard_story import Story, Terms, names, story
 from tests.unit.core.people import BOB, CAROL, MALLORY, crowd
 
@@ -85,6 +86,32 @@ def test_loss_is_not_tried_again_if_the_job_says_so() -> None:
     alice.lose()
     assert alice.outcome == (ShardState.FAILED, "worker_lost")
     assert "is_after_loss" in alice.record.text
+
+
+def test_worker_that_comes_to_no_end_is_given_up_and_told_so() -> None:  # EXE-36
+    alice = story(ShardState.RUNNING, Terms(lease_s=8730.0))
+    assert alice.machine.next_deadline() == alice.now + 8730.0
+    alice.feed(DeadlineReached(), 8729.0)
+    assert alice.state is ShardState.RUNNING
+    effects = alice.feed(DeadlineReached(), 1.0)
+    assert alice.record.attempts[-1].code == "worker_overdue"
+    assert ev.StopLease(1, "superseded", 0.0) in effects
+    assert ev.FindWorker((BOB.peer,)) in effects
+
+
+def test_time_for_a_lease_begins_anew_with_the_next_worker_and_ends_with_its_result() -> None:  # EXE-36
+    alice = story(ShardState.RUNNING, Terms(lease_s=100.0))
+    alice.lose(after_s=90.0)
+    alice.running(CAROL.peer)
+    alice.feed(DeadlineReached(), 90.0)
+    assert alice.state is ShardState.RUNNING
+    alice.result()
+    alice.feed(DeadlineReached(), 90.0)
+    assert alice.state is ShardState.FETCHING
+
+
+def test_longest_lease_has_room_for_every_step() -> None:  # EXE-36
+    assert longest_lease_s(600.0) == 600.0 + 8130.0
 
 
 def test_session_that_cannot_be_opened_excludes_the_worker() -> None:

@@ -44,3 +44,14 @@ def test_an_older_beat_changes_nothing_and_no_other_phase_is_estimated() -> None
     assert remaining_s(watch, 101.0) == pytest.approx(8.0)
     watch.take(beat(7, 20, phase="collecting"), now=102.0)
     assert remaining_s(watch, 102.0) is None
+
+
+def test_more_done_than_there_is_counts_for_no_progress() -> None:  # EXE-26
+    watch = ShardWatch()
+    watch.take(beat(1, 10), now=100.0)
+    watch.take(beat(2, 101), now=101.0)
+    assert watch.beat is not None
+    assert (watch.beat.done, watch.beat.total) == (0, 0)
+    assert remaining_s(watch, 101.0) is None
+    watch.take(beat(3, 0).model_copy(update={"phase_done": 5, "phase_total": 4}), now=102.0)
+    assert (watch.beat.phase_done, watch.beat.phase_total) == (0, 0)
