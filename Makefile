@@ -5,7 +5,7 @@ PYTHON := $(VENV)/bin/python
 PYTEST := $(PYTHON) -m pytest
 SOURCES := skyops_p2p tests bench examples docs protocol
 QUICK := repo vectors property unit gateway simulation
-LANES := -n auto --dist loadgroup
+LANES := -n auto
 ARGS ?=
 
 .DEFAULT_GOAL := help

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
-TESTS = Path(__file__).parent
-PROCESS_TESTS = {"e2e", "interop", "ports"}
+PROCESS_TESTS = ("tests/e2e/", "tests/interop/", "tests/ports/")
 """Groups whose tests start processes, sandboxes or sockets; with xdist they share one worker, one after the other."""
 
 settings.register_profile("dev", max_examples=50, deadline=None)
@@ -46,13 +46,18 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     return home
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Spread tests by file over the workers of `pytest -n`, those that start processes in one lane of their own."""
-    for item in items:
-        place = item.path.relative_to(TESTS)
-        lane = "processes" if place.parts[0] in PROCESS_TESTS else str(place)
-        item.add_marker(pytest.mark.xdist_group(lane))
+class Lanes(LoadScopeScheduling):
+    """Spreads tests by file over the workers of `pytest -n`, those that start processes in one lane of their own."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        place = nodeid.partition("::")[0]
+        return "processes" if place.startswith(PROCESS_TESTS) else place
+
+
+@pytest.hookimpl(optionalhook=True)  # without xdist nobody calls it
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Lanes:
+    """Tell xdist which tests stay together. Source: pytest-xdist, `pytest_xdist_make_scheduler`."""
+    return Lanes(config, log)
 
 
 class _ErrorCollector(logging.Handler):
