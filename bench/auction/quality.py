@@ -87,7 +87,7 @@ def plot(found: dict[float, dict[str, dict[str, float]]], path: Path) -> bool:
             values = [figures_of[column] for figures_of in rules.values()]
             bars = axis.barh(list(rules), values, color=colours)
             axis.bar_label(bars, labels=[number(value) for value in values], padding=2, fontsize=8)
-            axis.set_title(f"{column}, load {load:g}", fontsize=10)
+            axis.set_title(f"{column}\nload {load:g}", fontsize=10)
             axis.invert_yaxis()
             axis.margins(x=0.15)
             axis.tick_params(labelsize=8)
