@@ -89,15 +89,21 @@ class Salvage:
         owner = f"{self._job.owner}/salvage"
         segments: list[LogSegment] = []
         ref: BundleRef | None = newest
-        while ref is not None and len(segments) < SEGMENTS_MAX:
-            await self._job.tools.shelf.fetch(ref, self._keepers, owner=owner, progress=no_progress)
-            data = await self._job.tools.shelf.open_bytes(
-                ref, key=self._job.secrets.content_key, bytes_max=SEGMENT_BYTES_MAX
-            )
-            segment = decode_segment(data)
-            segments.append(segment)
-            if segment.first <= wanted:
-                break
-            ref = segment.previous
-        await self._job.tools.shelf.release(owner)
+        try:
+            while ref is not None and len(segments) < SEGMENTS_MAX:
+                segment = await self._segment(ref, owner)
+                segments.append(segment)
+                if segment.first <= wanted:
+                    break
+                ref = segment.previous
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._job.tools.shelf.release(owner)
         return segments[::-1]
+
+    async def _segment(self, ref: BundleRef, owner: str) -> LogSegment:
+        await self._job.tools.shelf.fetch(ref, self._keepers, owner=owner, progress=no_progress)
+        data = await self._job.tools.shelf.open_bytes(
+            ref, key=self._job.secrets.content_key, bytes_max=SEGMENT_BYTES_MAX
+        )
+        return decode_segment(data)

@@ -94,6 +94,8 @@ class SmallWorld:
     programs: dict[str, SimProgram] = field(default_factory=dict)
     """What workers can run, by the first word of the command."""
     blocks: dict[str, MemoryBlockDisk] = field(default_factory=dict)
+    clocks: dict[str, SimClock] = field(default_factory=dict)
+    """The wall clock of each; tests step them."""
     provers: dict[str, Prover] = field(default_factory=dict)
     """What workers prove their compute with; others refuse every challenge."""
 
@@ -127,7 +129,7 @@ class SmallWorld:
         ports = NodePorts(
             open_network=open_network,
             open_store=lambda: open_memory_store(self.disks.setdefault(name, MemoryDisk())),
-            wall_clock=SimClock(),
+            wall_clock=self.clocks.setdefault(name, SimClock()),
             entropy=entropy,
             hardware=DeclaredHardware(seeded_hardware(SEED, number)),
             stake=self.stake,

@@ -32,6 +32,15 @@ async def train(box: SimBox) -> int:
     return 0
 
 
+async def shout(box: SimBox) -> int:
+    """Take two seconds, and put the input out in capitals."""
+    await box.print("begins")
+    await box.work(2.0)
+    await box.print("ends")
+    box.write("/results/model.txt", box.read("/data/words.txt").upper())
+    return 0
+
+
 def spec(**changes: object) -> JobSpec:
     fields = {
         "name": "train",
@@ -104,7 +113,7 @@ class JobWorld:
 async def job_world(folder: Path) -> AsyncIterator[JobWorld]:
     (folder / "words.txt").write_text("loss goes down")
     async with small_world(folder) as small, trio.open_nursery() as nursery:
-        small.programs["train"] = train
+        small.programs |= {"train": train, "shout": shout}
         world = JobWorld(small, nursery)
         for name in ("alice", *WORKERS):
             await world.start(name)

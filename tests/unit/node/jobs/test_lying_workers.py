@@ -3,8 +3,7 @@
 Whole nodes over a simulated network in virtual time; alice submits, bob and carol work, one of them lies.
 """
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.crypto.chunks import Purpose
 from skyops_p2p.node.jobs.job import Job
 from skyops_p2p.node.jobs.job_views import AttemptView
-from skyops_p2p.simulation.sandbox import SimBox
 from skyops_p2p.wire.messages.content import BundleRef
 from skyops_p2p.wire.messages.execution import LogBatch
 from tests.unit.node.jobs.job_world import JobWorld, ended, job_world, log_of, spec, until
@@ -30,22 +28,6 @@ from tests.unit.node.jobs.liars import (
     lie_in_results,
     seal_with_another_key,
 )
-
-
-async def shout(box: SimBox) -> int:
-    """Take two seconds, and put the input out in capitals."""
-    await box.print("begins")
-    await box.work(2.0)
-    await box.print("ends")
-    box.write("/results/model.txt", box.read("/data/words.txt").upper())
-    return 0
-
-
-@asynccontextmanager
-async def world_that_shouts(folder: Path) -> AsyncIterator[JobWorld]:
-    async with job_world(folder) as world:
-        world.small.programs["shout"] = shout
-        yield world
 
 
 def short_job(**changes: object) -> JobSpec:
@@ -87,7 +69,7 @@ async def expect_it_ends_elsewhere(
 async def test_a_receipt_that_does_not_fit_its_lease_ends_the_lease(
     autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]
 ) -> None:
-    async with world_that_shouts(tmp_path) as world:
+    async with job_world(tmp_path) as world:
         liar = lie_in_results(monkeypatch, **changes)
         _, told = await expect_it_ends_elsewhere(world, liar, "worker_lied")
         assert told.text.startswith("receipt: "), told
@@ -104,7 +86,7 @@ async def test_a_receipt_that_does_not_open_ends_the_lease(
     monkeypatch: pytest.MonkeyPatch,
     forge: Callable[[bytes], bytes],
 ) -> None:
-    async with world_that_shouts(tmp_path) as world:
+    async with job_world(tmp_path) as world:
         liar = forge_results(monkeypatch, forge)
         _, told = await expect_it_ends_elsewhere(world, liar, "worker_lied")
         assert told.text, told
@@ -113,7 +95,7 @@ async def test_a_receipt_that_does_not_open_ends_the_lease(
 async def test_a_worker_that_speaks_of_a_cancelled_job_has_lied(
     autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # EXE-20
-    async with world_that_shouts(tmp_path) as world:
+    async with job_world(tmp_path) as world:
         liar = lie_in_results(
             monkeypatch, code="cancelled", exit_kind="stopped", exit_code=None, outputs=None
         )
@@ -137,7 +119,7 @@ async def test_outputs_that_are_not_what_the_receipt_says_are_no_result(
     monkeypatch: pytest.MonkeyPatch,
     change: Callable[[BundleRef], BundleRef],
 ) -> None:
-    async with world_that_shouts(tmp_path) as world:
+    async with job_world(tmp_path) as world:
         liar = lie_in_outputs(monkeypatch, change)
         _, told = await expect_it_ends_elsewhere(world, liar, "worker_lied")
         assert told.text, told
@@ -149,7 +131,7 @@ async def test_outputs_that_are_not_what_the_receipt_says_are_no_result(
 async def test_outputs_with_chunks_of_another_job_are_no_result(
     autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, purpose: Purpose
 ) -> None:
-    async with world_that_shouts(tmp_path) as world:
+    async with job_world(tmp_path) as world:
         liar = seal_with_another_key(monkeypatch, purpose)
         _, told = await expect_it_ends_elsewhere(world, liar, "worker_lied")
         assert told.text, told
@@ -164,7 +146,7 @@ async def test_outputs_of_an_earlier_job_are_no_result(
         seen.append(ref)
         return seen[0]
 
-    async with world_that_shouts(tmp_path) as world:
+    async with job_world(tmp_path) as world:
         first = await world.nodes["alice"].submit(short_job(name="first"), base_dir=tmp_path)
         with monkeypatch.context() as patch:
             once = lie_in_outputs(patch, remember)
@@ -180,7 +162,7 @@ async def test_outputs_of_an_earlier_job_are_no_result(
 async def test_a_checkpoint_that_follows_none_is_no_checkpoint_and_ends_the_lease(
     autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # EXE-12, EXE-34
-    async with world_that_shouts(tmp_path) as world:
+    async with job_world(tmp_path) as world:
         liar = lie_in_checkpoints(
             monkeypatch, lambda receipt: receipt.model_copy(update={"previous": b"\x01" * 32})
         )
@@ -204,7 +186,7 @@ async def test_a_log_whose_chain_does_not_hold_ends_the_lease_after_three_sessio
     monkeypatch: pytest.MonkeyPatch,
     change: Callable[[LogBatch], LogBatch],
 ) -> None:
-    async with world_that_shouts(tmp_path) as world:
+    async with job_world(tmp_path) as world:
         liar = lie_in_logs(monkeypatch, change)
         job, told = await expect_it_ends_elsewhere(world, liar, "worker_lied")
         assert "log_broken" in told.text
@@ -215,7 +197,7 @@ async def test_a_log_whose_chain_does_not_hold_ends_the_lease_after_three_sessio
 async def test_a_receipt_for_another_log_is_told_beside_the_result(
     autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # EXE-14
-    async with world_that_shouts(tmp_path) as world:
+    async with job_world(tmp_path) as world:
         lie_in_results(monkeypatch, log_head=b"\x01" * 32)
         job = await world.nodes["alice"].submit(short_job(), base_dir=tmp_path)
         view = await ended(job)
@@ -233,7 +215,7 @@ async def test_a_log_without_end_ends_the_lease(
             update={"records": tuple(one.model_copy(update={"data": b"x" * 9000}) for one in batch.records)}
         )
 
-    async with world_that_shouts(tmp_path) as world:
+    async with job_world(tmp_path) as world:
         liar = lie_in_logs(monkeypatch, longer)
         await expect_it_ends_elsewhere(world, liar, "worker_lied")
 
@@ -253,7 +235,7 @@ async def test_a_log_without_end_ends_the_lease(
 async def test_made_up_progress_decides_nothing(
     autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]
 ) -> None:
-    async with world_that_shouts(tmp_path) as world:
+    async with job_world(tmp_path) as world:
         lie_in_beats(monkeypatch, lambda beat: beat.model_copy(update=changes))
         job = await world.nodes["alice"].submit(short_job(), base_dir=tmp_path)
         await until(job, lambda view: view.shards and view.shards[0].phase)
@@ -265,7 +247,7 @@ async def test_made_up_progress_decides_nothing(
 async def test_progress_past_the_end_is_not_taken(
     autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # EXE-26
-    async with world_that_shouts(tmp_path) as world:
+    async with job_world(tmp_path) as world:
         lie_in_beats(monkeypatch, lambda beat: beat.model_copy(update={"done": 2**53 - 1, "total": 1}))
         job = await world.nodes["alice"].submit(short_job(), base_dir=tmp_path)
         view = await until(job, lambda view: view.shards and view.shards[0].phase == "running")
@@ -276,7 +258,7 @@ async def test_progress_past_the_end_is_not_taken(
 async def test_a_worker_that_says_for_ever_that_it_runs_is_given_up(
     autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # EXE-36
-    async with world_that_shouts(tmp_path) as world:
+    async with job_world(tmp_path) as world:
         for name in ("RUN_FETCH_TIMEOUT_S", "SANDBOX_PREPARE_TIMEOUT_S", "RUN_COLLECT_TIMEOUT_S"):
             monkeypatch.setattr(f"skyops_p2p.limits.{name}", 30.0)
         liar = keep_results_back(monkeypatch)
