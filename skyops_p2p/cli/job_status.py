@@ -21,6 +21,7 @@ from skyops_p2p.cli.job_text import (
     span,
     usage_text,
 )
+from skyops_p2p.cli.match_text import reason_line, search_sentences
 from skyops_p2p.cli.output import (
     Column,
     credits_text,
@@ -32,6 +33,7 @@ from skyops_p2p.cli.output import (
 )
 from skyops_p2p.cli.plain_text import plain_view
 from skyops_p2p.node.jobs.job_views import JobView, ShardView
+from skyops_p2p.node.jobs.search_views import SearchView
 
 SHARDS_SHOWN = 40
 """Shards that the table for people holds, those that need a look first; --json has all."""
@@ -92,6 +94,8 @@ def _fields(view: JobView, *, is_color: bool) -> Iterator[tuple[str, str]]:
 
 def _of_shard(shard: ShardView) -> Iterator[tuple[str, str]]:
     """Yield the fields of a job's only shard."""
+    if shard.search is not None and not is_leased(shard) and shard.state not in OVER:
+        yield from _of_search(shard.search)
     if shard.worker and (is_leased(shard) or shard.state in OVER):
         yield "worker", shard.worker
     if is_leased(shard):
@@ -121,6 +125,14 @@ def _of_shard(shard: ShardView) -> Iterator[tuple[str, str]]:
     yield "log", _log_text(shard)
     if shard.result_bytes is not None:
         yield "outputs", bytes_text(shard.result_bytes)
+
+
+def _of_search(search: SearchView) -> Iterator[tuple[str, str]]:
+    """Yield how far the search for a worker is, and why nobody took the last one."""
+    for number, sentence in enumerate(search_sentences(search, None)):
+        yield "" if number else "search", sentence
+    for reason in search.reasons:
+        yield "because", reason_line(reason)
 
 
 def _log_text(shard: ShardView) -> str:

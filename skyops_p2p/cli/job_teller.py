@@ -16,7 +16,10 @@ from skyops_p2p.cli.job_text import (
     short_job,
     span,
 )
+from skyops_p2p.cli.match_text import reason_line, search_sentences
+from skyops_p2p.core.auction.codes import ACCEPTED
 from skyops_p2p.node.jobs.job_views import JobView, ShardView
+from skyops_p2p.node.jobs.search_views import SearchView
 
 OVER = ("succeeded", "failed", "cancelled")
 _SEARCHES = ("matching", "waiting")
@@ -37,16 +40,22 @@ class JobTeller:
         self._last: JobView | None = None
         self._told = ""
         """What was told of the job as a whole."""
+        self._searches: dict[int, SearchView] = {}
+        """Shard -> its newest search, as it was seen last."""
+        self._vain: dict[int, frozenset[str]] = {}
+        """Shard -> why nobody took it, as told last, in codes; while its searches are in vain."""
         self._waits: dict[int, str] = {}
         """Shard -> what was told of its present search: it begins anew every few seconds."""
 
     def news(self, view: JobView) -> list[str]:
         """Return what has happened since the last view, oldest first."""
+        is_past = self._last is None and not self._is_new
         sentences = list(self._of_job(view))
         before = {shard.index: shard for shard in self._last.shards} if self._last else {}
         for shard in view.shards:
             prefix = f"shard {shard.index}: " if len(view.shards) > 1 else ""
-            sentences += [prefix + text for text in self._of_shard(shard, before.get(shard.index))]
+            told = self._of_shard(shard, before.get(shard.index), is_past=is_past)
+            sentences += [prefix + text for text in told]
         self._last = view
         return [f"{self._name}: {text}" if self._name else text for text in sentences]
 
@@ -59,12 +68,15 @@ class JobTeller:
             self._is_new = False
             yield "the inputs are encrypted"
 
-    def _of_shard(self, shard: ShardView, before: ShardView | None) -> Iterator[str]:
-        yield from _of_attempts(shard, before)
+    def _of_shard(self, shard: ShardView, before: ShardView | None, *, is_past: bool) -> Iterator[str]:
+        attempts, steps = list(_of_attempts(shard, before)), list(self._of_match(shard, is_past=is_past))
+        lease = [attempts.pop()] if _is_just_leased(shard, before) else []
+        yield from attempts
         if shard.state in _SEARCHES:
             yield from self._of_search(shard)
         else:
             self._waits.pop(shard.index, None)
+        yield from [*steps, *lease]
         if before is None or shard.state != before.state:
             yield from _of_state(shard)
         if is_leased(shard) and (
@@ -84,6 +96,33 @@ class JobTeller:
             self._waits[shard.index] = shard.text
             if not _is_of_attempt(shard):
                 yield reason_text(shard.text)
+
+    def _of_match(self, shard: ShardView, *, is_past: bool) -> Iterator[str]:
+        """Yield the steps of the newest match, and why nobody took the shard.
+
+        Of searches in a row that are in vain the steps of the first are told, and reasons that are new.
+        """
+        search, last = shard.search, self._searches.get(shard.index)
+        if search is None:
+            return
+        self._searches[shard.index] = search
+        if is_past and shard.state not in _SEARCHES:
+            return
+        is_new = last is None or last.number != search.number
+        was_vain = shard.index in self._vain and (is_new or not (last and last.code))
+        is_found = search.code == ACCEPTED
+        if not was_vain or is_found:
+            yield from search_sentences(search, None if was_vain else last)
+        if is_found:
+            self._vain.pop(shard.index, None)
+        elif search.code:
+            yield from self._of_reasons(shard.index, search)
+
+    def _of_reasons(self, index: int, search: SearchView) -> Iterator[str]:
+        codes = frozenset(reason.code for reason in search.reasons)
+        if self._vain.get(index) != codes:
+            self._vain[index] = codes
+            yield from (f"nobody took it, {reason_line(reason)}" for reason in search.reasons)
 
     def live(self, now_s: float) -> str:
         """Return one line on how it stands: a bar, figures, the time remaining.
@@ -112,6 +151,12 @@ def _since(view: JobView, now_s: float) -> str:
 def _is_of_attempt(shard: ShardView) -> bool:
     """Tell whether a text repeats why the last attempt ended, which was told with it."""
     return bool(shard.attempts) and shard.text.startswith(f"{shard.attempts[-1].code}: ")
+
+
+def _is_just_leased(shard: ShardView, before: ShardView | None) -> bool:
+    """Tell whether the newest attempt is news, and stands."""
+    known = {one.epoch for one in before.attempts} if before else set()
+    return bool(shard.attempts) and not shard.attempts[-1].code and shard.attempts[-1].epoch not in known
 
 
 def _of_checkpoints(shard: ShardView, before: ShardView | None) -> Iterator[str]:

@@ -20,17 +20,6 @@ if TYPE_CHECKING:
     from skyops_p2p.node.match_view import MatchStepView, MatchView
 
 EXIT_NO_MATCH = 10
-_TEXTS = {
-    "proving": "{count} workers prove what they compute",
-    "asked": "tender sent, {count} workers asked",
-    "answered": "{peer}: {code}",
-    "closed": "bids sealed: {count}",
-    "revealed": "bids opened: {count}",
-    "decided": "award decided, {count} qualify",
-    "awarding": "award offered to {peer}",
-    "widened": "nobody yet: asking more",
-    "waiting": "{count} are bound to other bids: asking them again",
-}
 _NODES_SHOWN = 20
 """Nodes that the table for people holds; --json has all."""
 
@@ -61,11 +50,14 @@ def _quiet(step: "MatchStepView") -> None:
 
 
 def _tell(step: "MatchStepView") -> None:
-    peer = short_peer(step.peer_id) if step.peer_id else ""
-    click.echo("  " + _TEXTS[step.step].format(count=step.count, peer=peer, code=step.code))
+    from skyops_p2p.cli.match_text import step_text
+
+    click.echo(f"  {step_text(step)}")
 
 
 def _print(ended: "MatchView", invocation: Invocation) -> None:
+    from skyops_p2p.cli.match_text import reason_line
+
     if ended.is_matched:
         reserve = f" (reserve {ended.rank})" if ended.rank else ""
         print_fields(
@@ -82,7 +74,7 @@ def _print(ended: "MatchView", invocation: Invocation) -> None:
     word = paint("no match", "yellow", is_color=invocation.is_color)
     click.echo(f"{word}: {ended.code} {ended.detail} after {ended.elapsed_ms} ms".replace("  ", " "))
     for reason in ended.reasons:
-        click.echo(f"  {reason.nodes} x {reason.code}: {reason.meaning} {reason.change}")
+        click.echo(f"  {reason_line(reason)}")
     rows = [(short_peer(one.peer_id), one.code, one.detail or "-") for one in ended.outcomes[:_NODES_SHOWN]]
     if rows:
         columns = [Column("PEER"), Column("REASON"), Column("MORE", is_wrapped=True)]

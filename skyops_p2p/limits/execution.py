@@ -70,6 +70,12 @@ JOBS_REMEMBERED_MAX = 4096
 """Ended jobs that a requester still lists; the oldest is forgotten with its results."""
 JOB_BACKOFF_S_MAX = 300.0
 """Longest pause before another attempt; it doubles with each failure in a row."""
+SEARCH_STEPS_SHOWN = 32
+"""Steps of a shard's newest match that its view holds, answers not counted."""
+SEARCH_REASONS_SHOWN = 16
+"""Reasons why nobody took a shard, and kinds of answers, that its view holds."""
+SEARCH_SHARDS_SHOWN = 64
+"""Jobs of more shards show no steps of their matches: their views are long enough."""
 JOB_NO_MATCH_PAUSE_S = 5.0
 """Before the market is asked again when nobody took the job, as long as its queue time-out lasts."""
 

@@ -2,6 +2,7 @@
 
 from skyops_p2p.core.execution.outcomes import OUTCOMES
 from skyops_p2p.core.execution.shard_record import ShardState
+from skyops_p2p.node.jobs.search_views import SearchView
 from skyops_p2p.node.views import View
 
 
@@ -86,6 +87,8 @@ class ShardView(View):
     """Whether the log is the one that the worker signed for; None before the end."""
     result_bytes: int | None
     exit_code: int | None
+    search: SearchView | None = None
+    """Its newest search for a worker; None before the first, after a restart, and in a job of many shards."""
 
 
 class JobView(View):

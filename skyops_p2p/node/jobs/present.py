@@ -11,6 +11,7 @@ from skyops_p2p.node.jobs.job_views import (
     UsageView,
     meaning_of,
 )
+from skyops_p2p.node.jobs.search_views import search_view
 from skyops_p2p.node.jobs.shard_task import ShardTask
 from skyops_p2p.wire.envelope import peek
 from skyops_p2p.wire.messages.execution import CheckpointReceipt, ResultReceipt, UsagePart, WorkerBeat
@@ -57,6 +58,7 @@ def shard_view(task: ShardTask) -> ShardView:
             "is_log_proven": task.content.is_log_proven(result) if result else None,
             "result_bytes": result.outputs.size_bytes if result and result.outputs else None,
             "exit_code": result.exit_code if result else None,
+            "search": None if task.is_one_of_many else search_view(task.searches, task.steps, task.match),
         }
     )
 

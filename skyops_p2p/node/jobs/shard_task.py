@@ -60,6 +60,8 @@ class ShardTask:
         """Of the newest match."""
         self.match: MatchView | None = None
         """How the newest match ended."""
+        self.searches = 0
+        """Matches so far, since this node has started."""
         self.text = ""
         """What happened last, for a person."""
         self.content = ShardContent(job, index, self._keepers_of)
@@ -95,6 +97,11 @@ class ShardTask:
     def record(self) -> ShardRecord:
         """How it stands."""
         return self.machine.record
+
+    @property
+    def is_one_of_many(self) -> bool:
+        """Whether its job has more shards than people look at one by one."""
+        return self._job.spec.shards > limits.SEARCH_SHARDS_SHOWN
 
     async def post(self, event: Event) -> None:
         """Queue an event for the machine."""
@@ -204,7 +211,7 @@ class ShardTask:
 
     # --- matching -----------------------------------------------------------------------------------------------
     async def _find(self, excluded: tuple[PeerId, ...]) -> None:
-        self.steps, self.match = [], None
+        self.steps, self.match, self.searches = [], None, self.searches + 1
         event: Event | None = None
         self._match_scope = scope = trio.CancelScope()
         with scope:

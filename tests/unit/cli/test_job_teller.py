@@ -1,7 +1,10 @@
 """What is told of a job while it is watched: a whole life, as a person reads it."""
 
+from skyops_p2p import limits
 from skyops_p2p.cli.job_teller import JobTeller, ending, next_steps
 from skyops_p2p.node.jobs.job_views import JobView, ShardView
+from skyops_p2p.node.jobs.search_views import search_view
+from skyops_p2p.node.match_view import MatchStepView, MatchView, ReasonCountView
 from tests.gateway import fake_jobs as fj
 
 NOW_S = fj.SUBMITTED_UNIX_MS / 1000 + 133
@@ -147,3 +150,88 @@ def test_a_cancelled_job_can_be_run_again() -> None:
     view = fj.job("cancelled", fj.shard("cancelled", code="cancelled"), code="cancelled")
     assert ending(view, NOW_S)[0] == "cancelled after 2m 13s: The job was cancelled."
     assert next_steps(view)[-1] == "run it again: skyops retry 6b6577c4ec70"
+
+
+# --- the match ------------------------------------------------------------------------------------------------------
+def step(kind: str, count: int = 0, *, peer: str = "", code: str = "") -> MatchStepView:
+    return MatchStepView(step=kind, round=1, peer_id=peer, code=code, count=count)
+
+
+ASKED = (step("asked", 3), step("answered", peer=fj.BOB, code="accepted"), step("answered", code="busy"))
+MATCHED = (*ASKED, step("closed", 1), step("revealed", 1), step("decided", 1), step("awarding", peer=fj.BOB))
+
+
+def ended_match(code: str, *reasons: str) -> MatchView:
+    told = tuple(
+        ReasonCountView(code=reason, nodes=1, meaning="It says so.", change="Wait.") for reason in reasons
+    )
+    fields = {"is_matched": code == "accepted", "code": code, "job_id": "aa", "rounds": 1, "elapsed_ms": 9}
+    return MatchView.model_validate(fields | {"reasons": told, "outcomes": ()})
+
+
+def searching(
+    number: int, steps: tuple[MatchStepView, ...], ended: MatchView | None = None, **more: object
+) -> JobView:
+    state = str(more.pop("state", "matching"))
+    return alone(state, search=search_view(number, steps, ended), **more)
+
+
+def test_the_steps_of_a_match_are_told_as_they_come_and_before_the_lease() -> None:
+    leased = {"attempts": (fj.attempt(),), "epoch": 1, "worker": fj.BOB}
+    story = told(
+        searching(1, ASKED),
+        searching(1, MATCHED[:4]),
+        searching(1, MATCHED, ended_match("accepted"), state="opening", **leased),
+        searching(1, MATCHED, ended_match("accepted"), state="running", phase="running", **leased),
+    )
+    assert story == [
+        "looking for a worker",
+        "tender sent, 3 workers asked",
+        "bids sealed: 1 (answers: 1 bid, 1 busy)",
+        "bids opened: 1",
+        "award decided, 1 qualify",
+        f"award offered to {fj.BOB[-8:]}",
+        f"attempt 1: leased to {fj.BOB[-8:]} at 1.25 credits an hour",
+        "running",
+    ]
+
+
+def test_searches_in_vain_tell_their_steps_once_and_each_new_reason() -> None:
+    story = told(
+        searching(1, ASKED[:1]),
+        searching(1, ASKED[::2], ended_match("all_declined", "busy")),
+        searching(2, ASKED[:1]),
+        searching(2, ASKED[::2], ended_match("all_declined", "busy")),
+        searching(3, ASKED[::2], ended_match("all_declined", "price_too_low")),
+        searching(4, MATCHED, ended_match("accepted")),
+    )
+    assert story == [
+        "looking for a worker",
+        "tender sent, 3 workers asked",
+        "answers: 1 busy",
+        "nobody took it, 1 x busy: It says so. Wait.",
+        "nobody took it, 1 x price_too_low: It says so. Wait.",
+        "tender sent, 3 workers asked",
+        "bids sealed: 1 (answers: 1 bid, 1 busy)",
+        "bids opened: 1",
+        "award decided, 1 qualify",
+        f"award offered to {fj.BOB[-8:]}",
+    ]
+
+
+def test_a_match_of_long_ago_is_not_told_to_who_begins_to_watch() -> None:
+    leased = {"attempts": (fj.attempt(),), "epoch": 1, "worker": fj.BOB}
+    story = told(searching(1, MATCHED, ended_match("accepted"), state="running", phase="running", **leased))
+    assert "tender sent, 3 workers asked" not in story
+
+
+def test_what_a_view_holds_of_a_search_is_bounded() -> None:
+    steps = tuple(step("widened") for _ in range(100)) + tuple(
+        step("answered", code=f"code{number}") for number in range(100)
+    )
+    many = ended_match("all_declined", *(f"code{number}" for number in range(100)))
+    search = search_view(1, steps, many)
+    assert search is not None
+    assert len(search.steps) == limits.SEARCH_STEPS_SHOWN
+    assert len(search.answers) == len(search.reasons) == limits.SEARCH_REASONS_SHOWN
+    assert search_view(0, (), None) is None

@@ -29,6 +29,28 @@ async def test_a_job_is_run_and_its_result_opens_with_the_requesters_key(
         assert shard.exit_code == 0
 
 
+async def test_a_view_tells_the_steps_of_the_match_and_why_nobody_took_a_job(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    async with job_world(tmp_path) as world:
+        alice = world.nodes["alice"]
+        job = await alice.submit(spec(timeouts={"queue": 20}), base_dir=tmp_path)
+        search = (await ended(job)).shards[0].search
+        assert search is not None
+        assert (search.number, search.code) == (1, "accepted")
+        assert [step.step for step in search.steps] == ["asked", "closed", "revealed", "decided", "awarding"]
+        assert search.answers == {"bid": 2}
+        greedy = spec(price={"per_hour_max": "0.000001"}, timeouts={"queue": 20})
+        view = await ended(await alice.submit(greedy, base_dir=tmp_path))
+        assert (view.state, view.code) == ("failed", "no_worker"), view
+        search = view.shards[0].search
+        assert search is not None
+        assert search.number > 1
+        assert [reason.nodes for reason in search.reasons] == [2], search
+        assert search.reasons[0].meaning
+        assert search.reasons[0].change
+
+
 async def test_nothing_of_a_job_is_left_on_its_worker(autojump_clock: MockClock, tmp_path: Path) -> None:
     async with job_world(tmp_path) as world:
         job = await world.nodes["alice"].submit(spec(), base_dir=tmp_path)
