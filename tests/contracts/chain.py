@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import boa
@@ -22,6 +23,10 @@ ETH = "0x" + "00" * 20
 UNIT = 10**18
 HOUR = 3600
 DAY = 86_400
+
+
+_CACHE = TemporaryDirectory(prefix="skyops-contracts-")
+boa.interpret.set_cache_dir(_CACHE.name)  # processes share no files, and nothing is left behind
 
 
 def _plain_repr(contract: VyperContract) -> str:
@@ -93,6 +98,6 @@ def events(contract: VyperContract) -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
-def merkle_node(left: bytes, right: bytes) -> bytes:
-    """Hash two nodes of a receipts' tree."""
-    return hashlib.sha256(b"\x01" + left + right).digest()
+def sha256(data: bytes) -> bytes:
+    """Hash."""
+    return hashlib.sha256(data).digest()

@@ -1,15 +1,24 @@
-"""Each test runs on a chain of its own: what it changes is taken back."""
+"""Each test begins with the same chain: what it changes is taken back."""
 
 from collections.abc import Iterator
 
 import boa
 import pytest
 
-from tests.contracts.chain import Person, person
+from tests.contracts.chain import UNIT, Person, person
+from tests.contracts.settled import Settled
+
+
+@pytest.fixture(scope="session")
+def deployed() -> Settled:
+    """Return contracts that all tests of a process begin with."""
+    found = Settled()
+    found.bind_arbiter()
+    return found
 
 
 @pytest.fixture(autouse=True)
-def _fresh_chain() -> Iterator[None]:
+def _fresh_chain(deployed: Settled) -> Iterator[None]:
     with boa.env.anchor():
         yield
 
@@ -32,3 +41,10 @@ def carol() -> Person:
 @pytest.fixture
 def mallory() -> Person:
     return person("mallory")
+
+
+@pytest.fixture
+def settled(deployed: Settled) -> Settled:
+    """Return the contracts; alice has deposited 100 SKYOPS that all workers share."""
+    deployed.deposit(person("alice"), 100 * UNIT)
+    return deployed
