@@ -7,6 +7,8 @@ LEASE_ANSWER_TIMEOUT_S = 10.0
 """From LeaseOpen or LeaseAttach to its answer."""
 LEASE_BEAT_S = 1.0
 """Both sides of a lease say this often that they are there. protocol/05."""
+LEASE_EARLY_BEATS_MAX = 4
+"""Beats by which a worker tells a change of phase at once, in LEASE_BEAT_S and beside the others. protocol/05."""
 LEASE_SUSPECT_S = 4.0
 """A side that was silent for so long is suspected; at least three beats. protocol/05."""
 LEASE_WITNESS_S = 3.0
@@ -18,6 +20,10 @@ LEASE_BREACHES_MAX = 3
 """Sessions of one lease that a requester ends for what the worker sent; then the worker is given up. protocol/05."""
 LEASE_STOP_GRACE_S = 20.0
 """Between SIGTERM and SIGKILL where nobody says otherwise."""
+AWARD_IDLE_S = 10.0
+"""A worker holds the award of a shard that has ended well for so long, for the job's next one. protocol/05."""
+ARRAY_MATCHES_MAX = 8
+"""Matches of one job's shards at once: more only reserve the same workers against each other."""
 LEASES_MAX = 256
 """Leases that one node serves or holds at a time."""
 HOLDERS_MAX = 8

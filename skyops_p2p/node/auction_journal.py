@@ -8,15 +8,15 @@ import logging
 
 from skyops_p2p import limits
 from skyops_p2p.core.auction.events import KeepProof
-from skyops_p2p.core.auction.leases import LeaseTerms
+from skyops_p2p.core.auction.leases import AwardUse, LeaseTerms
 from skyops_p2p.core.rules import NetworkRules
 from skyops_p2p.errors import RemoteProtocolError, SkyopsError, StoreError
 from skyops_p2p.node.auction_records import (
     KeptLease,
-    is_taken_entry,
     lease_entry,
     proof_entry,
     read_lease,
+    read_taken,
     taken_entry,
 )
 from skyops_p2p.ports import JournalEntry, Store, WallClock
@@ -57,13 +57,13 @@ class AuctionJournal:
         ends = self._wall_clock.now_ms() + START_TIMEOUT_MS
         await self._store.append(LEASES, lease.award.digest.hex(), lease_entry(lease, ends_unix_ms=ends))
 
-    async def mark_taken(self, award: bytes) -> None:
+    async def mark_taken(self, award: bytes, use: AwardUse | None) -> None:
         """Write down that a job has a lease, which only `forget_lease` ends from now on.
 
         Raises:
             StoreError: It is not written.
         """
-        await self._store.append(LEASES, award.hex(), taken_entry())
+        await self._store.append(LEASES, award.hex(), taken_entry(use))
 
     async def forget_lease(self, award: bytes) -> None:
         """Delete a lease that has ended; if it cannot be deleted, a later start does.
@@ -94,9 +94,11 @@ class AuctionJournal:
             by_award.setdefault(entry.key, []).append(entry)
         now, found, troubles = self._wall_clock.now_ms(), list[KeptLease](), list[str]()
         for key, entries in by_award.items():
-            is_taken = any(is_taken_entry(entry.body) for entry in entries)
+            first, *others = entries
+            is_taken = bool(others)
             try:
-                kept = read_lease(entries[0].body, self._rules)
+                use = read_taken(others[0].body) if others else None
+                kept = read_lease(first.body, self._rules, use=use)
             except RemoteProtocolError as error:
                 troubles.append(f"the stored lease {key[:16]} cannot be read ({error.code})")
                 continue

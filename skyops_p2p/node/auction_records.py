@@ -11,7 +11,7 @@ from pydantic import Field
 from skyops_p2p import limits
 from skyops_p2p.core.auction.capacity import Claim, ClaimState, Device
 from skyops_p2p.core.auction.events import KeepProof
-from skyops_p2p.core.auction.leases import LeaseTerms
+from skyops_p2p.core.auction.leases import AwardUse, LeaseTerms
 from skyops_p2p.core.auction.tenders import check_tender
 from skyops_p2p.core.rules import NetworkRules
 from skyops_p2p.errors import RemoteProtocolError
@@ -20,7 +20,7 @@ from skyops_p2p.wire import canonical
 from skyops_p2p.wire.envelope import open_envelope
 from skyops_p2p.wire.messages.auction import Award, Bid
 from skyops_p2p.wire.messages.peering import EnvelopeBytes, GpuPart
-from skyops_p2p.wire.model import Instant, N, Name, Part
+from skyops_p2p.wire.model import Bytes16, Instant, N, Name, Part
 
 LEASE, PROOF, TAKEN = 1, 2, 3
 """Kinds of entries."""
@@ -44,6 +44,13 @@ class StoredLease(Part):
     """When it is void unless the job began."""
 
 
+class StoredUse(Part):
+    """For which job an award is used."""
+
+    job_id: Annotated[Bytes16, N(1)]
+    since_unix_ms: Annotated[Instant, N(2)]
+
+
 @dataclass(frozen=True, slots=True)
 class KeptLease:
     """A confirmed award as it was read back; its claim has no expiry yet."""
@@ -64,9 +71,12 @@ def lease_entry(lease: LeaseTerms, *, ends_unix_ms: int) -> bytes:
     return canonical.encode({0: LEASE, 1: stored.to_wire()})
 
 
-def taken_entry() -> bytes:
-    """Return the entry that says that a job has the lease."""
-    return canonical.encode({0: TAKEN})
+def taken_entry(use: AwardUse | None) -> bytes:
+    """Return the entry that says that a job has the lease, and which."""
+    if use is None:
+        return canonical.encode({0: TAKEN})
+    stored = StoredUse(job_id=use.job_id, since_unix_ms=use.since_unix_ms)
+    return canonical.encode({0: TAKEN, 1: stored.to_wire()})
 
 
 def proof_entry(effect: KeepProof) -> bytes:
@@ -75,13 +85,28 @@ def proof_entry(effect: KeepProof) -> bytes:
     return canonical.encode({0: PROOF, 1: content})
 
 
-def is_taken_entry(body: bytes) -> bool:
-    """Return whether an entry says that a job has the lease."""
-    return body == taken_entry()
+def read_taken(body: bytes) -> AwardUse | None:
+    """Read the entry that says that a job has the lease; None: it does not say which.
+
+    Raises:
+        RemoteProtocolError: It is torn, or another entry.
+    """
+    entry = canonical.decode(body)
+    if not isinstance(entry, dict) or entry.get(0) != TAKEN:
+        raise RemoteProtocolError("not the entry of a lease that was taken", code="wrong_type")
+    if 1 not in entry:
+        return None
+    stored = StoredUse.from_wire(entry[1])
+    return AwardUse(stored.job_id, UnixMs(stored.since_unix_ms))
 
 
-def read_lease(body: bytes, rules: NetworkRules) -> KeptLease:
+def read_lease(body: bytes, rules: NetworkRules, *, use: AwardUse | None = None) -> KeptLease:
     """Read the entry of a confirmed award, and check it as if it had come from a peer.
+
+    Args:
+        body: The entry.
+        rules: Leases of another network are refused.
+        use: As read of the entry that it was taken.
 
     Raises:
         RemoteProtocolError: It is torn, of another version or of another network.
@@ -96,4 +121,5 @@ def read_lease(body: bytes, rules: NetworkRules) -> KeptLease:
         raise RemoteProtocolError("the award is of another tender", code="wrong_tender")
     devices = tuple(Device(device.name, device.gpu) for device in stored.devices)
     claim = Claim(tender.digest, tender.message.needs, devices, ClaimState.LEASED, expires_at=None)
-    return KeptLease(LeaseTerms(tender.signer, tender, award, stored.bid, claim), UnixMs(stored.ends_unix_ms))
+    lease = LeaseTerms(tender.signer, tender, award, stored.bid, claim, use)
+    return KeptLease(lease, UnixMs(stored.ends_unix_ms))

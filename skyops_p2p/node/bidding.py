@@ -17,7 +17,7 @@ from skyops_p2p.core.auction import worker_events as wev
 from skyops_p2p.core.auction.bidding_context import BiddingContext, WorkerTerms
 from skyops_p2p.core.auction.capacity import Capacity, Supply, supply_of
 from skyops_p2p.core.auction.desk import BiddingDesk
-from skyops_p2p.core.auction.leases import LeaseTerms
+from skyops_p2p.core.auction.leases import AwardUse, LeaseTerms
 from skyops_p2p.core.auction.named_book import audit_named_book
 from skyops_p2p.core.auction.prices import PriceStrategy
 from skyops_p2p.core.machine import Effect, Event
@@ -118,23 +118,27 @@ class BiddingShell:
         """Take a tender that came by gossip."""
         await self._perform(self._take_tender(data, None))
 
-    async def take_lease(self, award: bytes) -> LeaseTerms | None:
+    async def take_lease(self, award: bytes, use: AwardUse | None = None) -> LeaseTerms | None:
         """Hand a confirmed award to the job that begins: its capacity is held from now on until `end_lease`.
 
         After a restart the lease can be taken again for LEASE_START_TIMEOUT_S.
 
         Args:
             award: Digest of the award's envelope.
+            use: For which job; written down with the first lease on the award. None: no lease will follow this one.
 
         Returns:
-            The lease with its claim, which no longer expires; None if there is none, or if it was taken before.
+            The lease with its claim, which no longer expires, and the use that it had before; None if there is none,
+            or if it is taken already.
 
         Raises:
             StoreError: It cannot be written down that the job has it; nothing is taken.
         """
-        if not self.desk.holds(award):
+        waiting = self.desk.waiting_lease(award)
+        if waiting is None:
             return None
-        await self._journal.mark_taken(award)
+        if waiting.use is None:
+            await self._journal.mark_taken(award, use)
         lease, effects = self.desk.take_lease(award, _now())
         await self._perform(effects)
         if lease is None and not self.desk.is_taken(award):  # it ended while that was written
@@ -143,7 +147,18 @@ class BiddingShell:
 
     def lease_holder(self, award: bytes) -> PeerId | None:
         """Return to whom a confirmed award was promised that waits for its job; None if there is none."""
-        return self.desk.lease_holder(award)
+        lease = self.desk.waiting_lease(award)
+        return lease.requester if lease else None
+
+    async def keep_lease(self, lease: LeaseTerms, *, hold_s: float) -> None:
+        """Hold what a job's lease held, so that the job's next part can begin on the same award without an auction.
+
+        Args:
+            lease: As `take_lease` gave it, with its use.
+            hold_s: Seconds, after which it is free.
+        """
+        now = _now()
+        await self._perform(self.desk.keep_lease(lease, now, until=MonotonicS(now + hold_s)))
 
     async def end_lease(self, tender: bytes) -> None:
         """Free what is held for a job; nothing happens if there is no lease, or it was ended before.

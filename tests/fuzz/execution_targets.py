@@ -14,6 +14,7 @@ from skyops_p2p.wire.messages.execution import LeaseOpen
 from skyops_p2p.wire.model import decode_message, encode_message
 from tests.unit.core.execution.offers import job, request_for, terms_of
 from tests.unit.core.people import BOB as WINNER
+from tests.unit.core.people import NOW
 from tests.unit.core.people import RULES as NETWORK
 from tests.vectors.execution_examples import AWARD, JOB, SPEC
 from tests.vectors.people import ALICE, BOB, RULES
@@ -35,7 +36,7 @@ TERMS = terms_of(WANTED)
 
 def _opening(data: bytes) -> None:
     request = decode_message(LeaseOpen, data)
-    opened = check_opening(request, TERMS, network=NETWORK.network, own=WINNER.peer)
+    opened = check_opening(request, TERMS, network=NETWORK.network, own=WINNER.peer, now=NOW)
     assert opened.spec == WANTED
 
 

@@ -3,7 +3,8 @@
 The worker's shell feeds what comes by gossip and by request in here and performs what comes out. At most
 TENDERS_OPEN_MAX tenders without an award are open at a time, and TENDERS_SEEN_MAX are remembered, so that a repeated
 tender is not bid for again and a second one with the same id is proven. A confirmed award (a lease) stays until the job
-takes it over with `take_lease`, and what it holds until `end_lease`. Spec: protocol/04-auction.md, "Worker".
+takes it over with `take_lease`, and what it holds until `end_lease`; or until `keep_lease` puts it back for the job's
+next part. Spec: protocol/04-auction.md, "Worker".
 """
 
 from collections import OrderedDict
@@ -23,7 +24,7 @@ from skyops_p2p.core.machine import DeadlineReached, Effect, Event
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.crypto.node_key import peer_id_to_bytes
 from skyops_p2p.errors import RemoteProtocolError
-from skyops_p2p.types import MonotonicS, PeerId, UnixMs
+from skyops_p2p.types import MonotonicS, UnixMs
 from skyops_p2p.wire.envelope import Signed, envelope_kind, peek, seal
 from skyops_p2p.wire.messages.auction import (
     Award,
@@ -145,14 +146,10 @@ class BiddingDesk:
             _trim(self._ended)
         return list(effects)
 
-    def holds(self, award: bytes) -> bool:
-        """Return whether a confirmed award waits for its job, by the digest of its envelope."""
-        return self._lease(award) is not None
-
-    def lease_holder(self, award: bytes) -> PeerId | None:
-        """Return to whom a confirmed award was promised that waits for its job; None if there is none."""
-        lease = self._lease(award)
-        return lease.requester if lease else None
+    def waiting_lease(self, award: bytes) -> LeaseTerms | None:
+        """Return the confirmed award that waits for its job, by the digest of its envelope; None if there is none."""
+        leases = (bidding.lease for bidding in self._open.values())
+        return next((lease for lease in leases if lease is not None and lease.award.digest == award), None)
 
     def is_taken(self, award: bytes) -> bool:
         """Return whether a job runs under an award, by the digest of its envelope."""
@@ -169,7 +166,7 @@ class BiddingDesk:
             The lease with its claim, which no longer expires; None if there is none, or if it was taken before. And
             the effects to perform.
         """
-        lease = self._lease(award)
+        lease = self.waiting_lease(award)
         if lease is None:
             return None, []
         tender = lease.tender.digest
@@ -196,6 +193,26 @@ class BiddingDesk:
             return taken
         is_freed = self._context.capacity.release(tender) is not None
         return [*taken, wev.ForgetLease(award), *([wev.CapacityChanged()] if is_freed else [])]
+
+    def keep_lease(self, lease: LeaseTerms, now: MonotonicS, *, until: MonotonicS) -> list[Effect]:
+        """Hold what a lease held a little longer, for the next one on the same award: as if it was just confirmed.
+
+        Args:
+            lease: As `take_lease` gave it, with its use.
+            now: Monotonic seconds.
+            until: When it is void, unless it is taken before.
+
+        Rules: EXE-37.
+        """
+        tender, claim = lease.tender.digest, None
+        if self._taken.get(tender) == lease.award.digest:
+            claim = self._context.capacity.confirm(tender, now, expires_at=until)
+        if claim is None:
+            return self.end_lease(tender, now)
+        del self._taken[tender]
+        self._ended.pop(tender, None)
+        self._open[tender] = Bidding.restored(self._context, replace(lease, claim=claim))
+        return []
 
     def restore(self, lease: LeaseTerms) -> bool:
         """Put a lease back that was confirmed before a restart, as if it had just been confirmed.
@@ -240,10 +257,6 @@ class BiddingDesk:
             bidding.check_invariants()
             assert bidding.digest == digest, "a machine under another's key"
             assert bidding.state is not BiddingState.IDLE, "a tender without an answer"
-
-    def _lease(self, award: bytes) -> LeaseTerms | None:
-        leases = (bidding.lease for bidding in self._open.values())
-        return next((lease for lease in leases if lease is not None and lease.award.digest == award), None)
 
     def _undecided(self) -> int:
         """Count the open tenders without an award; those with one are bounded by what the machine has."""

@@ -6,7 +6,7 @@ Spec: protocol/05-execution.md, "Faults". Source of the doubling pause: truncate
 from dataclasses import dataclass
 
 from skyops_p2p import limits
-from skyops_p2p.core.execution.outcomes import EXCUSED, GANG_BROKEN, Cause, outcome_of
+from skyops_p2p.core.execution.outcomes import AWARD_OVER, EXCUSED, GANG_BROKEN, Cause, outcome_of
 
 PREEMPTIONS_MAX = 16
 """Ends of one shard's leases that are not counted as attempts (see `is_uncounted`); past them they are."""
@@ -81,7 +81,7 @@ def decide(code: str, record: Record, policy: RetryPolicy) -> Decision:
     is_loss = outcome.cause in (Cause.WORKER, Cause.NETWORK)
     if is_loss and not policy.is_after_loss:
         return Decision(is_again=False, reason=f"{outcome.meaning} retry.is_after_loss is false.")
-    is_blameless = outcome.cause is Cause.PREEMPTION or code == GANG_BROKEN
+    is_blameless = outcome.cause is Cause.PREEMPTION or code in (GANG_BROKEN, AWARD_OVER)
     is_at_once = is_blameless or (is_loss and record.failures_in_row <= 1)
     return Decision(
         is_again=True,

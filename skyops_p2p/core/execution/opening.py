@@ -1,10 +1,10 @@
 """What a worker checks before it takes a lease. Pure. Spec: protocol/05-execution.md, "Lease"."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from skyops_p2p import limits
-from skyops_p2p.core.auction.leases import LeaseTerms
+from skyops_p2p.core.auction.leases import AwardUse, LeaseTerms
 from skyops_p2p.core.execution.gangs import Gang, gang_of
 from skyops_p2p.core.execution.layout import Layout, layout_of
 from skyops_p2p.core.execution.receipts import LeaseFacts
@@ -13,7 +13,7 @@ from skyops_p2p.core.jobs.needs import needs_of
 from skyops_p2p.core.jobs.spec import ARCHIVE_SCHEMES, JobSpec
 from skyops_p2p.crypto.node_key import peer_id_to_bytes
 from skyops_p2p.errors import ExecutionError, RemoteProtocolError
-from skyops_p2p.types import PeerId
+from skyops_p2p.types import PeerId, UnixMs
 from skyops_p2p.wire.envelope import Signed, open_envelope
 from skyops_p2p.wire.messages.execution import CheckpointReceipt, LeaseOpen
 
@@ -28,12 +28,15 @@ class OpenedLease:
     request: LeaseOpen
     """Holds the content key and the secrets: never logged, never stored."""
     terms: LeaseTerms
+    """With the use that the award has from this lease on."""
     resume: Signed[CheckpointReceipt] | None
     gang: Gang | None = None
     """With whom it runs, where the job is a gang."""
 
 
-def check_opening(request: LeaseOpen, terms: LeaseTerms, *, network: str, own: PeerId) -> OpenedLease:
+def check_opening(
+    request: LeaseOpen, terms: LeaseTerms, *, network: str, own: PeerId, now: UnixMs
+) -> OpenedLease:
     """Compare what a requester wants to begin with what the auction was about.
 
     Args:
@@ -41,13 +44,16 @@ def check_opening(request: LeaseOpen, terms: LeaseTerms, *, network: str, own: P
         terms: Of the award that the request names.
         network: Our network.
         own: This worker.
+        now: The wall clock.
 
     Raises:
-        RemoteProtocolError: `spec_refused`, or what decoding raises.
+        RemoteProtocolError: `spec_refused`, `award_over`, or what decoding raises.
 
-    Rules: EXE-2, EXE-3, EXE-12, EXE-27.
+    Rules: EXE-2, EXE-3, EXE-12, EXE-27, EXE-38.
     """
     peer, tender = terms.requester, terms.tender.message
+    if terms.use is not None:
+        _check_next(request, terms, terms.use, now)
     spec = decode_spec(request.spec)
     if spec_digest(spec) != tender.spec_digest:  # EXE-2
         raise _refused("it is not the job of the tender", peer, rule="EXE-2")
@@ -76,7 +82,40 @@ def check_opening(request: LeaseOpen, terms: LeaseTerms, *, network: str, own: P
         spec_digest=tender.spec_digest,
     )
     gang = gang_of(request, spec, own=own, requester=peer)
+    use = terms.use or AwardUse(request.job_id, now)
+    terms = replace(terms, use=use)
     return OpenedLease(facts, spec, layout, request, terms, _resume(request, facts), gang)
+
+
+def is_award_kept(opened: OpenedLease, now: UnixMs) -> bool:
+    """Tell whether the job's next shard may begin on the same award, once this lease has ended well.
+
+    Args:
+        opened: The lease.
+        now: The wall clock.
+
+    Rules: EXE-37.
+    """
+    is_array = opened.spec.shards > 1 and opened.gang is None and not opened.request.is_warm
+    return is_array and not _is_used_up(opened.terms, now)
+
+
+def _check_next(request: LeaseOpen, terms: LeaseTerms, use: AwardUse, now: UnixMs) -> None:
+    """Check what begins on an award that has had a lease before. Rules: EXE-38."""
+    if request.job_id != use.job_id or request.is_warm or _is_used_up(terms, now):
+        raise RemoteProtocolError(
+            "the award serves another job, or its time is used up",
+            code="award_over",
+            rule="EXE-38",
+            peer=terms.requester,
+        )
+
+
+def _is_used_up(terms: LeaseTerms, now: UnixMs) -> bool:
+    """Tell whether no lease may begin on an award any more; a clock that was set back ends it too."""
+    if terms.use is None:
+        return False
+    return not 0 <= now - terms.use.since_unix_ms < terms.tender.message.duration_s_max * 1000
 
 
 def _check_inputs(request: LeaseOpen, spec: JobSpec, peer: PeerId) -> None:

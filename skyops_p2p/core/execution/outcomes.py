@@ -191,14 +191,20 @@ OUTCOMES: dict[str, Outcome] = {
         "Another member of the gang failed for good.",
         "Look at the member that failed first.",
     ),
+    "award_over": Outcome(
+        Cause.REQUESTER,
+        "The worker of another shard was free again, and did not take this one.",
+        "Nothing: a worker is looked for in the market.",
+    ),
     "not_taken": Outcome(Cause.REQUESTER, "Nobody fetched the result in time.", "Fetch results sooner."),
 }
 """Code -> what it means. Spec: protocol/05-execution.md, "Outcomes"."""
 
 GANG_BROKEN, GANG_FAILED = "gang_broken", "gang_failed"
+AWARD_OVER = "award_over"
 STOP_CODES = frozenset({"cancelled", "superseded", "over_budget", GANG_BROKEN})
 """What a requester's LeaseStop may say. Rules: EXE-19."""
-EXCUSED = frozenset({"requester_silent", "not_taken", "stale_epoch", "restarted", GANG_BROKEN})
+EXCUSED = frozenset({"requester_silent", "not_taken", "stale_epoch", "restarted", GANG_BROKEN, AWARD_OVER})
 """Ends of this side's own making that nobody wanted: the job goes on."""
 
 _OF_EXIT = {

@@ -12,6 +12,7 @@ from skyops_p2p import limits
 from skyops_p2p.core.execution import shard_events as ev
 from skyops_p2p.core.execution.faults import RetryPolicy, decide
 from skyops_p2p.core.execution.outcomes import (
+    AWARD_OVER,
     GANG_BROKEN,
     GANG_FAILED,
     SUCCEEDED,
@@ -20,20 +21,15 @@ from skyops_p2p.core.execution.outcomes import (
     told_code,
 )
 from skyops_p2p.core.execution.shard_record import Attempt, ShardRecord, ShardState
-from skyops_p2p.core.machine import DeadlineReached, Effect, Machine, Table, to
+from skyops_p2p.core.execution.shard_table import TRANSITIONS
+from skyops_p2p.core.machine import DeadlineReached, Effect, Machine, Table
 from skyops_p2p.types import MonotonicS, PeerId
 
-_I, _W, _M, _O = ShardState.IDLE, ShardState.WAITING, ShardState.MATCHING, ShardState.OPENING
-_R, _F, _OK = ShardState.RUNNING, ShardState.FETCHING, ShardState.SUCCEEDED
-_X, _C = ShardState.FAILED, ShardState.CANCELLED
+_W, _M, _O, _R = ShardState.WAITING, ShardState.MATCHING, ShardState.OPENING, ShardState.RUNNING
+_F, _OK, _X, _C = ShardState.FETCHING, ShardState.SUCCEEDED, ShardState.FAILED, ShardState.CANCELLED
 _OPEN = (_W, _M, _O, _R, _F)
 _OVER = (_OK, _X, _C)
 _LEASED = (_O, _R, _F)
-_NEXT = (_W, _M, _X)
-"""Where a failed attempt may lead."""
-_OF_A_LEASE = (ev.LeaseGranted, ev.LeaseDenied, ev.ResultReceived, ev.LeaseLost)
-_OF_OUTPUTS = (ev.OutputsFetched, ev.OutputsUnavailable)
-_OF_A_SEARCH = (ev.MatchFound, ev.MatchFailed)
 
 
 class ShardRun(Machine[ShardState]):
@@ -44,39 +40,10 @@ class ShardRun(Machine[ShardState]):
         record: As persisted; a new one for a new shard.
         grace_s: For a cancelled program.
         lease_s: How long a worker may take over one lease, all its steps together; None for ever.
+        passes_awards: What it has no more use of is passed on, since the job has other shards.
     """
 
-    TRANSITIONS: ClassVar[Table] = {
-        (_I, ev.ShardBegun): to(_M),
-        **{(state, ev.ShardRestored): to(_M) for state in (_I, _M)},
-        (_W, ev.ShardRestored): to(_W),
-        **{(state, ev.ShardRestored): to(_O) for state in (_O, _R)},
-        (_F, ev.ShardRestored): to(_F),
-        (_M, ev.MatchFound): to(_O),
-        (_M, ev.MatchFailed): to(_W, _X),
-        (_O, ev.LeaseGranted): to(_O, _R),
-        **{(state, ev.LeaseDenied): to(state, *_NEXT) for state in (_O, _R)},
-        **{(state, ev.ResultReceived): to(state, _F, _OK, *_NEXT) for state in (_O, _R)},
-        **{(state, ev.LeaseLost): to(state, *_NEXT) for state in (_O, _R)},
-        (_F, ev.OutputsFetched): to(_F, _OK),
-        (_F, ev.OutputsUnavailable): to(_F, *_NEXT),
-        **{(state, ev.CheckpointReceived): to(state) for state in (*_OPEN, *_OVER)},
-        **{(state, ev.PreemptionNoticed): to(state) for state in (*_OPEN, *_OVER)},
-        **{(state, ev.CancelRequested): to(_C) for state in (_I, *_OPEN)},
-        **{(state, ev.CancelRequested): to(state) for state in _OVER},
-        **{(state, ev.RetryRequested): to(_M) for state in (_X, _C)},
-        (_W, DeadlineReached): to(_W, _M, _X),
-        **{(state, DeadlineReached): to(state, _X) for state in (_M, _O, _F)},
-        (_R, DeadlineReached): to(_R, *_NEXT),
-        **{(state, DeadlineReached): to(state) for state in (_I, *_OVER)},
-        # What was under way when the shard went on may still report.
-        **{(state, event): to(state) for state in (_W, _M, _F, *_OVER) for event in _OF_A_LEASE},
-        **{(state, event): to(state) for state in (_W, _M, _O, _R, *_OVER) for event in _OF_OUTPUTS},
-        **{(state, event): to(state) for state in (_W, *_LEASED, *_OVER) for event in _OF_A_SEARCH},
-        (_R, ev.LeaseGranted): to(_R),
-        **{(state, ev.GangBroken): to(state, _X) for state in (_W, _M)},
-        **{(state, ev.GangBroken): to(state) for state in (*_LEASED, *_OVER)},
-    }
+    TRANSITIONS: ClassVar[Table] = TRANSITIONS
 
     def __init__(
         self,
@@ -85,11 +52,13 @@ class ShardRun(Machine[ShardState]):
         *,
         grace_s: float = limits.LEASE_STOP_GRACE_S,
         lease_s: float | None = None,
+        passes_awards: bool = False,
     ) -> None:
         self.record = record or ShardRecord()
         super().__init__(self.record.state)
         self._policy = policy
         self._grace_s = grace_s
+        self._passes_awards = passes_awards
         self._lease_s = lease_s
         self._lease_until: MonotonicS | None = None
         """When the worker that runs must have come to an end."""
@@ -97,6 +66,12 @@ class ShardRun(Machine[ShardState]):
         """How long one search may last."""
         self._queue_until = MonotonicS(0.0)
         """When the search under way, or paused, is over."""
+        self._is_short = False
+        """It pauses since there was no worker, and for no other reason."""
+        self._is_kept = False
+        """The award of the newest lease had another shard's lease before."""
+        self._is_declined = False
+        """The worker of such an award did not take it: the next one comes from the market."""
         self._is_unsure = False
         """Restarted before the worker's answer came: it may never have heard of the lease."""
         self._may_be_broken = False
@@ -115,6 +90,11 @@ class ShardRun(Machine[ShardState]):
         """The worker of the newest lease while it stands."""
         return None if self.record.lease is None else self.record.lease.worker
 
+    @property
+    def takes_kept_award(self) -> bool:
+        """Whether it can go on at once with a worker that has ended another shard. Rules: EXE-39."""
+        return (self.state is _M or self._is_short) and not self._is_declined
+
     def next_deadline(self) -> MonotonicS | None:
         """See Machine."""
         if self.state not in _OPEN:
@@ -130,6 +110,7 @@ class ShardRun(Machine[ShardState]):
         assert (self._stop_until is not None) <= (self.state is _R and bool(self._breaking)), (
             "stopped for nothing"
         )
+        assert self._is_short <= (self.state is _W), "short of a worker that it has"
         assert bool(self._breaking) <= (self.state in (_O, _R)), "no lease to end for a gang"
 
     # --- beginning --------------------------------------------------------------------------------------------------
@@ -155,8 +136,10 @@ class ShardRun(Machine[ShardState]):
                 return self._search("looking for a worker")
 
     def _on_match_found(self, event: ev.MatchFound, _now: MonotonicS) -> list[Effect]:
-        if self.state is not _M:
-            return []
+        is_wanted = self.takes_kept_award if event.is_kept else self.state is _M
+        if not is_wanted:
+            return [ev.PassAward(event.worker, event.award, event.price, event.tender_job)]
+        search = [ev.StopSearch()] if event.is_kept and self.state is _M else []
         for _ in range(event.checkpoints_back):
             self.record = self.record.without_newest_checkpoint()
         epoch = self.record.epoch + 1  # EXE-4
@@ -164,10 +147,12 @@ class ShardRun(Machine[ShardState]):
             epoch, event.worker, event.price, event.award, event.tender_job, keepers=event.keepers
         )
         self.record = self.record.leased(attempt)
-        self._is_unsure = self._may_be_broken = False
+        self._is_unsure = self._may_be_broken = self._is_declined = False
+        self._is_kept = event.is_kept
         self._move(_O)
         resume = self.record.checkpoints[-1] if self.record.checkpoints else None
         return [
+            *search,
             ev.StoreShard(),  # the epoch is used up before anybody hears of it
             ev.OpenLease(epoch, event.worker, event.award, resume, event.keepers),
             ev.TellShard(f"leased to {event.worker[-8:]} as epoch {epoch}"),
@@ -176,11 +161,15 @@ class ShardRun(Machine[ShardState]):
     def _on_match_failed(self, event: ev.MatchFailed, now: MonotonicS) -> list[Effect]:
         if self.state is not _M:
             return []
+        if event.is_job_at_work:
+            self._queue_until = MonotonicS(now + self._queue_s)
         if now >= self._queue_until:
             return self._fail("no_worker", f"{event.text} ({event.code})")
         self.record = self.record.forgiving_preemptions()  # nobody else took it
         wait_until = MonotonicS(min(now + limits.JOB_NO_MATCH_PAUSE_S, self._queue_until))
-        return self._pause(wait_until, f"no worker yet: {event.code}")
+        effects = self._pause(wait_until, f"no worker yet: {event.code}")
+        self._is_short = True
+        return effects
 
     # --- leased -----------------------------------------------------------------------------------------------------
     def _on_lease_granted(self, event: ev.LeaseGranted, now: MonotonicS) -> list[Effect]:
@@ -193,6 +182,9 @@ class ShardRun(Machine[ShardState]):
         return [ev.StoreShard(), ev.TellShard("running"), *stop]
 
     def _on_lease_denied(self, event: ev.LeaseDenied, now: MonotonicS) -> list[Effect]:
+        if self._is_kept and self.state is _O:  # EXE-39: whatever it says, it had promised nothing
+            self._is_declined = self._is_newest(event.epoch)
+            return self._attempt_failed(event.epoch, AWARD_OVER, event.text, now)
         code = self._told(event.code)
         if self._is_unsure and code == "unknown_lease":
             code = "restarted"
@@ -241,11 +233,13 @@ class ShardRun(Machine[ShardState]):
         if event.code != SUCCEEDED:
             return self._attempt_failed(event.epoch, self._told(event.code), event.text, now, then=taken)
         self.record = replace(self.record, result=event.receipt)
+        passed = self._pass_award()
         if not event.has_outputs:
-            return self._succeed()
+            return self._succeed(then=passed)
         self._move(_F)
         return [
             ev.StoreShard(),
+            *passed,
             ev.FetchOutputs(event.epoch, event.receipt),
             ev.TellShard("fetching outputs"),
         ]
@@ -309,7 +303,7 @@ class ShardRun(Machine[ShardState]):
         is_own = outcome_of(code).cause is Cause.JOB or code in (GANG_BROKEN, "cancelled")
         if self._breaking and is_own:
             return self._breaking
-        if code == GANG_BROKEN and not self._may_be_broken:
+        if code == AWARD_OVER or (code == GANG_BROKEN and not self._may_be_broken):
             return "worker_lied"
         return told_code(code)
 
@@ -354,11 +348,18 @@ class ShardRun(Machine[ShardState]):
         self._pause_until = until
         return [ev.StoreShard(), *then, ev.TellShard(text)]
 
-    def _succeed(self) -> list[Effect]:
+    def _pass_award(self) -> tuple[Effect, ...]:
+        """Let the job's next shard have the worker, which is free again. Rules: EXE-39."""
+        last = self.record.attempts[-1]
+        if not self._passes_awards or self.is_noticed:
+            return ()
+        return (ev.PassAward(last.worker, last.award, last.price, last.tender_job),)
+
+    def _succeed(self, *, then: tuple[Effect, ...] = ()) -> list[Effect]:
         receipt = self.record.result
         assert receipt is not None, "success without a receipt"
         self.record = self.record.closed(SUCCEEDED, "")
-        return self._end(_OK, SUCCEEDED, "", then=(ev.TakeResult(self.record.epoch, receipt),))
+        return self._end(_OK, SUCCEEDED, "", then=(*then, ev.TakeResult(self.record.epoch, receipt)))
 
     def _fail(self, code: str, text: str, *, then: tuple[Effect, ...] = ()) -> list[Effect]:
         return self._end(_X, code, text, then=then)
@@ -371,6 +372,7 @@ class ShardRun(Machine[ShardState]):
 
     def _move(self, state: ShardState) -> None:
         self.state, self._pause_until, self._stop_until, self._lease_until = state, None, None, None
+        self._is_short = False
         if state not in (_O, _R):
             self._breaking, self.is_noticed = "", False
         self.record = self.record.moved(state)

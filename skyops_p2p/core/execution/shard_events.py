@@ -44,6 +44,8 @@ class MatchFound(Event):
     """Newest checkpoints that are left out, so that a gang goes on from one cut."""
     keepers: tuple[HolderPart, ...] = ()
     """Who will keep copies of what the worker saves."""
+    is_kept: bool = False
+    """The award had another shard's lease, which has ended well: the worker may decline at no cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class MatchFailed(Event):
 
     code: str
     text: str
+    is_job_at_work: bool = False
+    """Other shards of the job have workers, which this one may get after them: it has not waited in vain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +156,20 @@ class RetryRequested(Event):
 @dataclass(frozen=True, slots=True)
 class StoreShard(Effect):
     """Persist the shard's record as it is now."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassAward(Effect):
+    """A worker holds its capacity for the job, and this shard has no use of it: let another one have it, or give it
+    back.
+
+    Rules: EXE-39.
+    """
+
+    worker: PeerId
+    award: bytes
+    price: int
+    tender_job: bytes
 
 
 @dataclass(frozen=True, slots=True)

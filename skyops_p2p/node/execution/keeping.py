@@ -61,6 +61,8 @@ class RunKeeping:
         """Name of the newest saved checkpoint; a resumed run begins with that of its checkpoint."""
         self.result: bytes | None = None
         """Enveloped receipt, once the run has one."""
+        self.has_succeeded = False
+        """That receipt says so."""
         resume = opened.resume
         self._sequence = resume.message.sequence if resume else 0
         self._previous = resume.digest if resume else ZERO32
@@ -149,7 +151,7 @@ class RunKeeping:
         await self._tools.journal.keep_result(
             self._opened.facts, receipt, now=self._tools.wall_clock.now_ms()
         )
-        self.result = receipt
+        self.result, self.has_succeeded = receipt, code == SUCCEEDED
 
     async def forget(self, code: str) -> None:
         """Let go of everything that the store holds for this run, and of its journal but for the epoch."""

@@ -73,7 +73,7 @@ class RunJournal:
             9: tender,
             10: now,
         }
-        await self._store.append(STEM, facts.award.hex(), canonical.encode(fields))
+        await self._store.append(STEM, _key(facts), canonical.encode(fields))
 
     async def keep_result(self, facts: LeaseFacts, receipt: bytes, *, now: UnixMs) -> None:
         """Note a result; before ResultReady is sent.
@@ -84,7 +84,7 @@ class RunJournal:
         Rules: EXE-16.
         """
         body = canonical.encode({0: RESULT, 1: receipt, 2: now})
-        await self._store.append(STEM, facts.award.hex(), body)
+        await self._store.append(STEM, _key(facts), body)
 
     async def end(self, facts: LeaseFacts, code: str) -> None:
         """Forget a run. Its newest epoch, and how it ended, are remembered by what is left.
@@ -92,7 +92,7 @@ class RunJournal:
         Raises:
             StoreError: It cannot be written.
         """
-        key = facts.award.hex()
+        key = _key(facts)
         body = canonical.encode(
             {0: ENDED, 1: facts.requester, 2: facts.job_id, 3: facts.shard, 4: facts.epoch, 5: code}
         )
@@ -117,14 +117,6 @@ class RunJournal:
             except (RemoteProtocolError, KeyError, TypeError, ValueError):
                 unreadable += 1
         return list(runs.values()), epochs, unreadable
-
-    async def forget(self, award: bytes) -> None:
-        """Delete all of a run, its epoch included: RUN_EPOCHS_REMEMBERED_MAX younger ones are known.
-
-        Raises:
-            StoreError: It cannot be written.
-        """
-        await self._store.compact(STEM, award.hex(), keep_last=0)
 
     @staticmethod
     def _replay(entry: JournalEntry, runs: dict[str, KeptRun], epochs: list[EndedRun]) -> None:
@@ -155,3 +147,8 @@ class RunJournal:
             )
         else:
             raise ValueError("no such kind")
+
+
+def _key(facts: LeaseFacts) -> str:
+    """Return under what a run is written down: an award may serve several, of different shards."""
+    return f"{facts.award.hex()}/{facts.shard}/{facts.epoch}"

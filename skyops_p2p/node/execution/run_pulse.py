@@ -1,5 +1,7 @@
 """How a run stands at this moment: progress, usage and devices, gathered for the next WorkerBeat."""
 
+from collections.abc import Callable
+
 import trio
 
 from skyops_p2p import limits
@@ -42,15 +44,17 @@ class RunPulse:
         """Note how far the step under way is, in bytes."""
         self._done, self._total = done, total
 
-    async def beat(self, phase: str, program: RunProgram | None, steps: RunSteps | None) -> WorkerBeat:
-        """Look at everything and return what the requester is told."""
+    async def beat(
+        self, phase: Callable[[], str], program: RunProgram | None, steps: RunSteps | None
+    ) -> WorkerBeat:
+        """Look at everything and return what the requester is told; the phase is asked last, for looking takes time."""
         gpus = await self.look(program, steps)
         self._sequence += 1
         return WorkerBeat.model_validate(
             {
                 "epoch": self._opened.facts.epoch,
                 "sequence": self._sequence,
-                "phase": phase,
+                "phase": phase(),
                 "phase_done": self._done,
                 "phase_total": self._total,
                 "done": self.progress.done,

@@ -4,14 +4,13 @@ Bounds: LEASES_MAX runs. Spec: protocol/05-execution.md, "Lease".
 """
 
 import logging
-from collections.abc import Awaitable
 from typing import Protocol
 
 import trio
 
 from skyops_p2p import limits
-from skyops_p2p.core.auction.leases import LeaseTerms
-from skyops_p2p.core.execution.opening import EpochMemory, OpenedLease, check_opening
+from skyops_p2p.core.auction.leases import AwardUse, LeaseTerms
+from skyops_p2p.core.execution.opening import EpochMemory, OpenedLease, check_opening, is_award_kept
 from skyops_p2p.errors import NetworkError, RemoteProtocolError, SkyopsError
 from skyops_p2p.node.execution.delivery import Delivery, release_run
 from skyops_p2p.node.execution.run_journal import KeptRun
@@ -34,8 +33,11 @@ _TOLD_ENDS = frozenset({"requester_silent", "not_taken", "superseded", LEAVING})
 class LeaseDesk(Protocol):
     """Where confirmed awards become leases: the worker's side of the market."""
 
-    async def take_lease(self, award: bytes) -> LeaseTerms | None:
+    async def take_lease(self, award: bytes, use: AwardUse | None = None) -> LeaseTerms | None:
         """Hand over a confirmed award; see BiddingShell.take_lease."""
+
+    async def keep_lease(self, lease: LeaseTerms, *, hold_s: float) -> None:
+        """Hold what a lease held for the job's next shard; see BiddingShell.keep_lease."""
 
     async def end_lease(self, tender: bytes) -> None:
         """Free what a lease held; see BiddingShell.end_lease."""
@@ -135,23 +137,27 @@ class ExecutionService:
 
     async def _begin(self, link: LeaseLink, request: msg.LeaseOpen) -> WorkerRun:
         """Take the award and make the run; an award whose job is refused is given back."""
-        terms = await self._desk.take_lease(request.award)
+        now = self._tools.wall_clock.now_ms()
+        terms = await self._desk.take_lease(request.award, AwardUse(request.job_id, now))
         if terms is None:
             raise _refusal("the award has run out", "unknown_lease", "EXE-1")
         try:
-            opened = check_opening(request, terms, network=self._tools.network, own=self._tools.own)
-            now = self._tools.wall_clock.now_ms()
+            opened = check_opening(request, terms, network=self._tools.network, own=self._tools.own, now=now)
             await self._tools.journal.take(opened.facts, tender=terms.tender.digest, now=now)  # EXE-16
         except BaseException:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + limits.REQUEST_TIMEOUT_S):
                 await self._desk.end_lease(terms.tender.digest)
             raise
         log.info("lease_taken run=%s requester=%s", short_name(opened.facts), link.peer[-8:])
-        return self._run_of(opened, terms)
+        return self._run_of(opened)
 
-    def _run_of(self, opened: OpenedLease, terms: LeaseTerms) -> WorkerRun:
-        def free() -> Awaitable[None]:
-            return self._desk.end_lease(terms.tender.digest)
+    def _run_of(self, opened: OpenedLease) -> WorkerRun:
+        async def free(is_well: bool) -> None:
+            is_kept = is_well and not self.is_leaving
+            if is_kept and is_award_kept(opened, self._tools.wall_clock.now_ms()):  # EXE-37
+                await self._desk.keep_lease(opened.terms, hold_s=limits.AWARD_IDLE_S)
+            else:
+                await self._desk.end_lease(opened.terms.tender.digest)
 
         return WorkerRun(opened, self._tools, free)
 

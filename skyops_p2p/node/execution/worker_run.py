@@ -6,6 +6,7 @@ Spec: protocol/05-execution.md.
 """
 
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
@@ -43,16 +44,19 @@ class WorkerRun:
     Args:
         opened: The lease.
         tools: Of the node.
-        ended: Called when the machine is free again: the capacity can be given back.
+        freed: Called when the machine is free again, with whether the run has ended well: the capacity can be given
+            back.
     """
 
-    def __init__(self, opened: OpenedLease, tools: RunTools, ended: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, opened: OpenedLease, tools: RunTools, freed: Callable[[bool], Awaitable[None]]
+    ) -> None:
         spec, checkpoint = opened.spec, opened.spec.checkpoint
         self.facts = opened.facts
         self.tender = opened.terms.tender.digest
         self._opened = opened
         self._tools = tools
-        self._machine_freed = ended
+        self._machine_freed = freed
         terms = RunTerms(
             checkpoint_interval_s=None if checkpoint is None else float(checkpoint.interval),
             retry_codes=tuple(spec.retry.exit_codes),
@@ -69,6 +73,9 @@ class WorkerRun:
         self._can_snapshot = opened.gang is None
         """Until the runtime says that it cannot: many programs save nothing by themselves. A member of a gang holds
         connections, which no snapshot brings back."""
+        self._told_phase = ""
+        """As the newest beat said it."""
+        self._phase_moved = trio.Event()
         self.ended = trio.Event()
         """Set once nothing of it is left: its owner has the result, or there is none."""
         self.keeping = RunKeeping(opened, tools)
@@ -112,6 +119,7 @@ class WorkerRun:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             try:
+                nursery.start_soon(self._tell_phases)
                 await self._feed(ev.RunBegun())
                 while not self.is_over:
                     await self._next()
@@ -141,6 +149,8 @@ class WorkerRun:
         machine = self._lease if to_lease else self.machine
         for effect in machine.handle(event, _now()):
             await self._perform(effect)
+        if self.phase != self._told_phase:
+            self._phase_moved.set()
 
     async def _perform(self, effect: Effect) -> None:
         match effect:
@@ -184,7 +194,21 @@ class WorkerRun:
                 await self.keeping.forget(code)
 
     async def _beat(self) -> None:
-        await self.link.send(await self.pulse.beat(self.phase, self._program, self.steps))
+        beat = await self.pulse.beat(lambda: self.phase, self._program, self.steps)
+        self._told_phase = beat.phase
+        await self.link.send(beat)
+
+    async def _tell_phases(self) -> None:
+        """Send a beat early when the phase has changed, a few a second at most, until cancelled. Rules: EXE-7."""
+        told_at: deque[float] = deque(maxlen=limits.LEASE_EARLY_BEATS_MAX)
+        while True:
+            await self._phase_moved.wait()
+            self._phase_moved = trio.Event()
+            if len(told_at) == told_at.maxlen:
+                await trio.sleep_until(told_at[0] + limits.LEASE_BEAT_S)
+            if self.phase != self._told_phase:
+                told_at.append(trio.current_time())
+                await self._beat()
 
     def _step(self, action: Callable[..., Awaitable[Event]], *arguments: object) -> None:
         """Start the one step that may be under way, and report its end unless it is aborted."""
@@ -301,7 +325,7 @@ class WorkerRun:
             self._is_machine_held = False
             self._step_scope.cancel()
             await self._workspace.aclose()
-            await self._machine_freed()
+            await self._machine_freed(self.keeping.has_succeeded)
 
 
 _LEASE_EVENTS = (ls.PeerHeard, ls.LinkLost, ls.LinkRestored, ls.LeaseCloseRequested)

@@ -292,10 +292,10 @@ class HeldLease:
             StoreError: The log could not be written.
         """
         facts = self.facts
+        if isinstance(message, msg.WorkerBeat) and message.epoch == facts.epoch:
+            self._watch.take(message, trio.current_time())  # whoever is woken by the event sees it
         await self._post(self, ls.PeerHeard())
         match message:
-            case msg.WorkerBeat(epoch=facts.epoch):
-                self._watch.take(message, trio.current_time())
             case msg.LogBatch(epoch=facts.epoch):
                 self._feed.tell(await self._content.append_log(message))
                 self._log_grown.set()

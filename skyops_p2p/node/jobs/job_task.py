@@ -12,6 +12,7 @@ from skyops_p2p.core.execution.outcomes import GANG_FAILED, SUCCEEDED
 from skyops_p2p.core.execution.shard_record import ShardRecord, ShardState
 from skyops_p2p.core.machine import Event
 from skyops_p2p.errors import SkyopsError
+from skyops_p2p.node.jobs.array import Array
 from skyops_p2p.node.jobs.gang import Gang
 from skyops_p2p.node.jobs.inputs import InputSealer
 from skyops_p2p.node.jobs.job_views import JobView, meaning_of, state_of
@@ -223,6 +224,8 @@ class JobTask:
             self.job.gang = Gang(
                 self.job.spec, self.job.tools, shards=self.shards, begin_attempt=self._begin_attempt
             )
+        elif self.job.spec.shards > 1:
+            self.job.array = Array(self.job.spec, self.job.tools, self.shards)
 
     async def _begin_attempt(self) -> int:
         """Count that the gang comes together, and write that down."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from skyops_p2p import limits
 from skyops_p2p.core.jobs.encoding import encode_spec
 from skyops_p2p.core.jobs.spec import JobSpec
+from skyops_p2p.node.jobs.array import Array
 from skyops_p2p.node.jobs.gang import Gang
 from skyops_p2p.node.jobs.records import JobSecrets
 from skyops_p2p.node.jobs.tools import JobTools
@@ -30,6 +31,8 @@ class OpenJob:
     """Its leases take tasks; see pool.py."""
     gang: Gang | None = None
     """Brings its shards together, where all are to run at once."""
+    array: Array | None = None
+    """Looks for their workers, where they are many and run as they come."""
 
     @property
     def short(self) -> str:
@@ -53,9 +56,11 @@ class OpenJob:
         tender_job: bytes,
         progress: Callable[[MatchStepView], None],
     ) -> MatchView:
-        """Run a match for one shard; the members of a gang are matched together."""
+        """Run a match for one shard; the members of a gang are matched together, others a few at a time."""
         if self.gang is not None:
             return await self.gang.find(shard, excluded, progress)
+        if self.array is not None:
+            return await self.array.find(shard, excluded, tender_job, progress)
         return await self.tools.find_worker(self.spec, progress, excluded=excluded, job_id=tender_job)
 
     def opening(

@@ -53,7 +53,12 @@ class ShardTask:
         retry = job.spec.retry
         policy = RetryPolicy(retry.attempts_max, retry.is_after_loss, float(retry.pause))
         self.index = index
-        self.machine = ShardRun(policy, record, lease_s=longest_lease_s(job.spec.timeouts.execution))
+        self.machine = ShardRun(
+            policy,
+            record,
+            lease_s=longest_lease_s(job.spec.timeouts.execution),
+            passes_awards=job.spec.shards > 1 and not job.spec.gang and not job.is_warm,
+        )
         self.watch = ShardWatch()
         self.feed = LogFeed()
         self.steps: list[MatchStepView] = []
@@ -72,6 +77,8 @@ class ShardTask:
         )
         self._lease: HeldLease | None = None
         self._match_scope = trio.CancelScope()
+        self._offered: ev.MatchFound | None = None
+        """A kept award that is in the queue."""
 
     @property
     def is_over(self) -> bool:
@@ -99,6 +106,20 @@ class ShardTask:
         return self.machine.record
 
     @property
+    def takes_kept_award(self) -> bool:
+        """Whether it can go on at once with a worker that has ended another shard."""
+        return self._offered is None and self.machine.takes_kept_award
+
+    def offer_award(self, found: ev.MatchFound) -> bool:
+        """Queue a kept award for the machine, one at a time; False: it has no room."""
+        try:
+            self._events_in.send_nowait((None, found))
+        except trio.WouldBlock:
+            return False
+        self._offered = found
+        return True
+
+    @property
     def is_one_of_many(self) -> bool:
         """Whether its job has more shards than people look at one by one."""
         return self._job.spec.shards > limits.SEARCH_SHARDS_SHOWN
@@ -118,6 +139,7 @@ class ShardTask:
             await self._feed(first)
             while not self.is_over:
                 await self._next()
+            self._pass_on_what_is_queued()
             nursery.cancel_scope.deadline = trio.current_time() + limits.LEASE_STOP_GRACE_S + LOG_WAIT_S
         self.feed.end()
         self._changed()
@@ -133,9 +155,22 @@ class ShardTask:
         if is_for_lease and lease is not None and source is lease:  # those of an older lease are nobody's
             for effect in lease.machine.handle(event, _now()):
                 await self._perform_lease(lease, effect)
+        if event is self._offered:
+            self._offered = None
         if not isinstance(event, _LEASE_EVENTS):
             await self._feed(event)
         self._changed()
+
+    def _pass_on_what_is_queued(self) -> None:
+        """Empty the queue, which nobody reads any more; awards in it are not lost."""
+        self._offered = None
+        while True:
+            try:
+                _, event = self._events_out.receive_nowait()
+            except trio.WouldBlock:
+                return
+            if isinstance(event, ev.MatchFound):
+                self._pass_award(_passed(event))
 
     async def _feed(self, event: Event) -> None:
         for effect in self.machine.handle(event, _now()):
@@ -151,7 +186,8 @@ class ShardTask:
             case ev.StoreShard():
                 await self._store()
             case ev.FindWorker(excluded):
-                self._nursery.start_soon(self._find, excluded)
+                self._match_scope = trio.CancelScope()
+                self._nursery.start_soon(self._find, excluded, self._match_scope)
             case ev.StopSearch():
                 self._match_scope.cancel()
             case ev.OpenLease(epoch, worker, award, resume, keepers):
@@ -163,6 +199,8 @@ class ShardTask:
             case ev.AttachLease(epoch, worker):
                 lease = self._lease_begins(epoch, worker, self.record.attempts[-1].award)
                 self._nursery.start_soon(lease.hold, self._attaching(epoch))
+            case ev.PassAward():
+                self._pass_award(effect)
             case ev.TellShard(text):
                 self._tell(text)
             case _:
@@ -210,31 +248,40 @@ class ShardTask:
                 return
 
     # --- matching -----------------------------------------------------------------------------------------------
-    async def _find(self, excluded: tuple[PeerId, ...]) -> None:
+    async def _find(self, excluded: tuple[PeerId, ...], scope: trio.CancelScope) -> None:
         self.steps, self.match, self.searches = [], None, self.searches + 1
         event: Event | None = None
-        self._match_scope = scope = trio.CancelScope()
         with scope:
             event = await self._matched(excluded)
-        if isinstance(event, ev.MatchFound) and self.machine.state is not ShardState.MATCHING:
-            self._job.tools.release_award(event.award)
-        elif event is not None:
+        if isinstance(event, ev.MatchFound) and (scope.cancel_called or self.is_over):
+            self._pass_award(_passed(event))
+        elif event is not None and not scope.cancel_called:
             await self.post(event)
+
+    def _pass_award(self, award: ev.PassAward) -> None:
+        """Let another shard have a worker that this one does not need, or give it back."""
+        if self._job.array is not None:
+            self._job.array.pass_on(award)
+        else:
+            self._job.tools.release_award(award.award)
 
     async def _matched(self, excluded: tuple[PeerId, ...]) -> Event:
         tender_job = self._job.tools.entropy.token(16)
         try:
             ended = await self._job.find_worker(self.index, excluded, tender_job, self._note_step)
         except SkyopsError as error:
-            return ev.MatchFailed(error.code, error.message)
+            return ev.MatchFailed(error.code, error.message, self._is_job_at_work())
         self.match = ended
         if not ended.is_matched:
-            return ev.MatchFailed(ended.code, ended.detail)
+            return ev.MatchFailed(ended.code, ended.detail, self._is_job_at_work())
         award, price = bytes.fromhex(ended.award_digest), ended.price_microcredits_per_hour
         gang = self._job.gang
         back = gang.checkpoints_back(self.index) if gang is not None else 0
         worker, tender = PeerId(ended.winner), bytes.fromhex(ended.job_id)
         return ev.MatchFound(worker, award, price, tender, back, self._job.tools.choose_keepers(worker))
+
+    def _is_job_at_work(self) -> bool:
+        return self._job.array is not None and self._job.array.is_at_work(self.index)
 
     def _keepers_of(self, worker: PeerId) -> tuple[HolderPart, ...]:
         return self.record.keepers_of(worker)
@@ -301,3 +348,7 @@ class ShardTask:
 
 def _now() -> MonotonicS:
     return MonotonicS(trio.current_time())
+
+
+def _passed(found: ev.MatchFound) -> ev.PassAward:
+    return ev.PassAward(found.worker, found.award, found.price, found.tender_job)

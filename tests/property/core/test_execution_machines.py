@@ -168,6 +168,7 @@ EPOCHS = st.sampled_from((0, 0, 0, -1, 1, 5))
 """Beside the newest: most words come under it."""
 WORDS: st.SearchStrategy[Word] = st.one_of(
     st.tuples(st.just("found"), st.integers(0, 3)),
+    st.tuples(st.just("passed"), st.integers(0, 3)),
     st.tuples(st.just("nobody"), st.just(0)),
     st.tuples(st.just("granted"), EPOCHS),
     st.tuples(st.just("denied"), st.tuples(EPOCHS, st.sampled_from([*CODES, "succeeded", "gremlins"]))),
@@ -191,6 +192,8 @@ def event_of(alice: Story, word: str, value: Any) -> Event:
     match word, rest:
         case "found", []:
             return ev.MatchFound(PEOPLE[value].peer, bytes(32), 1, bytes(16))
+        case "passed", []:
+            return ev.MatchFound(PEOPLE[value].peer, bytes([value] * 32), 1, bytes(16), is_kept=True)
         case "nobody", []:
             return ev.MatchFailed("no_bids", "")
         case "granted", []:
@@ -229,6 +232,8 @@ def live(alice: Story, word: str, value: Any) -> None:
         event = event_of(alice, word, value)
         epoch = getattr(event, "epoch", alice.epoch)
         effects = alice.feed(event)
+        if isinstance(event, ev.MatchFound):  # EXE-39: it is leased, or somebody else gets it
+            assert sum(isinstance(effect, (ev.OpenLease, ev.PassAward)) for effect in effects) == 1
         if epoch != before["record"].epoch:  # EXE-6
             assert effects == []
             assert fields(alice.machine) == before
@@ -237,7 +242,7 @@ def live(alice: Story, word: str, value: Any) -> None:
 @settings(max_examples=200, deadline=None)
 @given(
     st.builds(Terms, attempts_max=st.integers(1, 4), is_after_loss=st.booleans(), pause_s=st.floats(0, 60),
-              total_s=st.sampled_from((None, 900.0))),
+              total_s=st.sampled_from((None, 900.0)), passes_awards=st.booleans()),
     st.lists(st.tuples(WORDS, SECONDS), max_size=60),
 )  # fmt: skip
 def test_shard_keeps_its_promises_whatever_is_said(terms: Terms, steps: list[tuple[Word, float]]) -> None:
@@ -255,7 +260,9 @@ def test_shard_keeps_its_promises_whatever_is_said(terms: Terms, steps: list[tup
 @given(
     st.builds(Terms, attempts_max=st.integers(1, 4), pause_s=st.floats(0, 60), queue_s=st.floats(1, 900)),
     st.lists(st.tuples(WORDS, SECONDS), max_size=30),
-    st.sampled_from(("nobody", "succeeds", "requeue_asked", "worker_lost", "preempted", "requester_silent")),
+    st.sampled_from(
+        ("nobody", "succeeds", "declines", "requeue_asked", "worker_lost", "preempted", "requester_silent")
+    ),
 )
 def test_shard_always_ends_once_faults_stop(
     terms: Terms, steps: list[tuple[Word, float]], world: str
@@ -272,7 +279,8 @@ def test_shard_always_ends_once_faults_stop(
         answer(alice, world)
     assert alice.state in OVER
     assert alice.machine.next_deadline() is None
-    assert isinstance(alice.done[-1], (ev.EndShard, ev.TakeResult)), "nothing follows the end"
+    last = (ev.EndShard, ev.TakeResult, ev.PassAward)
+    assert isinstance(alice.done[-1], last), "nothing follows the end"
 
 
 def answer(alice: Story, world: str) -> None:
@@ -283,12 +291,17 @@ def answer(alice: Story, world: str) -> None:
         case ShardState.MATCHING:
             if world == "nobody":
                 alice.find_nobody()
+            elif world == "declines" and alice.machine.takes_kept_award:
+                alice.get_kept(PEOPLE[alice.epoch % 4].peer)
             else:
                 alice.find(PEOPLE[alice.epoch % 4].peer)
         case ShardState.OPENING:
-            alice.grant()
+            if world == "declines" and alice.epoch % 2:
+                alice.deny("award_over")
+            else:
+                alice.grant()
         case ShardState.RUNNING:
-            if world in ("nobody", "succeeds"):
+            if world in ("nobody", "succeeds", "declines"):
                 alice.result(has_outputs=bool(alice.epoch % 2))
             elif world in ("worker_lost", "requester_silent"):
                 alice.lose(world)

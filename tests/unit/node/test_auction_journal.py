@@ -10,7 +10,7 @@ from skyops_p2p import limits
 from skyops_p2p.adapters.memory.store import MemoryDisk, open_memory_store
 from skyops_p2p.core.auction import worker_events as wev
 from skyops_p2p.core.auction.events import KeepProof, Offence
-from skyops_p2p.core.auction.leases import LeaseTerms
+from skyops_p2p.core.auction.leases import AwardUse, LeaseTerms
 from skyops_p2p.core.rules import NetworkRules
 from skyops_p2p.errors import StoreError
 from skyops_p2p.node.auction_journal import LEASES, PROOFS, START_TIMEOUT_MS, AuctionJournal
@@ -88,14 +88,16 @@ async def test_a_clock_that_was_set_back_makes_no_lease_longer() -> None:
     assert kept.ends_unix_ms == desk.clock.unix_ms + START_TIMEOUT_MS
 
 
-async def test_a_lease_that_a_job_has_is_there_for_it_to_take_again() -> None:
+@pytest.mark.parametrize("use", [None, AwardUse(bytes([5] * 16), NOW)])
+async def test_a_lease_that_a_job_has_is_there_for_it_to_take_again(use: AwardUse | None) -> None:
     desk, promised = Desk(), lease()
     async with desk.opened() as journal:
         await journal.store_lease(promised)
-        await journal.mark_taken(promised.award.digest)
+        await journal.mark_taken(promised.award.digest, use)
         desk.clock.unix_ms += 24 * 3_600_000
         (kept,), _ = await journal.leases()
         assert kept.ends_unix_ms == desk.clock.unix_ms + START_TIMEOUT_MS
+        assert kept.lease.use == use, "only that job may go on with it"
         await journal.forget_lease(promised.award.digest)
         assert await journal.leases() == ([], [])
     assert desk.kept() == []

@@ -6,7 +6,7 @@ from trio.testing import MockClock
 
 from skyops_p2p import limits
 from skyops_p2p.adapters.memory.store import MemoryDisk
-from skyops_p2p.core.auction.leases import LeaseTerms
+from skyops_p2p.core.auction.leases import AwardUse, LeaseTerms
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.errors import StoreError
 from skyops_p2p.node.auction_journal import LEASES, AuctionJournal
@@ -139,9 +139,9 @@ async def test_lease_that_ends_while_it_is_written_is_not_taken(
     won = Won()
     mark_taken = AuctionJournal.mark_taken
 
-    async def slowly(journal: AuctionJournal, award: bytes) -> None:
+    async def slowly(journal: AuctionJournal, award: bytes, use: AwardUse | None) -> None:
         await trio.sleep(limits.LEASE_START_TIMEOUT_S)
-        await mark_taken(journal, award)
+        await mark_taken(journal, award, use)
 
     monkeypatch.setattr(AuctionJournal, "mark_taken", slowly)
     async with small_world() as world, world.node("alice") as alice:

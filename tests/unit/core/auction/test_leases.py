@@ -9,12 +9,14 @@ from skyops_p2p.core.auction import events as ev
 from skyops_p2p.core.auction import worker_events as wev
 from skyops_p2p.core.auction.capacity import Capacity, ClaimState, Supply
 from skyops_p2p.core.auction.desk import BiddingDesk
-from skyops_p2p.core.auction.leases import LeaseTerms
+from skyops_p2p.core.auction.leases import AwardUse, LeaseTerms
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.types import MonotonicS
 from tests.unit.core.auction.counter import Counter, code_of
 from tests.unit.core.auction.house import Shop
-from tests.unit.core.people import ALICE, BOB, CAROL, START, at
+from tests.unit.core.people import ALICE, BOB, CAROL, NOW, START, at
+
+USE = AwardUse(bytes([5] * 16), NOW)
 
 
 def awarded(shop: Shop | None = None, *, number: int = 1) -> tuple[Counter, bytes]:
@@ -102,6 +104,69 @@ def test_leases_do_not_count_as_open_tenders(monkeypatch: pytest.MonkeyPatch) ->
     Counter(shop, job_id=bytes([3] * 16)).commit()
     shop.desk.check_invariants()
     assert code_of(Counter(shop, job_id=bytes([4] * 16)).offer()) == "busy"
+
+
+# --- held for the job's next shard ------------------------------------------------------------------------------------
+def taken(number: int = 1, shop: Shop | None = None) -> tuple[Counter, LeaseTerms]:
+    """Let a job of alice's run at bob's; return her and its lease, with its use."""
+    alice, award = awarded(shop, number=number)
+    lease, _ = alice.shop.desk.take_lease(sha256(award), alice.now)
+    assert lease is not None
+    return alice, replace(lease, use=USE)
+
+
+def test_a_lease_that_is_kept_holds_its_capacity_until_it_is_taken_again() -> None:  # EXE-37
+    alice, lease = taken()
+    desk, capacity = alice.shop.desk, alice.shop.capacity
+    assert desk.keep_lease(lease, alice.now, until=at(10)) == []
+    desk.check_invariants()
+    assert len(capacity) == 1
+    held = desk.waiting_lease(lease.award.digest)
+    assert held is not None
+    assert (held.use, held.claim.expires_at, held.claim.devices) == (USE, at(10), lease.claim.devices)
+    again, _ = desk.take_lease(lease.award.digest, alice.now)
+    assert again is not None
+    assert (again.use, again.claim.expires_at) == (USE, None)
+    assert desk.waiting_lease(lease.award.digest) is None, "one lease at a time"
+    assert wev.CapacityChanged() in desk.end_lease(lease.tender.digest, alice.now)
+    assert len(capacity) == 0
+
+
+@pytest.mark.parametrize("end", ["released", "expired"])
+def test_a_lease_that_was_kept_for_nobody_is_free_and_forgotten(end: str) -> None:  # EXE-37
+    alice, lease = taken()
+    alice.shop.desk.keep_lease(lease, alice.now, until=at(10))
+    if end == "released":
+        alice.send(alice.release("withdrawn"))
+    else:
+        alice.wake(9.9)
+        assert len(alice.shop.capacity) == 1
+        alice.wake(10)
+    assert len(alice.shop.capacity) == 0
+    assert alice.shop.told(wev.ForgetLease) == [wev.ForgetLease(lease.award.digest)]
+    assert alice.shop.desk.take_lease(lease.award.digest, alice.now)[0] is None
+    alice.shop.desk.check_invariants()
+
+
+def test_a_kept_lease_whose_hardware_is_gone_is_ended() -> None:
+    alice, lease = taken()
+    alice.shop.capacity.resize(replace(alice.shop.capacity.supply, devices=()))
+    assert alice.shop.desk.keep_lease(lease, alice.now, until=at(10)) == [wev.ForgetLease(lease.award.digest)]
+    assert alice.shop.desk.waiting_lease(lease.award.digest) is None
+
+
+def test_a_lease_that_has_ended_is_not_kept() -> None:
+    alice, lease = taken()
+    alice.shop.desk.end_lease(lease.tender.digest, alice.now)
+    assert alice.shop.desk.keep_lease(lease, alice.now, until=at(10)) == []
+    assert len(alice.shop.capacity) == 0
+
+
+def test_the_award_of_a_kept_lease_is_confirmed_again_and_the_tender_is_over() -> None:  # AUC-30
+    alice, lease = taken()
+    alice.shop.desk.keep_lease(lease, alice.now, until=at(10))
+    assert code_of(alice.send(lease.award.data)) == "accepted"
+    assert code_of(alice.offer()) == "past_deadline"
 
 
 # --- after a restart ------------------------------------------------------------------------------------------------

@@ -13,7 +13,15 @@ from skyops_p2p.types import MonotonicS, PeerId
 from tests.unit.core.execution.tables import kinds
 from tests.unit.core.people import BOB, START, at
 
-PROMISES = (ev.OpenLease, ev.TakeResult, ev.FetchOutputs, ev.FetchCheckpoint, ev.StopLease, ev.EndShard)
+PROMISES = (
+    ev.OpenLease,
+    ev.PassAward,
+    ev.TakeResult,
+    ev.FetchOutputs,
+    ev.FetchCheckpoint,
+    ev.StopLease,
+    ev.EndShard,
+)
 """Effects by which somebody learns of the record, or that end what it speaks of."""
 
 
@@ -26,6 +34,7 @@ class Terms:
     pause_s: float = 5.0
     queue_s: float = 600.0
     total_s: float | None = None
+    passes_awards: bool = False
     lease_s: float | None = None
 
 
@@ -44,7 +53,7 @@ class Story:
     def __init__(self, terms: Terms | None = None) -> None:
         self.terms = terms or Terms()
         self.policy = RetryPolicy(self.terms.attempts_max, self.terms.is_after_loss, self.terms.pause_s)
-        self.machine = ShardRun(self.policy, lease_s=self.terms.lease_s)
+        self.machine = self._machine()
         self.now = START
         self.stored = ShardRecord()
         self.done: list[Effect] = []
@@ -96,9 +105,14 @@ class Story:
 
     def restart(self, after_s: float = 0.0) -> list[Effect]:
         """Kill alice's node, and start it again from what is on its disk."""
-        self.machine = ShardRun(self.policy, self.stored, lease_s=self.terms.lease_s)
+        self.machine = self._machine(self.stored)
         self.now = MonotonicS(self.now + after_s)
         return self.feed(ev.ShardRestored(*self._times()))
+
+    def _machine(self, record: ShardRecord | None = None) -> ShardRun:
+        return ShardRun(
+            self.policy, record, lease_s=self.terms.lease_s, passes_awards=self.terms.passes_awards
+        )
 
     def retry(self) -> list[Effect]:
         return self.feed(ev.RetryRequested(*self._times()))
@@ -113,8 +127,12 @@ class Story:
         found = ev.MatchFound(worker, award(number), price=1_000_000, tender_job=award(number)[:16])
         return self.feed(found)
 
-    def find_nobody(self) -> list[Effect]:
-        return self.feed(ev.MatchFailed("no_bids", "nobody bid"))
+    def get_kept(self, worker: PeerId = BOB.peer) -> list[Effect]:
+        """Let another shard, which has ended well, pass its worker on."""
+        return self.feed(ev.MatchFound(worker, award(77), price=1, tender_job=award(77)[:16], is_kept=True))
+
+    def find_nobody(self, *, is_job_at_work: bool = False) -> list[Effect]:
+        return self.feed(ev.MatchFailed("no_bids", "nobody bid", is_job_at_work))
 
     def grant(self) -> list[Effect]:
         return self.feed(ev.LeaseGranted(self.epoch))

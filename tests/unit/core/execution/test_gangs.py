@@ -10,7 +10,7 @@ from skyops_p2p.crypto.node_key import peer_id_to_bytes
 from skyops_p2p.errors import RemoteProtocolError
 from skyops_p2p.wire.messages.gang import GangMemberPart, GangPart
 from tests.unit.core.execution.offers import job, request_for, terms_of
-from tests.unit.core.people import BOB, CAROL, MALLORY, RULES, Person
+from tests.unit.core.people import BOB, CAROL, MALLORY, NOW, RULES, Person
 
 CREW = ((3, BOB), (5, CAROL))
 
@@ -27,7 +27,7 @@ def open_gang(gang: GangPart | None, *, is_gang: bool = True, **changes: Any) ->
     """Let alice open a lease of shard 3 with bob."""
     of = job(gang=is_gang)
     request = request_for(of, gang=gang, **changes)
-    return check_opening(request, terms_of(of), network=RULES.network, own=BOB.peer).gang
+    return check_opening(request, terms_of(of), network=RULES.network, own=BOB.peer, now=NOW).gang
 
 
 def test_member_knows_the_others_and_its_own_rank() -> None:

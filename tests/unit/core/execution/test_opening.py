@@ -16,7 +16,7 @@ from skyops_p2p.wire import canonical
 from skyops_p2p.wire.envelope import seal
 from skyops_p2p.wire.messages.execution import InputPart, SecretPart
 from tests.unit.core.execution.offers import SECRET, job, request_for, terms_of
-from tests.unit.core.people import ALICE, BOB, CAROL, RULES, Person
+from tests.unit.core.people import ALICE, BOB, CAROL, NOW, RULES, Person
 from tests.vectors.execution_examples import bundle, checkpoint_receipt, lease_open
 
 
@@ -24,7 +24,7 @@ def open_lease(of: JobSpec | None = None, terms: LeaseTerms | None = None, **cha
     """Let alice open a lease of hers with bob; all fits but for the changes."""
     of = of or job()
     request = request_for(of, **changes)
-    return check_opening(request, terms or terms_of(of), network=RULES.network, own=BOB.peer)
+    return check_opening(request, terms or terms_of(of), network=RULES.network, own=BOB.peer, now=NOW)
 
 
 def refusal(rule: str, **arguments: Any) -> str:

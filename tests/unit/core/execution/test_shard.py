@@ -53,6 +53,7 @@ def test_every_pair_of_the_table_is_reached_and_nothing_else() -> None:
             ev.ShardBegun(at(600), None),
             ev.ShardRestored(at(600), None),
             ev.MatchFound(CAROL.peer, bytes(32), 1, bytes(16)),
+            ev.MatchFound(CAROL.peer, bytes(32), 1, bytes(16), is_kept=True),
             ev.MatchFailed("no_bids", ""),
             ev.CancelRequested(),
             ev.RetryRequested(at(600), None),
@@ -63,6 +64,10 @@ def test_every_pair_of_the_table_is_reached_and_nothing_else() -> None:
             reached.take(machine, event, after_s)
         for second in (1.0, 20.0, 10_000.0):
             reached.take(story(state, term).machine, DeadlineReached(), second)
+    declined = Story().begin()
+    declined.get_kept()
+    declined.deny("award_over")
+    reached.take(declined.machine, ev.MatchFound(CAROL.peer, bytes(32), 1, bytes(16), is_kept=True), 1.0)
     for lost_before in range(2):
         overdue = Story(Terms(lease_s=60.0))
         for person in (BOB, CAROL)[:lost_before]:

@@ -6,7 +6,7 @@ from skyops_p2p.core.execution import shard_events as ev
 from skyops_p2p.core.execution.shard_record import ShardState
 from skyops_p2p.core.machine import Event
 from tests.unit.core.execution.shard_story import Story, story
-from tests.unit.core.execution.tables import fields
+from tests.unit.core.execution.tables import fields, kinds
 from tests.unit.core.people import BOB, CAROL
 
 STATES = [state for state in ShardState if state is not ShardState.IDLE]
@@ -101,12 +101,12 @@ def test_late_result_of_the_lost_worker_does_not_end_the_job_of_the_next() -> No
     assert alice.record.result == b"result 2"
 
 
-def test_match_that_ends_when_it_is_not_awaited_changes_nothing() -> None:
+def test_match_that_ends_when_it_is_not_awaited_is_given_back_and_changes_nothing() -> None:  # EXE-39
     for state in STATES:
         if state is ShardState.MATCHING:
             continue
         alice = story(state)
         before = fields(alice.machine)
-        assert alice.find(CAROL.peer) == []
+        assert kinds(alice.find(CAROL.peer)) == ["PassAward"]
         assert alice.find_nobody() == []
         assert fields(alice.machine) == before

@@ -1,0 +1,54 @@
+"""The table of a shard's machine: which event may come in which state, and where it may lead; see shard.py.
+
+Spec: protocol/05-execution.md, "Shard". Diagram: machines/execution-shard.
+"""
+
+from skyops_p2p.core.execution import shard_events as ev
+from skyops_p2p.core.execution.shard_record import ShardState
+from skyops_p2p.core.machine import DeadlineReached, Table, to
+
+_I, _W, _M, _O = ShardState.IDLE, ShardState.WAITING, ShardState.MATCHING, ShardState.OPENING
+_R, _F, _OK = ShardState.RUNNING, ShardState.FETCHING, ShardState.SUCCEEDED
+_X, _C = ShardState.FAILED, ShardState.CANCELLED
+_OPEN = (_W, _M, _O, _R, _F)
+_OVER = (_OK, _X, _C)
+_LEASED = (_O, _R, _F)
+_NEXT = (_W, _M, _X)
+"""Where a failed attempt may lead."""
+_OF_A_LEASE = (ev.LeaseGranted, ev.LeaseDenied, ev.ResultReceived, ev.LeaseLost)
+_OF_OUTPUTS = (ev.OutputsFetched, ev.OutputsUnavailable)
+_OF_A_SEARCH = (ev.MatchFound, ev.MatchFailed)
+
+TRANSITIONS: Table = {
+    (_I, ev.ShardBegun): to(_M),
+    **{(state, ev.ShardRestored): to(_M) for state in (_I, _M)},
+    (_W, ev.ShardRestored): to(_W),
+    (_W, ev.MatchFound): to(_W, _O),
+    (_W, ev.MatchFailed): to(_W),
+    **{(state, ev.ShardRestored): to(_O) for state in (_O, _R)},
+    (_F, ev.ShardRestored): to(_F),
+    (_M, ev.MatchFound): to(_M, _O),
+    (_M, ev.MatchFailed): to(_W, _X),
+    (_O, ev.LeaseGranted): to(_O, _R),
+    **{(state, ev.LeaseDenied): to(state, *_NEXT) for state in (_O, _R)},
+    **{(state, ev.ResultReceived): to(state, _F, _OK, *_NEXT) for state in (_O, _R)},
+    **{(state, ev.LeaseLost): to(state, *_NEXT) for state in (_O, _R)},
+    (_F, ev.OutputsFetched): to(_F, _OK),
+    (_F, ev.OutputsUnavailable): to(_F, *_NEXT),
+    **{(state, ev.CheckpointReceived): to(state) for state in (*_OPEN, *_OVER)},
+    **{(state, ev.PreemptionNoticed): to(state) for state in (*_OPEN, *_OVER)},
+    **{(state, ev.CancelRequested): to(_C) for state in (_I, *_OPEN)},
+    **{(state, ev.CancelRequested): to(state) for state in _OVER},
+    **{(state, ev.RetryRequested): to(_M) for state in (_X, _C)},
+    (_W, DeadlineReached): to(_W, _M, _X),
+    **{(state, DeadlineReached): to(state, _X) for state in (_M, _O, _F)},
+    (_R, DeadlineReached): to(_R, *_NEXT),
+    **{(state, DeadlineReached): to(state) for state in (_I, *_OVER)},
+    # What was under way when the shard went on may still report.
+    **{(state, event): to(state) for state in (_W, _M, _F, *_OVER) for event in _OF_A_LEASE},
+    **{(state, event): to(state) for state in (_W, _M, _O, _R, *_OVER) for event in _OF_OUTPUTS},
+    **{(state, event): to(state) for state in (*_LEASED, *_OVER) for event in _OF_A_SEARCH},
+    (_R, ev.LeaseGranted): to(_R),
+    **{(state, ev.GangBroken): to(state, _X) for state in (_W, _M)},
+    **{(state, ev.GangBroken): to(state) for state in (*_LEASED, *_OVER)},
+}
