@@ -11,7 +11,7 @@ from skyops_p2p.cli.output import Column, ProgressLine, print_fields, print_json
 
 if TYPE_CHECKING:
     from skyops_p2p.node.control_jobs import JobsClient
-    from skyops_p2p.node.jobs.job_views import JobView
+    from skyops_p2p.node.jobs.job_views import JobView, PublishedView
 
 
 @click.command()
@@ -22,19 +22,37 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, file_okay=False),
     help="Directory for the outputs; NAME-ID in the working directory if it is left out.",
 )
+@click.option(
+    "--publish",
+    "is_published",
+    is_flag=True,
+    help="Put the outputs out in plain for IPFS nodes instead: whoever knows their CID may read them.",
+)
 @data_dir_option
 @json_option
 @click.pass_obj
-def result(invocation: Invocation, job: str, *, output: Path | None, as_json: bool) -> None:
+def result(
+    invocation: Invocation, job: str, *, output: Path | None, is_published: bool, as_json: bool
+) -> None:
     """Wait until JOB has ended and decrypt its outputs into a directory; nothing in it is replaced.
 
-    Outputs lie under their paths, those of an array in shard-0, shard-1 and so on.
+    Outputs lie under their paths, those of an array in shard-0, shard-1 and so on. With --publish they are put out
+    under a CID that any IPFS node can fetch from this one as long as it runs; that cannot be taken back.
     """
     import sys
 
+    if is_published and output is not None:
+        raise click.UsageError(
+            "--publish writes no directory: leave -o out, or run both one after the other."
+        )
     jobs = invocation.client().jobs
     with ProgressLine(is_shown=sys.stderr.isatty()) as progress:
         view = _wait_over(jobs, job, progress)
+        if is_published:
+            put_out = jobs.publish(view.job_id, told=lambda done, total: _show(progress, done, total))
+            progress.clear()
+            _tell_published(put_out, as_json=as_json)
+            return
         into = output or Path(f"{view.name}-{view.job_id[:8]}")
         found = jobs.result(
             view.job_id, into.absolute(), told=lambda done, total: _show(progress, done, total)
@@ -46,6 +64,28 @@ def result(invocation: Invocation, job: str, *, output: Path | None, as_json: bo
 
     print_fields(
         [("directory", found.folder), ("files", str(found.files)), ("size", bytes_text(found.size_bytes))]
+    )
+
+
+def _tell_published(found: "PublishedView", *, as_json: bool) -> None:
+    """Print a CID and how others come by what it names."""
+    if as_json:
+        print_json(found)
+        return
+    from skyops_p2p.cli.job_text import bytes_text
+
+    fields = [
+        ("cid", found.cid),
+        ("files", str(found.files)),
+        ("size", bytes_text(found.size_bytes)),
+        ("as an input", f'uri = "ipfs://{found.cid}"'),
+        *(("served at", addr) for addr in found.addrs),
+    ]
+    print_fields(fields)
+    first = found.addrs[0] if found.addrs else "ADDRESS"
+    click.echo(f"Fetch it: ipfs swarm connect {first} && ipfs get {found.cid}")
+    click.echo(
+        "It is not encrypted: whoever knows the CID may read it, while this node or another serves it."
     )
 
 

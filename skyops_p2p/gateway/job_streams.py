@@ -1,7 +1,7 @@
 """What the streams about jobs say, line by line: the steps of a match, views of a job, its log, a result on its way."""
 
 import math
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import cast
@@ -99,6 +99,18 @@ async def _read(
 
 async def say_result(job: JobSubject, into: Path, lines: Lines) -> None:
     """Open a job's outputs: {"progress": {"done": …, "total": …}} in bytes, then {"result": …}."""
+    ended = await job.result(into, progress=_teller(lines))
+    await lines.say(result=ended.model_dump(mode="json"))
+
+
+async def say_published(job: JobSubject, lines: Lines) -> None:
+    """Put a job's outputs out in plain: {"progress": …} as `say_result`, then {"published": …}."""
+    ended = await job.publish(progress=_teller(lines))
+    await lines.say(published=ended.model_dump(mode="json"))
+
+
+def _teller(lines: Lines) -> Callable[[int, int], None]:
+    """Return what mentions (done, total) bytes, not more often than views are shown, and the end."""
     told_at = -1.0
 
     def tell(done: int, total: int) -> None:
@@ -107,5 +119,4 @@ async def say_result(job: JobSubject, into: Path, lines: Lines) -> None:
             told_at = trio.current_time()
             lines.mention(progress={"done": done, "total": total})
 
-    ended = await job.result(into, progress=tell)
-    await lines.say(result=ended.model_dump(mode="json"))
+    return tell

@@ -131,3 +131,12 @@ def _add_streams(router: APIRouter, subject: Subject, slots: StreamSlots) -> Non
     async def result(job: str, request: ResultRequest) -> Any:
         found, into = subject.jobs.find(job), absolute_path(request.into, "into")
         return LineResponse(slots, lambda lines: job_streams.say_result(found, into, lines))
+
+    @router.post(
+        "/{job}/publish",
+        summary="Wait for its end and put its outputs out in plain for IPFS nodes; one JSON object a line",
+        response_class=Response,
+    )
+    async def publish(job: str) -> Any:
+        found = subject.jobs.find(job)
+        return LineResponse(slots, lambda lines: job_streams.say_published(found, lines))

@@ -9,7 +9,7 @@ import trio
 
 from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.node.job_preview import PreviewView
-from skyops_p2p.node.jobs.job_views import CheckpointView, JobView, LogLineView, ResultView
+from skyops_p2p.node.jobs.job_views import CheckpointView, JobView, LogLineView, PublishedView, ResultView
 from skyops_p2p.node.match_view import MatchStepView, MatchView
 from skyops_p2p.node.views import (
     MapQuery,
@@ -44,6 +44,13 @@ class JobSubject(Protocol):
 
         Raises:
             ExecutionError: `no_result` or `result_in_the_way`.
+        """
+
+    async def publish(self, *, progress: Callable[[int, int], None] = ...) -> PublishedView:
+        """Wait for its end and put its outputs out in plain, for everybody.
+
+        Raises:
+            ExecutionError: `no_result`.
         """
 
     def checkpoints(self) -> tuple[CheckpointView, ...]:

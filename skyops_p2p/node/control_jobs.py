@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 from skyops_p2p.errors import ExecutionError
 from skyops_p2p.node.control_link import ControlLink
 from skyops_p2p.node.job_rows import JobRowView
-from skyops_p2p.node.jobs.job_views import CheckpointView, JobView, LogLineView, ResultView
+from skyops_p2p.node.jobs.job_views import CheckpointView, JobView, LogLineView, PublishedView, ResultView
 
 
 class JobsClient:
@@ -101,6 +101,16 @@ class JobsClient:
                 return ResultView.model_validate(content)
             told(int(content["done"]), int(content["total"]))
         raise self._link.broken_off("the transfer")
+
+    def publish(
+        self, job: str, *, told: Callable[[int, int], None] = lambda _done, _total: None
+    ) -> PublishedView:
+        """Wait for a job's end and have its outputs put out in plain, for everybody; `told` as for `result`."""
+        for kind, content in self._link.objects("POST", _path(job, "/publish")):
+            if kind == "published":
+                return PublishedView.model_validate(content)
+            told(int(content["done"]), int(content["total"]))
+        raise self._link.broken_off("publishing")
 
 
 def _path(job: str, rest: str = "") -> str:

@@ -21,7 +21,7 @@ from skyops_p2p.errors import NetworkError
 from skyops_p2p.node.control_client import ControlClient
 from skyops_p2p.node.control_jobs import JobsClient
 from skyops_p2p.node.job_rows import JobRowView
-from skyops_p2p.node.jobs.job_views import CheckpointView, JobView, LogLineView, ResultView
+from skyops_p2p.node.jobs.job_views import CheckpointView, JobView, LogLineView, PublishedView, ResultView
 from skyops_p2p.node.submission import prepare, prepare_file
 
 if TYPE_CHECKING:
@@ -105,6 +105,14 @@ class SyncJob:
             ExecutionError: `no_result` (it failed, was cancelled, or has no outputs) or `result_in_the_way`.
         """
         return self._jobs.result(self.job_id, Path(into).absolute(), told=progress)
+
+    def publish(self) -> PublishedView:
+        """Wait for its end and have its outputs put out in plain UnixFS: everybody may read them from then on.
+
+        Raises:
+            ExecutionError: `no_result` (it failed, was cancelled, or has no outputs).
+        """
+        return self._jobs.publish(self.job_id)
 
     def checkpoints(self) -> tuple[CheckpointView, ...]:
         """Return its saved checkpoints."""

@@ -15,6 +15,7 @@ from skyops_p2p.node.jobs.job_views import (
     GpuLoadView,
     JobView,
     LogLineView,
+    PublishedView,
     ResultView,
     ShardView,
     UsageView,
@@ -120,6 +121,11 @@ def line(text: str = "step 120 loss 0.31", number: int = 0, **more: Any) -> LogL
     return LogLineView.model_validate({**fields, "number": number, "text": text, **more})
 
 
+def published(job_id: str = TRAIN_ID) -> PublishedView:
+    addrs = (f"/ip4/192.0.2.7/tcp/4001/p2p/{BOB}",)
+    return PublishedView(job_id=job_id, cid="bafycid", files=1, size_bytes=4, addrs=addrs)
+
+
 @dataclass
 class FakeJob:
     """A job that stands as it is told to."""
@@ -179,6 +185,15 @@ class FakeJob:
         await trio.Path(into).mkdir(parents=True, exist_ok=True)
         await trio.Path(into / "model.bin").write_bytes(b"done")
         return ResultView(job_id=self.shown.job_id, folder=str(into), files=1, size_bytes=4)
+
+    async def publish(
+        self, *, progress: Callable[[int, int], None] = lambda _done, _total: None
+    ) -> PublishedView:
+        if self.shown.state != "succeeded":
+            raise ExecutionError("job 6b6577c4ec70 has no outputs", code="no_result", hint="Read its log.")
+        for done, total in self.moved:
+            progress(done, total)
+        return published(job_id=self.shown.job_id)
 
     def checkpoints(self) -> tuple[CheckpointView, ...]:
         return tuple(one for item in self.shown.shards for one in item.checkpoints)

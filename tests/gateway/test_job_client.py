@@ -48,6 +48,7 @@ async def test_client_says_and_sees_what_the_node_does(tmp_path: Path, fake_node
         fetch = partial(client.result, "train", tmp_path / "out", told=lambda *one: told.append(one))
         assert (await in_thread(fetch)).files == 1
         assert told[-1] == (4, 4)
+        assert await in_thread(client.publish, "train") == fj.published(train.shown.job_id)
 
 
 async def test_views_and_logs_are_followed_to_the_end_of_the_job(tmp_path: Path, fake_node: FakeNode) -> None:

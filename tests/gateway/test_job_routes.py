@@ -125,6 +125,7 @@ async def test_a_job_is_shown_by_the_beginning_of_its_id_or_its_name(api: Api, t
         ("POST", "/cancel"),
         ("POST", "/retry"),
         ("POST", "/result"),
+        ("POST", "/publish"),
     ],
 )
 async def test_a_job_that_is_not_there_is_a_problem(api: Api, method: str, path: str) -> None:
@@ -245,6 +246,16 @@ async def test_a_result_is_told_while_it_comes(api: Api, train: fj.FakeJob, tmp_
     assert told[-2]["progress"] == {"done": 4, "total": 4}
     assert told[-1]["result"]["folder"] == str(tmp_path / "out")
     assert (tmp_path / "out" / "model.bin").read_bytes() == b"done"
+
+
+async def test_publishing_is_told_while_it_goes_on(api: Api, train: fj.FakeJob) -> None:
+    train.become(fj.job("succeeded", code="succeeded"))
+    told = lines_of((await api.ask("POST", "/v1/jobs/train/publish")).text)
+    assert told[-2]["progress"] == {"done": 4, "total": 4}
+    assert told[-1]["published"]["cid"] == "bafycid"
+    train.become(fj.job("failed", code="program_failed"))
+    answer = await api.ask("POST", "/v1/jobs/train/publish")
+    assert (answer.status_code, answer.json()["code"]) == (409, "no_result")
 
 
 async def test_a_failed_job_has_no_result(api: Api, train: fj.FakeJob, tmp_path: Any) -> None:

@@ -15,9 +15,8 @@ from pathlib import Path
 import trio
 
 from skyops_p2p.errors import ExecutionError
-from skyops_p2p.node.content.shelf import no_progress
 from skyops_p2p.node.jobs.job_task import JobTask
-from skyops_p2p.node.jobs.job_views import CheckpointView, JobView, LogLineView, ResultView
+from skyops_p2p.node.jobs.job_views import CheckpointView, JobView, LogLineView, PublishedView, ResultView
 from skyops_p2p.node.jobs.log_files import LogLine
 from skyops_p2p.node.jobs.results import open_result
 from skyops_p2p.node.jobs.shard_task import ShardTask
@@ -95,11 +94,16 @@ class Job:
         await self._task.wait_over()
         return await open_result(self._task, into, progress=progress)
 
-    async def publish(self) -> str:
+    async def publish(
+        self, *, progress: Callable[[int, int], None] = lambda _done, _total: None
+    ) -> PublishedView:
         """Wait for its end and put its outputs out as plain UnixFS: everybody may read them from then on.
 
+        Args:
+            progress: Told (done, total) bytes that are decrypted.
+
         Returns:
-            The CID, for `ipfs://CID`; this node serves it as long as it runs.
+            The CID and where this node serves it, as long as it runs.
 
         Raises:
             ExecutionError: As `result`.
@@ -107,9 +111,16 @@ class Job:
         await self._task.wait_over()
         tools = self._task.job.tools
         passage = tools.folder / "passage" / secrets.token_hex(8)
-        await open_result(self._task, passage, progress=no_progress)
+        found = await open_result(self._task, passage, progress=progress)
         try:
-            return await tools.publish(passage, f"public/{self.job_id}")
+            cid = await tools.publish(passage, f"public/{self.job_id}")
+            return PublishedView(
+                job_id=self.job_id,
+                cid=cid,
+                files=found.files,
+                size_bytes=found.size_bytes,
+                addrs=tuple(f"{addr}/p2p/{tools.own}" for addr in tools.own_holder().addrs),
+            )
         finally:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(shutil.rmtree, passage)

@@ -135,6 +135,18 @@ class ResultView(View):
     size_bytes: int
 
 
+class PublishedView(View):
+    """Outputs that everybody may read."""
+
+    job_id: str
+    cid: str
+    """Of the directory: for `ipfs://CID`, and for any IPFS node."""
+    files: int
+    size_bytes: int
+    addrs: tuple[str, ...]
+    """Where this node serves them, with its peer id: for `ipfs swarm connect`."""
+
+
 def meaning_of(code: str) -> tuple[str, str]:
     """Return what an outcome means and what to do about it; empty for none."""
     outcome = OUTCOMES.get(code)

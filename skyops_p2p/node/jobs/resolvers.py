@@ -19,7 +19,7 @@ from skyops_p2p.node.jobs.results import open_result
 from skyops_p2p.wire.cid import parse_cid
 
 NAME = "content"
-"""What a fetched graph is called in its directory."""
+"""What a fetched file is called: always alike, so that it is sealed alike."""
 
 
 class OtherJobs:
@@ -78,15 +78,21 @@ class IpfsContent:
         """
         text, _, path = uri.partition(":")[2].removeprefix("//").partition("/")
         passage = self._folder / secrets.token_hex(8)
+        lone = passage / secrets.token_hex(
+            8
+        )  # where one file goes; of a directory the entries go into the passage
         try:
             root = parse_cid(text)
             owner = f"ipfs/{root}"
             await self._exchange.fetch(root, self._peers(), owner=owner, bytes_max=INPUT_BYTES_MAX)
             await trio.to_thread.run_sync(lambda: passage.mkdir(mode=0o700, parents=True))
-            await self._exchange.export(root, passage, NAME)
+            await self._exchange.export(root, passage, lone.name)
         except RemoteProtocolError as error:
             raise ExecutionError(f"{uri}: {error.message}", code="input_unusable") from error
-        found = passage / NAME / path if path else passage / NAME
+        base = passage
+        if await trio.to_thread.run_sync(lone.exists):
+            base = await trio.to_thread.run_sync(lone.rename, passage / NAME)
+        found = base / path if path else base
         if not await trio.to_thread.run_sync(found.exists):
             raise ExecutionError(f"{uri} holds no {path}", code="input_missing")
         return Source(found, is_file=found.is_file(), passage=passage)

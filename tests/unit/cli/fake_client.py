@@ -10,7 +10,7 @@ from skyops_p2p.errors import ExecutionError
 from skyops_p2p.node.control_client import ControlClient
 from skyops_p2p.node.control_jobs import JobsClient
 from skyops_p2p.node.job_rows import JobRowView, job_row
-from skyops_p2p.node.jobs.job_views import JobView, LogLineView, ResultView
+from skyops_p2p.node.jobs.job_views import JobView, LogLineView, PublishedView, ResultView
 from skyops_p2p.node.run_file import RunFile
 from tests.gateway import fake_jobs as fj
 
@@ -83,6 +83,14 @@ class ScriptedJobs(JobsClient):
         for done, total in self.moved:
             told(done, total)
         return ResultView(job_id=self.show(job).job_id, folder=str(into), files=3, size_bytes=3 << 20)
+
+    def publish(
+        self, job: str, *, told: Callable[[int, int], None] = lambda _done, _total: None
+    ) -> PublishedView:
+        self.calls.append(("publish", job))
+        for done, total in self.moved:
+            told(done, total)
+        return fj.published()
 
 
 def stand_in_front(monkeypatch: pytest.MonkeyPatch) -> ScriptedJobs:

@@ -289,6 +289,27 @@ def test_a_result_goes_where_it_is_wanted(
     assert json.loads(capsys.readouterr().out)["folder"] == str(tmp_path / "out")
 
 
+def test_a_published_result_says_its_cid_and_how_to_fetch_it(node: ScriptedJobs, capsys: Capture) -> None:
+    node.scripts["train"] = [
+        fj.job("succeeded", fj.shard("succeeded", code="succeeded"), code="succeeded"),
+    ]
+    assert run("result", "train", "--publish") == 0
+    assert node.calls[-1] == ("publish", fj.TRAIN_ID)
+    addr = fj.published().addrs[0]
+    assert capsys.readouterr().out.splitlines() == [
+        "cid          bafycid",
+        "files        1",
+        "size         4 B",
+        'as an input  uri = "ipfs://bafycid"',
+        f"served at    {addr}",
+        f"Fetch it: ipfs swarm connect {addr} && ipfs get bafycid",
+        "It is not encrypted: whoever knows the CID may read it, while this node or another serves it.",
+    ]
+    assert run("result", "train", "--publish", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["cid"] == "bafycid"
+    assert run("result", "train", "--publish", "-o", "out") == 2
+
+
 def test_a_failed_job_has_no_result_and_an_exit_code(node: ScriptedJobs, capsys: Capture) -> None:
     node.scripts["train"] = [
         fj.job("failed", fj.shard("failed", code="program_failed"), code="program_failed")

@@ -13,6 +13,12 @@ from tests.unit.node.jobs.job_world import STEPS, ended, job_world, log_of, spec
 WHOLE_LOG = ["begins at 0, resume=0", *(f"step {step}" for step in range(1, STEPS + 1))]
 
 
+async def whisper(box: SimBox) -> int:
+    await box.work(1.0)
+    box.write("/results/model.txt", box.read("/data/results/model.txt").lower())
+    return 0
+
+
 async def test_a_job_is_run_and_its_result_opens_with_the_requesters_key(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:
@@ -49,6 +55,29 @@ async def test_a_view_tells_the_steps_of_the_match_and_why_nobody_took_a_job(
         assert [reason.nodes for reason in search.reasons] == [2], search
         assert search.reasons[0].meaning
         assert search.reasons[0].change
+
+
+async def test_published_outputs_are_the_input_of_somebody_elses_job(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    async with job_world(tmp_path) as world:
+        mallory = await world.start("mallory", enabled=False)
+        await world.all_know_each_other()
+        job = await world.nodes["alice"].submit(spec(), base_dir=tmp_path)
+        told: list[tuple[int, int]] = []
+        published = await job.publish(progress=lambda *moved: told.append(moved))
+        assert (published.files, published.size_bytes) == (1, len("LOSS GOES DOWN"))
+        assert told[-1] == (14, 14)
+        assert published.addrs
+        assert all(addr.endswith(f"/p2p/{world.nodes['alice'].peer_id}") for addr in published.addrs)
+        words = [{"path": "/data", "uri": f"ipfs://{published.cid}"}]
+        world.small.programs["whisper"] = whisper
+        theirs = await mallory.submit(spec(command=["whisper"], inputs=words), base_dir=tmp_path)
+        view = await ended(theirs)
+        assert view.state == "succeeded", view
+        await theirs.result(tmp_path / "out")
+        assert (tmp_path / "out/results/model.txt").read_text() == "loss goes down"
+        assert list((tmp_path / "alice/jobs/passage").iterdir()) == []
 
 
 async def test_nothing_of_a_job_is_left_on_its_worker(autojump_clock: MockClock, tmp_path: Path) -> None:
