@@ -13,7 +13,7 @@ from skyops_p2p.gateway.subject import Subject
 from skyops_p2p.gateway.submission import SubmitRequest, absolute_path, read_spec, read_values
 from skyops_p2p.limits import API_PATH_CHARS_MAX, JOB_SHARDS_MAX
 from skyops_p2p.node.job_preview import PreviewView
-from skyops_p2p.node.job_rows import JobRowView, job_row
+from skyops_p2p.node.job_rows import JobRowView
 from skyops_p2p.node.jobs.job_views import CheckpointView, JobView
 
 
@@ -78,8 +78,7 @@ def _add_jobs(router: APIRouter, subject: Subject) -> None:
 
     @router.get("", summary="All jobs, or those that have not ended")
     async def jobs(is_open: bool = False) -> Jobs:
-        views = [view for view in subject.jobs.list() if not (is_open and view.is_over)]
-        return Jobs(jobs=tuple(job_row(view) for view in views))
+        return Jobs(jobs=subject.jobs.rows(is_open=is_open))
 
     @router.get("/{job}", summary="One job by id, unique beginning of one, or name")
     async def job(job: str) -> JobView:

@@ -9,6 +9,7 @@ import trio
 
 from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.node.job_preview import PreviewView
+from skyops_p2p.node.job_rows import JobRowView
 from skyops_p2p.node.jobs.job_views import CheckpointView, JobView, LogLineView, PublishedView, ResultView
 from skyops_p2p.node.match_view import MatchStepView, MatchView
 from skyops_p2p.node.views import (
@@ -86,8 +87,8 @@ class JobDesk(Protocol):
             ExecutionError: `unknown_job` or `ambiguous_job`.
         """
 
-    def list(self) -> tuple[JobView, ...]:
-        """Return how all jobs stand, oldest first."""
+    def rows(self, *, is_open: bool = ...) -> tuple[JobRowView, ...]:
+        """Return a row for each job, or for each that has not ended, oldest first."""
 
 
 class Subject(Protocol):

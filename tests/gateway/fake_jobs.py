@@ -9,6 +9,7 @@ import trio
 
 from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.errors import ExecutionError
+from skyops_p2p.node.job_rows import JobRowView
 from skyops_p2p.node.jobs.job_views import (
     AttemptView,
     CheckpointView,
@@ -21,6 +22,7 @@ from skyops_p2p.node.jobs.job_views import (
     UsageView,
     meaning_of,
 )
+from tests.gateway.row_of_view import job_row
 
 BOB = "12D3KooWBobBobBobBobBobBobBobBobBobBobBobBobBobBobBo"
 CAROL = "12D3KooWCarolCarolCarolCarolCarolCarolCarolCarolCaro"
@@ -244,5 +246,5 @@ class FakeJobs:
             return named[-1]
         raise ExecutionError(f"there is no job {text!r}", code="unknown_job", hint="`skyops ps` lists all.")
 
-    def list(self) -> tuple[JobView, ...]:
-        return tuple(one.shown for one in self.found)
+    def rows(self, *, is_open: bool = False) -> tuple[JobRowView, ...]:
+        return tuple(job_row(one.shown) for one in self.found if not (is_open and one.shown.is_over))

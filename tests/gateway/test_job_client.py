@@ -12,10 +12,10 @@ from skyops_p2p.errors import ConfigError, ExecutionError, NetworkError
 from skyops_p2p.gateway.server import serve_api
 from skyops_p2p.node.control_client import ControlClient
 from skyops_p2p.node.control_jobs import JobsClient
-from skyops_p2p.node.job_rows import job_row
 from skyops_p2p.node.jobs.job_views import JobView, LogLineView
 from tests.gateway import fake_jobs as fj
 from tests.gateway.conftest import FakeNode
+from tests.gateway.row_of_view import job_row
 from tests.gateway.test_server import config_in, ignore_stop, in_thread
 
 pytestmark = pytest.mark.net

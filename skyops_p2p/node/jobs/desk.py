@@ -8,12 +8,14 @@ from pathlib import Path
 from skyops_p2p import limits
 from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.errors import ConfigError
+from skyops_p2p.node.job_rows import JobRowView
 from skyops_p2p.node.jobs.inputs import gather_secrets
 from skyops_p2p.node.jobs.job import Job
 from skyops_p2p.node.jobs.job_task import JobTask
 from skyops_p2p.node.jobs.job_views import JobView
 from skyops_p2p.node.jobs.keeper import JobKeeper
 from skyops_p2p.node.jobs.pool import WorkerPool, open_pool
+from skyops_p2p.node.jobs.rows import task_row
 
 
 class Jobs:
@@ -83,8 +85,12 @@ class Jobs:
         return self._job(self._keeper.find(text))
 
     def list(self) -> tuple[JobView, ...]:
-        """Return all jobs, oldest first."""
+        """Return all jobs in full, oldest first; of many jobs `rows` costs far less."""
         return tuple(task.view() for task in self._keeper.jobs())
+
+    def rows(self, *, is_open: bool = False) -> tuple[JobRowView, ...]:
+        """Return a row for each job, or for each that has not ended, oldest first."""
+        return tuple(task_row(task) for task in self._keeper.jobs() if not (is_open and task.is_over))
 
     def _job(self, task: JobTask) -> Job:
         return Job(task, self._keeper.retry)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import trio
@@ -23,6 +24,18 @@ from skyops_p2p.node.jobs.shard_task import ShardTask
 from skyops_p2p.types import MonotonicS
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a job stands, whatever the number of its shards."""
+
+    state: str
+    """As in JobView."""
+    code: str
+    """Outcome; empty before the end."""
+    text: str
+    """What happened last."""
 
 
 class JobTask:
@@ -83,8 +96,8 @@ class JobTask:
             bool(self.shards) and all(task.is_over for task in self.shards)
         )
 
-    def view(self) -> JobView:
-        """Return how it stands."""
+    def standing(self) -> "Standing":
+        """Return how it stands as a whole."""
         code, text, state = self._part.ended_code or "", self._part.ended_text or self.text, "preparing"
         if code:
             state = "cancelled" if code == "cancelled" else "failed"
@@ -96,14 +109,19 @@ class JobTask:
             )
             code = last.record.code if last else ("succeeded" if state == "succeeded" else "")
             text = last.record.text if last else self.shards[-1].text or text
-        meaning, change = meaning_of(code)
+        return Standing(state, code, text)
+
+    def view(self) -> JobView:
+        """Return how it stands, with all its shards."""
+        standing = self.standing()
+        meaning, change = meaning_of(standing.code)
         return JobView.model_validate(
             {
                 "job_id": self.job_id.hex(),
                 "name": self.job.spec.name,
-                "state": state,
-                "text": text,
-                "code": code,
+                "state": standing.state,
+                "text": standing.text,
+                "code": standing.code,
                 "meaning": meaning,
                 "change": change,
                 "submitted_unix_ms": self.submitted_unix_ms,

@@ -9,10 +9,11 @@ import pytest
 from skyops_p2p.errors import ExecutionError
 from skyops_p2p.node.control_client import ControlClient
 from skyops_p2p.node.control_jobs import JobsClient
-from skyops_p2p.node.job_rows import JobRowView, job_row
+from skyops_p2p.node.job_rows import JobRowView
 from skyops_p2p.node.jobs.job_views import JobView, LogLineView, PublishedView, ResultView
 from skyops_p2p.node.run_file import RunFile
 from tests.gateway import fake_jobs as fj
+from tests.gateway.row_of_view import job_row
 
 ENTRY = RunFile(url="http://127.0.0.1:1", token="x", pid=1, process_start="0")
 
