@@ -132,6 +132,9 @@ class WorkerSection(Section):
     """Fetch the bid book of each award that this worker won or lost, and audit it; a cheat is kept as a proof."""
     slots: int = Field(1, ge=1, le=256)
     """Jobs to run side by side."""
+    docker_images_gib: int = Field(limits.DOCKER_IMAGES_GIB, ge=1, le=2**16)
+    """GiB of images that this node may bring into the container engine; the least recently used goes first. Images that
+    were there before are never removed."""
     declared_gpus: DeclaredGpus = Field((), max_length=limits.RECORD_GPUS_MAX, strict=False)
     """Test networks only: GPUs to pretend to have, "A100:80" (model:VRAM in GiB). Marked in the record."""
     declared_cpu_cores: int = Field(0, ge=0, le=4096)

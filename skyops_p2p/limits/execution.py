@@ -148,6 +148,12 @@ SANDBOX_TMP_BYTES_MAX = 64 << 20
 """A sandbox's directory for temporary files: in memory, and within its memory limit."""
 SANDBOX_FILES_MAX = 1024
 """Open files of one process in a sandbox."""
+DOCKER_IMAGES_GIB = 50
+"""Images that one node has brought into the container engine; the least recently used goes first."""
+IMAGE_REST_S = SANDBOX_PREPARE_TIMEOUT_S
+"""An image that was wanted so lately stays: its job may not have started yet."""
+IMAGES_NOTED_MAX = 4096
+"""Images that a node remembers to have brought into the engine."""
 IMAGES_BYTES_MAX = 16 << 30
 """Unpacked root file systems that one node keeps; the least recently used goes first."""
 IMAGE_BYTES_MAX = 8 << 30

@@ -41,6 +41,7 @@ async def examine(config: NodeConfig, *, environment: Mapping[str, str]) -> tupl
         _threaded(partial(doctor_machine.check_open_files, config)),
         partial(doctor_machine.check_hardware, config),
         _threaded(partial(doctor_machine.check_arithmetic, config)),
+        _threaded(partial(doctor_machine.check_images, config)),
         _threaded(partial(doctor_network.check_ports, config, holder)),
         _threaded(partial(doctor_network.check_addresses, config)),
         _threaded(partial(doctor_network.check_ipv6, config)),

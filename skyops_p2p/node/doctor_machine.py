@@ -122,6 +122,19 @@ async def check_hardware(config: NodeConfig) -> list[Finding]:
     return findings
 
 
+def check_images(config: NodeConfig) -> list[Finding]:
+    """Say what the images take that a worker has brought into the container engine."""
+    from skyops_p2p.adapters.docker.image_cache import RECORD, read_record
+
+    if not config.worker.enabled:
+        return []
+    kept = read_record(config.data_dir / RECORD)
+    size_gib, most = sum(one.size_bytes for one in kept) / 2**30, config.worker.docker_images_gib
+    found = f"{len(kept)} brought by this node, {size_gib:.1f} of {most} GiB"
+    mend = "Containers of them may keep them there: `docker ps -a`. Or raise worker.docker_images_gib."
+    return [_absent("docker images", "ok" if size_gib <= most else "warn", found, mend)]
+
+
 def check_arithmetic(config: NodeConfig) -> list[Finding]:
     """Say what a worker would do a proof of compute with."""
     if not config.worker.enabled:

@@ -94,7 +94,9 @@ def _job_ports(config: NodeConfig) -> JobPorts:
         return open_disk_blocks(data_dir / "content", quota_bytes=config.content.quota_mib << 20)
 
     def open_all() -> AbstractAsyncContextManager[Mapping[str, Sandbox]]:
-        return open_sandboxes(data_dir, is_worker=config.worker.enabled)
+        return open_sandboxes(
+            data_dir, is_worker=config.worker.enabled, docker_images_gib=config.worker.docker_images_gib
+        )
 
     return JobPorts(
         folder=data_dir / "jobs",

@@ -11,12 +11,15 @@ log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def open_sandboxes(data_dir: Path, *, is_worker: bool) -> AsyncIterator[Mapping[str, Sandbox]]:
+async def open_sandboxes(
+    data_dir: Path, *, is_worker: bool, docker_images_gib: int | None = None
+) -> AsyncIterator[Mapping[str, Sandbox]]:
     """Find out which runtimes there are, and close them when the block ends.
 
     Args:
         data_dir: The node's; images and compiled modules are kept below it.
         is_worker: A node that offers nothing has no use for any.
+        docker_images_gib: The most that its images may take in the container engine; None: none is removed.
     """
     from skyops_p2p.adapters.docker import open_docker_sandbox
     from skyops_p2p.adapters.native import open_native_sandbox
@@ -28,7 +31,7 @@ async def open_sandboxes(data_dir: Path, *, is_worker: bool) -> AsyncIterator[Ma
             wasm = open_wasm_sandbox(data_dir)
             if wasm is not None:
                 found["wasm"] = await stack.enter_async_context(wasm)
-            docker = await open_docker_sandbox(data_dir)
+            docker = await open_docker_sandbox(data_dir, images_gib=docker_images_gib)
             if docker is not None:
                 stack.callback(docker.close)
                 found["docker"] = docker

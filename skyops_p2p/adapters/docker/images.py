@@ -17,6 +17,7 @@ import trio
 from skyops_p2p import limits
 from skyops_p2p.adapters.docker.archive import image_id_of
 from skyops_p2p.adapters.docker.engine import Engine
+from skyops_p2p.adapters.docker.image_cache import ImageCache
 from skyops_p2p.errors import ExecutionError
 from skyops_p2p.ports import Progress, SandboxSpec
 
@@ -41,10 +42,12 @@ class EngineImages:
     Args:
         engine: Whose.
         architecture: Of its machine, as images name it.
+        cache: Bounds what this node brings into the engine.
     """
 
-    def __init__(self, engine: Engine, architecture: str) -> None:
+    def __init__(self, engine: Engine, architecture: str, cache: ImageCache) -> None:
         self._engine = engine
+        self._cache = cache
         self._architecture = architecture
         self._getting = trio.Lock()  # one transfer at a time: two would only halve each other
 
@@ -68,7 +71,9 @@ class EngineImages:
         async with self._getting:
             found = await self.find(spec)
             if found is not None:
+                await self._cache.used(found.id)
                 return found
+            before = await self._cache.present()
             name = await self._name(spec)
             if spec.image_archive is not None:
                 await self._load(spec.image_archive, progress)
@@ -81,6 +86,9 @@ class EngineImages:
             else:
                 await self._pull(name, progress)
             facts = await self._inspect(name)
+            if facts is not None and facts.get("Id") not in before:
+                await self._cache.added(facts)
+                await self._cache.trim()
         if facts is None:
             raise _digest_wrong(name)
         return self._checked(name, facts)

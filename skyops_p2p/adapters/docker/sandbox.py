@@ -17,6 +17,7 @@ from skyops_p2p.adapters.docker.checkpoints import Checkpoints
 from skyops_p2p.adapters.docker.container import container_config
 from skyops_p2p.adapters.docker.containers import Containers
 from skyops_p2p.adapters.docker.engine import GVISOR, Engine, EngineFacts, engine_address
+from skyops_p2p.adapters.docker.image_cache import RECORD, ImageCache
 from skyops_p2p.adapters.docker.images import EngineImages
 from skyops_p2p.adapters.docker.running import DockerRun
 from skyops_p2p.errors import ExecutionError
@@ -31,12 +32,15 @@ class DockerSandbox:
 
     runtime = "docker"
 
-    def __init__(self, engine: Engine, facts: EngineFacts, *, owner: str, is_gvisor: bool) -> None:
+    def __init__(
+        self, engine: Engine, facts: EngineFacts, cache: ImageCache, *, owner: str, is_gvisor: bool
+    ) -> None:
         self._engine = engine
         self._facts = facts
         self._owner = owner
         self._is_gvisor = is_gvisor
-        self._images = EngineImages(engine, facts.architecture)
+        self._cache = cache
+        self._images = EngineImages(engine, facts.architecture, cache)
         self._containers = Containers(engine, owner)
         self._checkpoints = Checkpoints(self._containers, Path(facts.root_dir))
         self._running: set[str] = set()  # names of our containers that are in use
@@ -101,6 +105,7 @@ class DockerSandbox:
         left = [name for name in await self._containers.ours() if name not in self._running]
         for name in left:
             await self._containers.remove(name)
+        await self._cache.trim()  # the setting may have been lowered
         return len(left)
 
     def close(self) -> None:
@@ -124,7 +129,11 @@ class DockerSandbox:
 
 
 async def open_docker_sandbox(
-    data_dir: Path, *, address: str | None = None, gvisor: bool | None = None
+    data_dir: Path,
+    *,
+    address: str | None = None,
+    gvisor: bool | None = None,
+    images_gib: int | None = None,
 ) -> DockerSandbox | None:
     """Find out whether an engine answers, and what it can bound.
 
@@ -132,6 +141,7 @@ async def open_docker_sandbox(
         data_dir: Names this node among those of the same engine.
         address: "unix://PATH"; by default DOCKER_HOST, or the usual socket.
         gvisor: Whether programs run under gVisor; by default where the engine has it as a runtime "runsc".
+        images_gib: The most that images which this node brings into the engine may take; None: none is removed.
 
     Returns:
         The sandbox; None if no engine answers on a socket of this machine, or gVisor is wanted and not there.
@@ -150,7 +160,8 @@ async def open_docker_sandbox(
         engine.close()
         return None
     is_gvisor = facts.has_gvisor if gvisor is None else gvisor
-    return DockerSandbox(engine, facts, owner=_owner(data_dir), is_gvisor=is_gvisor)
+    cache = ImageCache(engine, data_dir / RECORD, bytes_max=None if images_gib is None else images_gib << 30)
+    return DockerSandbox(engine, facts, cache, owner=_owner(data_dir), is_gvisor=is_gvisor)
 
 
 def _owner(data_dir: Path) -> str:

@@ -1,5 +1,6 @@
 """Each thing that can be wrong is found, told apart, and comes with its remedy."""
 
+import json
 import os
 import re
 import resource
@@ -12,6 +13,7 @@ import pytest
 import trio
 
 from skyops_p2p import limits
+from skyops_p2p.adapters.docker.image_cache import RECORD
 from skyops_p2p.adapters.sqlite import STORE_FILE_NAME, open_sqlite_store
 from skyops_p2p.adapters.system import SystemEntropy
 from skyops_p2p.config import NodeConfig, load_config
@@ -239,6 +241,20 @@ async def test_present_engines_and_gpus_are_named(tmp_path, monkeypatch):
     assert found["GPU"] == Finding("GPU", "ok", "NVIDIA A100 (81920 MiB); driver 550, CUDA 12.4")
     assert found["runtime docker"] == Finding("runtime docker", "ok", "27.1, hard limits")
     assert found["runtime wasm"].status == "ok", "one runtime is enough"
+
+
+def test_a_worker_is_told_what_its_images_take(tmp_path):
+    (found,) = doctor_machine.check_images(settings(tmp_path, worker__enabled=True))
+    assert (found.status, found.found) == ("ok", "0 brought by this node, 0.0 of 50 GiB")
+    row = {"id": "sha256:aa", "names": [], "size_bytes": 3 << 29, "used_unix_s": 1.0}
+    (tmp_path / RECORD).write_text(json.dumps([row, row | {"id": "sha256:bb"}]))
+    (found,) = doctor_machine.check_images(settings(tmp_path, worker__enabled=True))
+    assert (found.status, found.found) == ("ok", "2 brought by this node, 3.0 of 50 GiB")
+    few = settings(tmp_path, worker__enabled=True, worker__docker_images_gib=2)
+    (found,) = doctor_machine.check_images(few)
+    assert found.status == "warn"
+    assert "docker_images_gib" in found.mend
+    assert doctor_machine.check_images(settings(tmp_path, worker__enabled=False)) == []
 
 
 def test_a_worker_is_told_what_a_proof_of_compute_would_run_on(tmp_path, monkeypatch):
