@@ -1,6 +1,7 @@
 """`demo`: one thing to watch."""
 
 import secrets
+import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -29,16 +30,18 @@ def demo(invocation: Invocation, *, count: int, keep: bool, as_json: bool) -> in
     from skyops_p2p.testnet.demo_stage import Demo
     from skyops_p2p.testnet.places import place_of
 
+    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: the network is taken down
+        signal.signal(number, signal.default_int_handler)
     name = f"demo-{secrets.token_hex(2)}"
     started = time.monotonic()
     outcomes = []
     with ProgressLine(is_shown=not as_json) as progress:
         state = Demo(place_of(name, None), name, count, progress.show, progress.show_figures)
-        for number, outcome in enumerate(run_stages(state, keep=keep), start=1):
+        for position, outcome in enumerate(run_stages(state, keep=keep), start=1):
             outcomes.append(outcome)
             if not as_json:
                 progress.clear()
-                _tell(number, outcome, is_color=invocation.is_color)
+                _tell(position, outcome, is_color=invocation.is_color)
     took_s = time.monotonic() - started
     failed = [outcome for outcome in outcomes if not outcome.is_done]
     if as_json:

@@ -343,7 +343,7 @@ class NodeCore:
             return [ev.Notify("note", self.peer_id, text)]
         effects: list[Effect] = [ev.Publish(data), *self._admit_record(verified, now, unix)]
         self._again = [MonotonicS(now + after) for after in ANNOUNCE_AGAIN_S]
-        self._schedule.hasten("dht", MonotonicS(now + ANNOUNCE_AGAIN_S[0]))
+        self._schedule.hasten("dht", MonotonicS(now + limits.DHT_ANNOUNCE_DELAY_S))
         self._schedule.hasten("sync", MonotonicS(now + SYNC_SOON_S))
         return effects
 

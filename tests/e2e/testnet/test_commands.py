@@ -1,6 +1,8 @@
 """The `testnet` and `demo` commands, as typed."""
 
 import json
+import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,4 +76,16 @@ def test_demo_does_all_it_says_and_leaves_nothing(skyops: Skyops) -> None:
     training = ["submit", "train", "kill", "resume", "result", "audit"]
     assert names == [*network, *training, "restart", "down"]
     assert all(stage["is_done"] and stage["took_s"] >= 0 and stage["told"] for stage in told["stages"])
+    assert skyops("testnet", "list").out.startswith("No test networks.")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_demo_that_is_told_to_stop_takes_its_network_down(
+    number: int, skyops: Skyops, start_skyops: Callable[..., subprocess.Popen[str]]
+) -> None:
+    process = start_skyops("demo", "--nodes", "2", PYTHONUNBUFFERED="1")
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("1. A network comes up")
+    process.send_signal(number)
+    assert process.wait(timeout=60) == 130
     assert skyops("testnet", "list").out.startswith("No test networks.")

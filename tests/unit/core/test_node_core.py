@@ -100,7 +100,7 @@ def test_record_is_said_again_while_the_mesh_forms(desk: Desk) -> None:
 
 
 def test_record_goes_to_the_dht_under_its_key(desk: Desk) -> None:
-    effects = desk.until(5)
+    effects = desk.until(5 + limits.DHT_ANNOUNCE_DELAY_S)
     (put,) = of(ev.PutOwnRecord, effects)
     assert put.key == RULES.record_key(ALICE.peer)
     (keys,) = of(ev.ProvideKeys, effects)
