@@ -153,6 +153,7 @@ def _write_record(path: Path, images: list[KeptImage]) -> None:
     """
     draft = path.with_name(f".{path.name}.new")
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft.write_text(json.dumps([asdict(one) for one in images]), encoding="utf-8")
         os.replace(draft, path)  # noqa: PTH105 - one step
     except OSError as error:

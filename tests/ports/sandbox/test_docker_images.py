@@ -64,7 +64,6 @@ async def shelf(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shel
     engine = request.getfixturevalue("engine")
     async with docker_box.open_box(tmp_path, engine) as box:
         assert isinstance(box.sandbox, DockerSandbox)
-        (tmp_path / "data").mkdir(exist_ok=True)
         shelf = Shelf(box.sandbox, box, tmp_path)
         try:
             yield shelf

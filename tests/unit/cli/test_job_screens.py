@@ -9,6 +9,8 @@ import pytest
 
 from skyops_p2p.cli.job_top import Picture
 from skyops_p2p.cli.main import run_main
+from skyops_p2p.node.jobs.search_views import search_view
+from skyops_p2p.node.match_view import MatchStepView, MatchView, ReasonCountView
 from tests.gateway import fake_jobs as fj
 from tests.unit.cli.fake_client import ScriptedJobs, stand_in_front
 
@@ -265,6 +267,28 @@ def test_logs_as_json_are_one_object_a_line(node: ScriptedJobs, capsys: Capture)
     lines = capsys.readouterr().out.splitlines()
     assert [json.loads(line)["text"] for line in lines] == ["one", EVIL]
     assert "\x1b" not in "".join(lines)
+
+
+def test_status_of_a_job_that_nobody_takes_says_how_the_search_went_and_why(
+    node: ScriptedJobs, capsys: Capture
+) -> None:
+    steps = (
+        MatchStepView(step="asked", round=1, peer_id="", code="", count=2),
+        MatchStepView(step="answered", round=1, peer_id=fj.BOB, code="busy", count=0),
+    )
+    reason = ReasonCountView(code="busy", nodes=2, meaning="It works.", change="Wait.")
+    fields = {"is_matched": False, "code": "all_declined", "job_id": "aa", "rounds": 1, "elapsed_ms": 9}
+    ended = MatchView.model_validate(fields | {"reasons": (reason,), "outcomes": ()})
+    waiting = fj.shard("waiting", text="no worker yet: all_declined", search=search_view(3, steps, ended))
+    node.scripts["train"] = [fj.job("waiting", waiting)]
+    assert run("status", "train") == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert "search     tender sent, 2 workers asked" in shown
+    assert "           answers: 1 busy" in shown
+    assert "because    2 x busy: It works. Wait." in shown
+    assert run("status", "train", "--json") == 0
+    found = json.loads(capsys.readouterr().out)["shards"][0]["search"]
+    assert (found["number"], found["answers"]) == (3, {"busy": 1})
 
 
 # --- what a person does -----------------------------------------------------------------------------------------
