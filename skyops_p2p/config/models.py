@@ -125,7 +125,8 @@ class WorkerSection(Section):
     tokens: Tokens = Field((), max_length=limits.MANIFEST_WORDS_MAX, strict=False)
     """Symbols of the tokens to be paid in, e.g. "SKYOPS"; empty: any."""
     duration_s_max: int = Field(0, ge=0, le=31_536_000)
-    """Longest execution time-out of a job, in seconds, to bid for; 0: any."""
+    """Longest execution time-out of a job, in seconds, to bid for; shards of one job that follow each other without an
+    auction count together. 0: any."""
     refused_requesters: PeerIds = Field((), max_length=limits.WORKER_REFUSED_MAX, strict=False)
     """Peer ids of requesters not to work for."""
     audit_awards: bool = True

@@ -70,6 +70,7 @@ class BiddingShell:
         self._ports = ports
         self._host = host
         self._pricing = pricing
+        self._terms = terms
         self._capacity = Capacity(Supply((), 0, 0, 0, 0))
         self._record: NodeRecord | None = None
         context = BiddingContext(core.rules, node_key, self._capacity, pricing, self._own_record, terms)
@@ -153,12 +154,19 @@ class BiddingShell:
     async def keep_lease(self, lease: LeaseTerms, *, hold_s: float) -> None:
         """Hold what a job's lease held, so that the job's next part can begin on the same award without an auction.
 
+        It is freed instead where that part could last longer than the provider's `worker.duration_s_max` allows.
+
         Args:
             lease: As `take_lease` gave it, with its use.
             hold_s: Seconds, after which it is free.
         """
-        now = _now()
-        await self._perform(self.desk.keep_lease(lease, now, until=MonotonicS(now + hold_s)))
+        now, longest_s = _now(), self._terms.duration_s_max
+        since = lease.use.since_unix_ms if lease.use is not None else self._ports.wall_clock.now_ms()
+        used_s = (self._ports.wall_clock.now_ms() - since) / 1000
+        if 0 < longest_s < used_s + lease.tender.message.duration_s_max:
+            await self.end_lease(lease.tender.digest)
+        else:
+            await self._perform(self.desk.keep_lease(lease, now, until=MonotonicS(now + hold_s)))
 
     async def end_lease(self, tender: bytes) -> None:
         """Free what is held for a job; nothing happens if there is no lease, or it was ended before.

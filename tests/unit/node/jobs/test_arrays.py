@@ -3,7 +3,6 @@
 Alice submits; bob and carol work, each with one slot.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,70 +11,22 @@ from trio.testing import MockClock
 
 from skyops_p2p import limits
 from skyops_p2p.core.execution import opening
-from skyops_p2p.core.jobs.spec import JobSpec
-from skyops_p2p.node.bidding import BiddingShell
 from skyops_p2p.node.execution import service
-from skyops_p2p.node.jobs.job import Job
-from skyops_p2p.node.jobs.job_views import JobView
 from skyops_p2p.node.market import Market
-from skyops_p2p.simulation.sandbox import SimBox
-from tests.unit.node.jobs.job_world import WORKERS, JobWorld, ended, job_world, spec, until
-
-SHARDS = 6
-
-
-async def part(box: SimBox) -> int:
-    """Say which shard it is, after a second or as long as WORK_S says."""
-    await box.work(float(box.env.get("WORK_S", "1")))
-    box.write("/results/part.txt", box.env["SKYOPS_SHARD"].encode())
-    return 0
-
-
-def array(**changes: object) -> JobSpec:
-    return spec(**{"command": ["part"], "shards": SHARDS, "inputs": [], **changes})
-
-
-async def submit(world: JobWorld, **changes: object) -> Job:
-    world.small.programs["part"] = part
-    return await world.nodes["alice"].submit(array(**changes), base_dir=world.folder)
-
-
-def ended_well(view: JobView) -> list[str]:
-    return [shard.worker for shard in view.shards if shard.state == "succeeded"]
-
-
-def has_ended(count: int) -> Callable[[JobView], bool]:
-    return lambda view: len(ended_well(view)) >= count
-
-
-def awards(job: Job) -> set[bytes]:
-    """Return the awards of all leases."""
-    return {attempt.award for shard in job._task.shards for attempt in shard.record.attempts}
-
-
-def codes(job: Job) -> set[str]:
-    return {attempt.code for shard in job.view().shards for attempt in shard.attempts}
-
-
-def held(world: JobWorld) -> dict[str, int]:
-    """Return how many claims each worker has sold, and check that none is sold twice."""
-    found = {}
-    for name in WORKERS:
-        if name in world.nodes:
-            desk = world.nodes[name]._market.bidding.desk
-            desk.check_invariants()
-            found[name] = len(desk._context.capacity)
-    return found
-
-
-async def expect_all_free(world: JobWorld) -> None:
-    """Nothing of it is left at any worker once the awards that were held have run out, but results nobody has taken."""
-    await trio.sleep(limits.LEASE_START_TIMEOUT_S + 1)
-    assert set(held(world).values()) == {0}
-    for name in set(WORKERS) & set(world.nodes):
-        execution = world.nodes[name]._workshop.execution  # type: ignore[union-attr]
-        assert execution is not None
-        assert {run.phase for run in execution.runs} <= {"delivering"}
+from tests.unit.node.jobs.array_world import (
+    SHARDS,
+    array,
+    awards,
+    codes,
+    ended_well,
+    expect_all_free,
+    has_ended,
+    held,
+    part,
+    submit,
+    well,
+)
+from tests.unit.node.jobs.job_world import WORKERS, ended, job_world, until
 
 
 async def test_all_shards_are_run_under_one_award_of_each_worker(
@@ -179,6 +130,22 @@ async def test_requester_asks_for_no_more_than_the_time_of_the_award(
         await expect_all_free(world)
 
 
+async def test_worker_does_not_work_longer_than_its_provider_allows(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:  # EXE-37
+    async with job_world(tmp_path) as world:
+        for name in WORKERS:
+            await world.stop(name)
+            await world.start(name, duration_s_max=3600)
+        await world.all_know_each_other()
+        job = await submit(world, timeouts={"execution": 3600})
+        assert (await ended(job)).state == "succeeded"
+        assert len({run.award for run in well(job)}) == SHARDS, "each run could be the longest one"
+        again = await submit(world, timeouts={"execution": 1800})
+        assert (await ended(again)).state == "succeeded"
+        assert len(awards(again)) == 2
+
+
 async def test_worker_that_dies_between_two_shards_is_replaced(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:
@@ -251,55 +218,6 @@ async def test_cancelled_array_gives_its_workers_back(autojump_clock: MockClock,
         assert view.state == "cancelled", view
         await trio.sleep(limits.LEASE_STOP_GRACE_S)
         assert held(world) == {"bob": 0, "carol": 0}
-
-
-@pytest.mark.parametrize("count", [1, 2, 4])
-async def test_killed_requester_goes_on_where_it_was(
-    autojump_clock: MockClock, tmp_path: Path, count: int
-) -> None:  # EXE-4, EXE-16
-    async with job_world(tmp_path) as world:
-        job = await submit(world)
-        await until(job, has_ended(count))
-        job_id = job.job_id
-        await world.crash("alice")
-        await trio.sleep(3)
-        alice = await world.start("alice")
-        job = alice.jobs.find(job_id)
-        view = await ended(job)
-        assert view.state == "succeeded", view
-        assert codes(job) <= {"succeeded", "restarted"}
-        await expect_all_free(world)
-
-
-@pytest.mark.parametrize("moment", ["take_lease", "keep_lease", "end_lease"])
-@pytest.mark.parametrize("is_before", [True, False])
-async def test_worker_that_dies_at_any_step_of_the_handover_loses_nothing(
-    autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, is_before: bool
-) -> None:
-    """Nothing is sold twice or held for ever, and every shard comes to its end."""
-    async with job_world(tmp_path) as world, trio.open_nursery() as nursery:
-        step, calls = getattr(BiddingShell, moment), 0
-        bob = world.nodes["bob"]
-
-        async def dying(shell: BiddingShell, *arguments: object, **options: object) -> object:
-            nonlocal calls
-            calls += shell is bob._market.bidding
-            is_now = shell is bob._market.bidding and calls == 2
-            result = None if is_now and is_before else await step(shell, *arguments, **options)
-            if is_now:
-                nursery.start_soon(again)
-                await trio.sleep_forever()
-            return result
-
-        async def again() -> None:
-            await world.crash("bob")
-            await world.start("bob")
-
-        monkeypatch.setattr(BiddingShell, moment, dying)
-        job = await submit(world, shards=8)
-        view = await ended(job)
-        assert view.state == "succeeded", view
-        await expect_all_free(world)
 
 
 # --- how many matches -------------------------------------------------------------------------------------------------
