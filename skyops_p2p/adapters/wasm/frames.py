@@ -40,6 +40,8 @@ class CompileRequest:
     """Path of the file to write."""
     is_deterministic: bool
     memory_bytes_max: int
+    user: int | None = None
+    """User id that compiles; None: the node's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ class RunRequest:
     """Path of the snapshot file; empty: none is wanted."""
     hidden_state: str
     """Why the module's state cannot be saved; empty if it can."""
+    user: int | None = None
+    """User id that runs the module; None: the node's own."""
 
     def __repr__(self) -> str:
         return f"RunRequest(digest={self.digest[:12]!r})"

@@ -22,6 +22,7 @@ from skyops_p2p import limits
 from skyops_p2p.adapters.wasm.frames import BrokenFrame, CompileRequest, FrameReader, encode_request
 from skyops_p2p.adapters.wasm.launcher import Child, Launcher
 from skyops_p2p.adapters.wasm.structure import hidden_state, is_module
+from skyops_p2p.adapters.wasm.user import module_user
 from skyops_p2p.errors import ExecutionError
 from skyops_p2p.ports import Progress
 
@@ -74,6 +75,7 @@ class ModuleStore:
                     target=str(target.with_suffix(f".{secrets.token_hex(8)}{_PARTIAL}")),
                     is_deterministic=is_deterministic,
                     memory_bytes_max=limits.WASM_COMPILE_BYTES_MAX,
+                    user=module_user(),
                 )
                 await self._compile(request, target)
         progress(len(data), len(data))

@@ -9,11 +9,17 @@ import trio
 
 from skyops_p2p import limits
 from skyops_p2p.adapters.confine.background import background_tasks
-from skyops_p2p.adapters.confine.mounts import check_sources, check_spec
+from skyops_p2p.adapters.confine.mounts import (
+    check_sources,
+    check_spec,
+    make_over,
+    make_place_over,
+)
 from skyops_p2p.adapters.wasm.frames import Preopen, RunRequest
 from skyops_p2p.adapters.wasm.launcher import Launcher
 from skyops_p2p.adapters.wasm.modules import CompiledModule, ModuleStore
 from skyops_p2p.adapters.wasm.running import RunningWasm
+from skyops_p2p.adapters.wasm.user import module_user
 from skyops_p2p.errors import ExecutionError
 from skyops_p2p.ports import Limit, Progress, SandboxSpec
 
@@ -52,7 +58,7 @@ class WasmSandbox(trio.abc.AsyncResource):
     async def start(self, spec: SandboxSpec) -> AsyncIterator[RunningWasm]:
         """See Sandbox."""
         module = await self._compiled(spec, lambda done, total: None)
-        await trio.to_thread.run_sync(check_sources, [mount.source for mount in spec.mounts])
+        await trio.to_thread.run_sync(_make_ready, spec)
         child = await self._launcher.launch()
         try:
             running = RunningWasm(spec, _request(spec, module), child)
@@ -113,7 +119,23 @@ def _request(spec: SandboxSpec, module: CompiledModule) -> RunRequest:
         fuel_max=limits.WASM_FUEL_MAX if spec.limits.fuel_max is None else spec.limits.fuel_max,
         snapshot=str((spec.snapshot_dir / SNAPSHOT_FILE).absolute()) if spec.snapshot_dir else "",
         hidden_state=module.hidden_state,
+        user=module_user(),
     )
+
+
+def _make_ready(spec: SandboxSpec) -> None:
+    """Check the job's directories, and give them to the user that runs the module; blocks.
+
+    Raises:
+        ExecutionError: `sandbox_failed`.
+    """
+    check_sources(mount.source for mount in spec.mounts)
+    user = module_user()
+    if user is not None:
+        places = [mount.source for mount in spec.mounts]
+        make_over(spec, user)
+        if spec.snapshot_dir is not None and spec.snapshot_dir not in places:
+            make_place_over(spec.snapshot_dir, user)
 
 
 def _seed(spec: SandboxSpec, digest: str) -> str:

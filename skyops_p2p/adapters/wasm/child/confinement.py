@@ -49,6 +49,25 @@ def confine(*, data_bytes_max: int, file_bytes_max: int, file_bytes_hard_max: in
     _prctl(_PR_SET_DUMPABLE, 0)
 
 
+def become(user: int | None) -> None:
+    """Give up this process's user, and with it all privileges of root, for good; all threads of it.
+
+    What is open stays open, and nothing below directories of the node can be opened any more.
+
+    Args:
+        user: User and group id; None: stay who we are.
+    """
+    if user is None:
+        return
+    parent = os.getppid()
+    os.setgroups([])
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+    # Both were reset by that: commit_creds() in the kernel's cred.c.
+    die_with(parent)
+    _prctl(_PR_SET_DUMPABLE, 0)
+
+
 def set_file_limit(bytes_max: int) -> None:
     """Change the bound of one file, up to the hard one."""
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]

@@ -10,7 +10,7 @@ from pathlib import Path
 import wasmtime
 
 from skyops_p2p import limits
-from skyops_p2p.adapters.wasm.child.confinement import confine
+from skyops_p2p.adapters.wasm.child.confinement import become, confine
 from skyops_p2p.adapters.wasm.child.disk import GateModules
 from skyops_p2p.adapters.wasm.child.engine import compile_module, open_engine
 from skyops_p2p.adapters.wasm.child.machine import Machine
@@ -91,12 +91,13 @@ def _compile_to_file(request: CompileRequest) -> dict[str, object]:
         module = file.read(limits.WASM_MODULE_BYTES_MAX + 1)
     if hashlib.sha256(module).hexdigest() != request.digest:
         return {"problem": "it changed while it was read"}
-    try:
-        code = compile_module(module, is_deterministic=request.is_deterministic)
-    except wasmtime.WasmtimeError as error:
-        return {"problem": " ".join(str(error).split())[: limits.WASM_PROBLEM_CHARS_MAX]}
     descriptor = os.open(request.target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
+        become(request.user)
+        try:
+            code = compile_module(module, is_deterministic=request.is_deterministic)
+        except wasmtime.WasmtimeError as error:
+            return {"problem": " ".join(str(error).split())[: limits.WASM_PROBLEM_CHARS_MAX]}
         file.write(code)
         file.flush()
         os.fsync(file.fileno())

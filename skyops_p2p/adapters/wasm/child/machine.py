@@ -12,6 +12,7 @@ import wasmtime
 from wasmtime import _ffi as ffi  # the epoch callback has no wrapper in the Python package
 
 from skyops_p2p import limits
+from skyops_p2p.adapters.wasm.child.confinement import become
 from skyops_p2p.adapters.wasm.child.disk import DiskGate, GateModules
 from skyops_p2p.adapters.wasm.child.orders import Interrupted, Orders
 from skyops_p2p.adapters.wasm.child.world import WASI, World
@@ -74,6 +75,8 @@ class Machine:
         )
         self._hears_stop_anywhere = True
         self.disk = DiskGate(gates, self._open_writable(), request.disk_bytes_max)
+        self.snapshot_folder = _open_folder_of(request.snapshot)
+        """Open directory of the snapshot; None if none is wanted."""
         self._exports: dict[str, Any] = {}
         self._callback = _CALLBACK(self._reach_epoch)
         ffi.wasmtime_store_epoch_deadline_callback(self.store.ptr(), self._callback, None, _NO_FINALIZER)
@@ -97,6 +100,7 @@ class Machine:
         self.disk.define(linker, self.store)
         self.set_fuel_used(0)
         self.store.set_epoch_deadline(1)
+        become(self._request.user)  # all that it may touch is open, and nothing of the module has run
         try:
             instance = linker.instantiate(self.store, self.module)
         except wasmtime.WasmtimeError as error:
@@ -245,6 +249,10 @@ class Machine:
         return [
             os.open(place.source, _OPEN_DIRECTORY) for place in self._request.preopens if place.is_mutable
         ]
+
+
+def _open_folder_of(snapshot: str) -> int | None:
+    return os.open(os.path.dirname(snapshot), _OPEN_DIRECTORY) if snapshot else None  # noqa: PTH120 - text only
 
 
 def load_compiled(engine: wasmtime.Engine, path: str) -> wasmtime.Module:

@@ -28,6 +28,7 @@ _ZEROS = bytes(_PAGE)
 _NUMBERS = struct.Struct(">II")
 _LENGTH = struct.Struct(">I")
 _DIGEST_BYTES = 32
+_WRITE_ANEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _FAST = 1
 """Deflate level: a checkpoint holds up the job while it is made."""
 
@@ -42,21 +43,20 @@ def save(machine: Machine, request: RunRequest, steps: int) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    target = Path(request.snapshot)
-    partial = target.with_suffix(".partial")
+    target, folder = Path(request.snapshot), machine.snapshot_folder
+    assert folder is not None, "saved without a place"
+    partial = target.with_suffix(".partial").name
+    descriptor = os.open(partial, _WRITE_ANEW, 0o600, dir_fd=folder)
     try:
-        with partial.open("wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             _write(file, _header(machine, request, steps), _pages(machine))
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-    directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+        os.replace(partial, target.name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        os.unlink(partial, dir_fd=folder)
+        raise
+    os.fsync(folder)
 
 
 def restore(machine: Machine, request: RunRequest) -> int | None:
@@ -67,7 +67,8 @@ def restore(machine: Machine, request: RunRequest) -> int | None:
         OSError: It cannot be read.
     """
     try:
-        descriptor = os.open(request.snapshot, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        name, folder = Path(request.snapshot).name, machine.snapshot_folder
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     except FileNotFoundError:
         return None
     with os.fdopen(descriptor, "rb") as file:
