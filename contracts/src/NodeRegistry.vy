@@ -81,6 +81,7 @@ struct Node:
     unbonded_at: uint256  # Unix s
     holds: uint256  # open disputes: while there are any, nothing leaves
     marked_at: uint256  # Unix s
+    registered_at: uint256  # Unix s; who comes after a dispute was opened is no juror of it
     binding: bytes32
 
 PENDING: constant(uint256) = 1
@@ -128,6 +129,7 @@ def register(binding: bytes32, metadata_uri: String[256], amount: uint256):
     assert self.nodes[msg.sender].state == 0, "registered_already"
     assert binding != empty(bytes32), "no_binding"
     self.nodes[msg.sender].binding = binding
+    self.nodes[msg.sender].registered_at = block.timestamp
     self.metadata_uris[msg.sender] = metadata_uri
     log Registered(owner=msg.sender, binding=binding, metadata_uri=metadata_uri)
     self._set_state(msg.sender, PENDING)
@@ -266,6 +268,14 @@ def slash(owner: address, amount: uint256, is_final: bool) -> uint256:
 @view
 def is_active(owner: address) -> bool:
     return self.nodes[owner].state == ACTIVE
+
+
+@external
+@view
+def standing(owner: address) -> (bool, uint256, uint256):
+    """@return Whether it is ACTIVE, its stake, and since when it is registered, Unix s."""
+    node: Node = self.nodes[owner]
+    return (node.state == ACTIVE, node.stake, node.registered_at)
 
 
 @external

@@ -55,18 +55,17 @@ def receipt(number: int, amount: int = UNIT) -> Receipt:
 
 
 class Settled:
-    """The contracts, deployed as in production but for the stake.
+    """The contracts, deployed as in production, with or without the real registry."""
 
-    Attributes:
-        registry: Says who is active, or the real one if it is given.
-    """
-
-    def __init__(self, registry: str | None = None) -> None:
+    def __init__(self, *, has_stake: bool = False) -> None:
         self.parameters = deploy("Parameters", *(person(n).address for n in ("gov", "guard", "pool", "fund")))
         self.token = deploy("SkyopsToken", boa.env.eoa, SUPPLY, 0)
-        self.active = deploy("ActiveList", folder=TEST_SOURCES)
+        if has_stake:
+            self.registry = deploy("NodeRegistry", self.parameters.address, self.token.address)
+        else:
+            self.registry = self.active = deploy("ActiveList", folder=TEST_SOURCES)
         self.settlement = deploy(
-            "Settlement", self.parameters.address, self.token.address, registry or self.active.address
+            "Settlement", self.parameters.address, self.token.address, self.registry.address
         )
         self.arbiter = deploy("Arbiter", self.settlement.address, folder=TEST_SOURCES)
         for name in PEOPLE:
