@@ -25,7 +25,7 @@ from skyops_p2p.simulation.transport import CONNECTED, LIBP2P, UNTAMED_LIBP2P, T
 from skyops_p2p.simulation.world import World, WorldOptions, simulate
 
 SEED = 1
-TENDERS = 96
+TENDERS = 64
 TENDERS_LARGE = 32
 """In worlds of more than LARGE nodes, where each tender is gossiped to all of them."""
 LARGE = 2000
@@ -127,7 +127,7 @@ def latency_cells(row: Row) -> list[object]:
     took = [match.took_s for match in good]
     parts = [match.phases_s() for match in good if match.steps]
     mean = ("commit", "reveal", "award", "wait")
-    phases = " / ".join(number(1000 * statistics.fmean(part[name] for part in parts)) for name in mean)
+    phases = [number(1000 * statistics.fmean(part[name] for part in parts)) for name in mean if parts]
     bids = number(statistics.fmean(match.bids for match in good)) if parts else "-"
     return [
         row.state,
@@ -135,7 +135,7 @@ def latency_cells(row: Row) -> list[object]:
         row.at_once,
         f"{len(good)} of {len(row.matches)}",
         *(number(1000 * percentile(took, part)) for part in (0.5, 0.9, 0.99)),
-        phases if parts else "-",
+        " / ".join(phases) if phases else "-",
         bids,
         number(statistics.fmean(match.view.rounds for match in row.matches)),
         number(row.wall_s),

@@ -93,6 +93,8 @@ DISCOVERY_INTERVAL_S = 10.0
 """Questions to the DHT and to neighbours for more peers while below the target."""
 DHT_ANNOUNCE_DELAY_S = 20.0
 """From a new record to its announcement in the DHT: a node that starts makes several, and lookups are many messages."""
+DHT_KEY_PAUSE_S = 3.0
+"""Between two capability keys: each is a lookup, and nodes that start together would do nothing else."""
 DHT_REFRESH_S = 1800.0
 """Own record and provider keys are put again this often."""
 FLUSH_INTERVAL_S = 2.0

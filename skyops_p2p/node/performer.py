@@ -271,7 +271,8 @@ class Performer:
         await self._network.put_record(effect.key, effect.value, timeout_s=limits.DHT_TIMEOUT_S)
 
     async def _provide_keys(self, effect: ev.ProvideKeys) -> None:
-        for key in effect.keys[: limits.PROVIDE_KEYS_MAX]:
+        for number, key in enumerate(effect.keys[: limits.PROVIDE_KEYS_MAX]):
+            await trio.sleep(limits.DHT_KEY_PAUSE_S if number else 0)
             await self._network.provide(key, timeout_s=limits.DHT_TIMEOUT_S)
 
     async def _check_stake(self, effect: ev.CheckStakeOfPeer) -> None:

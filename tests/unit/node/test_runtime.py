@@ -176,7 +176,7 @@ async def test_forgotten_node_is_found_again_through_the_dht(autojump_clock: Moc
     ):
         for node in (alice, bob, carol):
             await until(node, "active", *ALL)
-        await trio.sleep(2 * limits.DHT_TIMEOUT_S)  # records and keys are in the DHT by now
+        await trio.sleep(limits.DHT_ANNOUNCE_DELAY_S + limits.PROVIDE_KEYS_MAX * limits.DHT_KEY_PAUSE_S)
         await bob._network.disconnect(carol.peer_id)
         bob._core.nodes.remove(carol.peer_id)
         bob._core.book.link(carol.peer_id).addrs = ()  # type: ignore[union-attr]
