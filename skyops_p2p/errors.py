@@ -10,6 +10,7 @@
       StoreError             the local store is full, locked, torn or too new
       ExecutionError         a sandbox could not do what was asked
       ChainError             the chain could not be read or written
+        ChainRefusal         the chain answered, and refuses
       AuditError             a bid book is not what the rules make of it
       TestnetError           a local test network could not do what was asked
 
@@ -121,8 +122,27 @@ class ChainError(SkyopsError):
     """The chain could not be read, or a transaction could not be sent."""
 
     code = "chain_unavailable"
+    hint = "`skyops chain status` asks each endpoint and says what is wrong with it."
     is_retryable = True
     exit_code = 7
+
+
+class ChainRefusal(ChainError):  # noqa: N818 - an answer
+    """The chain answered and refuses; the same question gets the same answer.
+
+    Args:
+        message: In the chain's words.
+        code: What kind of refusal it is.
+        data: What a reverted call returned.
+    """
+
+    code = "chain_refused"
+    hint = "The message is the chain's own."
+    is_retryable = False
+
+    def __init__(self, message: str, *, code: str | None = None, data: bytes = b"") -> None:
+        super().__init__(message, code=code)
+        self.data = data
 
 
 class TestnetError(SkyopsError):

@@ -65,6 +65,7 @@ ENTRIES = {
     "retry": Entry("skyops_p2p.cli.job_control:retry", "Run again what failed of a job.", _JOBS),
     "checkpoints": Entry("skyops_p2p.cli.job_control:checkpoints", "List a job's checkpoints.", _JOBS),
     "audit": Entry("skyops_p2p.cli.audit:audit", "Re-run the award of a bid book.", _JOBS),
+    "chain": Entry("skyops_p2p.cli.chain:chain", "Look at the chain; run a small one.", _TEST),
     "demo": Entry("skyops_p2p.cli.demo:demo", "Watch a network come up and survive a crash.", _TEST),
     "testnet": Entry("skyops_p2p.cli.testnet:testnet", "Run a test network on this machine.", _TEST),
     "sim": Entry("skyops_p2p.cli.sim:sim", "Simulate large networks with faults.", _TEST),

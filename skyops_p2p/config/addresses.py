@@ -7,6 +7,7 @@ multiformats/multiaddr (text form), libp2p/specs peer-ids.
 
 import ipaddress
 import re
+from urllib.parse import urlsplit
 
 from skyops_p2p.errors import RemoteProtocolError
 from skyops_p2p.types import PeerId
@@ -137,3 +138,19 @@ def _check_peer_id(text: str, peer: str) -> None:
         peer_id_to_bytes(PeerId(peer))
     except RemoteProtocolError as error:
         raise ValueError(f'{text!r}: {peer!r} is not a peer id ("12D3KooW…"): {error}') from error
+
+
+def check_chain_url(text: str) -> str:
+    """Return the URL of a JSON-RPC endpoint.
+
+    Raises:
+        ValueError: It is none; the text is not repeated, as it may hold a secret.
+    """
+    try:
+        parts = urlsplit(text)
+        is_right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_right = False
+    if not is_right:
+        raise ValueError("an endpoint of the chain is not a URL that begins with http:// or https://")
+    return text

@@ -15,6 +15,7 @@ from skyops_p2p import limits
 from skyops_p2p.config.addresses import (
     check_announce,
     check_bootstrap,
+    check_chain_url,
     check_declared_gpu,
     check_listen,
     check_peer,
@@ -50,6 +51,7 @@ AnnounceAddrs = Annotated[tuple[str, ...], _each(check_announce)]
 BootstrapAddrs = Annotated[tuple[str, ...], _each(check_bootstrap)]
 DeclaredGpus = Annotated[tuple[str, ...], _each(check_declared_gpu)]
 PeerIds = Annotated[tuple[str, ...], _each(check_peer)]
+ChainUrls = Annotated[tuple[str, ...], _each(check_chain_url)]
 Tokens = Annotated[tuple[str, ...], _each(check_token)]
 JobMode = Literal["priority", "commit", "flex"]
 """The modes of tenders; written again here, for the wire's models take long to import. A test compares."""
@@ -159,6 +161,22 @@ class ContentSection(Section):
     """Offer direct data channels; without them blocks travel over libp2p, which is slower."""
 
 
+class ChainSection(Section):
+    """[chain]: where deposits, vouchers and stake are; which chain it is says network.chain_id."""
+
+    endpoints: ChainUrls = Field((), max_length=limits.CHAIN_ENDPOINTS_MAX, strict=False)
+    """JSON-RPC URLs in the order of preference; empty: the embedded chain of this user, if it runs."""
+    confirmations: int = Field(5, ge=0, le=limits.CHAIN_REORG_BLOCKS_MAX)
+    """Blocks above its own that make a transaction or event final; 0 for the embedded chain, which makes a block only
+    when there is a transaction."""
+    poll_s: float = Field(2.0, ge=0.02, le=600.0)
+    """Seconds between looks at the chain while something is waited for."""
+    timeout_s: float = Field(limits.CHAIN_REQUEST_TIMEOUT_S, ge=0.1, le=120.0)
+    """Seconds for one answer of one endpoint; then the next is asked."""
+    fee_gwei_max: float = Field(200.0, gt=0.0, le=1_000_000.0)
+    """Most that one gas may cost, in 1e-9 of the chain's coin; transactions wait rather than pay more."""
+
+
 class ApiSection(Section):
     """[api]: the local control API that the command line talks to."""
 
@@ -199,6 +217,7 @@ class NodeConfig(Section):
     presence: PresenceSection = PresenceSection()
     worker: WorkerSection = WorkerSection()
     content: ContentSection = ContentSection()
+    chain: ChainSection = ChainSection()
     api: ApiSection = ApiSection()
     log: LogSection = LogSection()
     is_testnet: bool = False

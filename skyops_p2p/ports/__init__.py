@@ -6,7 +6,7 @@ the adapter. Every awaiting call has a deadline, either its own argument or the 
 """
 
 from skyops_p2p.ports.ambient import Entropy, WallClock
-from skyops_p2p.ports.chain import StakeCheck
+from skyops_p2p.ports.chain import Chain, Follower, Sender, Signer, StakeCheck
 from skyops_p2p.ports.hardware import Gpu, Hardware, HardwareProbe, Runtime
 from skyops_p2p.ports.network import (
     DhtRules,
@@ -42,9 +42,11 @@ from skyops_p2p.ports.sandbox import (
 from skyops_p2p.ports.store import JournalEntry, OpenStore, Store, StoredNode
 
 __all__ = [
+    "Chain",
     "DhtRules",
     "Entropy",
     "ExitKind",
+    "Follower",
     "FrameStream",
     "GossipReceived",
     "Gpu",
@@ -72,6 +74,8 @@ __all__ = [
     "SandboxExit",
     "SandboxLimits",
     "SandboxSpec",
+    "Sender",
+    "Signer",
     "StakeCheck",
     "Store",
     "StoredNode",

@@ -1,0 +1,145 @@
+"""`chain …`: the chain that money is on, and the embedded one for test networks."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from skyops_p2p.cli.invocation import Invocation, json_option
+from skyops_p2p.cli.output import Column, age, print_json, print_table
+
+_dir_option = click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Directory of the embedded chain, if not this user's own.",
+)
+
+
+@click.group()
+def chain() -> None:
+    """Look at the chain, and run a small one on this machine.
+
+    The embedded chain is for test networks: its development accounts are known to everybody.
+    """
+
+
+@chain.command()
+@click.option("--port", default=0, type=click.IntRange(0, 65_535), help="TCP port; 0 picks a free one.")
+@click.option("--fresh", is_flag=True, help="Forget the blocks of earlier runs.")
+@_dir_option
+@json_option
+@click.pass_obj
+def start(invocation: Invocation, *, port: int, fresh: bool, directory: Path | None, as_json: bool) -> None:
+    """Start the embedded chain; it goes on after this command ends."""
+    from skyops_p2p.testnet.chain.place import chain_place, start_chain
+
+    chain_id = invocation.load_config()[0].network.chain_id
+    found = start_chain(chain_place(directory), port=port, chain_id=chain_id, is_fresh=fresh)
+    if as_json:
+        print_json({"url": found.url, "chain_id": found.chain_id, "pid": found.pid})
+        return
+    click.echo(f"Chain {found.chain_id} runs at {found.url}; `skyops chain stop` stops it, blocks are kept.")
+
+
+@chain.command()
+@_dir_option
+def stop(*, directory: Path | None) -> None:
+    """Stop the embedded chain; its blocks are kept."""
+    from skyops_p2p.testnet.chain.place import chain_place, stop_chain
+
+    place = chain_place(directory)
+    stop_chain(place)
+    click.echo(f"Stopped the chain in {place.directory}.")
+
+
+@chain.command(hidden=True)
+@click.option("--port", required=True, type=int)
+@click.option("--chain-id", required=True, type=int)
+@_dir_option
+def serve(*, port: int, chain_id: int, directory: Path | None) -> None:
+    """Be the embedded chain, in this process."""
+    from skyops_p2p.testnet.chain.place import chain_place
+    from skyops_p2p.testnet.chain.process import serve_chain
+
+    serve_chain(chain_place(directory), port=port, chain_id=chain_id)
+
+
+@chain.command()
+@click.option("--endpoint", "endpoints", multiple=True, help="URL to ask instead of the configured ones.")
+@_dir_option
+@json_option
+@click.pass_obj
+def status(
+    invocation: Invocation, *, endpoints: tuple[str, ...], directory: Path | None, as_json: bool
+) -> int:
+    """Ask each endpoint for its chain and last block; exit code 7 if none is usable."""
+    import trio
+
+    config = invocation.load_config()[0]
+    urls = endpoints or config.chain.endpoints or _embedded(directory)
+    if not urls:
+        from skyops_p2p.errors import ChainError
+
+        raise ChainError(
+            "no chain is configured, and no embedded one runs",
+            code="chain_not_configured",
+            hint="Set chain.endpoints, or `skyops chain start`.",
+        )
+    rows = [trio.run(_look, url, config.network.chain_id) for url in urls]
+    if as_json:
+        print_json({"endpoints": rows})
+    else:
+        columns = [
+            Column("ENDPOINT", is_cut=True),
+            Column("STATE"),
+            Column("CHAIN", is_right=True),
+            Column("BLOCK", is_right=True),
+            Column("AGE", is_right=True),
+            Column("LATENCY", is_right=True),
+            Column("WHAT IS WRONG", is_wrapped=True),
+        ]
+        print_table(columns, [_row(row) for row in rows], is_color=invocation.is_color)
+    return 0 if any(row["state"] == "ok" for row in rows) else 7
+
+
+def _embedded(directory: Path | None) -> tuple[str, ...]:
+    from skyops_p2p.testnet.chain.place import chain_place, find_chain
+
+    found = find_chain(chain_place(directory))
+    return () if found is None else (found.url,)
+
+
+async def _look(url: str, chain_id: int) -> dict[str, Any]:
+    """Ask one endpoint; what is wrong with it is part of the answer."""
+    import trio
+
+    from skyops_p2p.adapters.chain import open_chain
+    from skyops_p2p.adapters.chain.endpoint import shown_url
+    from skyops_p2p.errors import ChainError
+
+    row: dict[str, Any] = {"endpoint": shown_url(url), "state": "fail", "chain_id": chain_id}
+    try:
+        async with open_chain([url], chain_id=chain_id) as asked:
+            await asked.head()
+            began = trio.current_time()
+            head = await asked.head()
+            row["latency_ms"] = round((trio.current_time() - began) * 1000, 1)
+    except ChainError as error:
+        return row | {"error": error.code, "message": error.message}
+    age_s = max(time.time() - head.timestamp_unix_s, 0.0)
+    return row | {
+        "state": "ok",
+        "block": head.number,
+        "hash": "0x" + head.hash.hex(),
+        "age_s": round(age_s, 1),
+    }
+
+
+def _row(row: dict[str, Any]) -> tuple[str, ...]:
+    if row["state"] != "ok":
+        wrong = f"{row['message']} ({row['error']})"
+        return row["endpoint"], "fail", "-", "-", "-", "-", wrong
+    latency = f"{row['latency_ms']} ms"
+    return row["endpoint"], "ok", str(row["chain_id"]), str(row["block"]), age(row["age_s"]), latency, "-"

@@ -1,0 +1,361 @@
+"""The embedded chain itself: py-evm with a pool of waiting transactions, and a block for each one that can run.
+
+Rules are those of Cancun without a consensus: whoever asks for a block gets one. Block times follow the wall clock, but
+each lies a second after its parent at least, as the EVM wants; so a burst of transactions runs ahead of the clock.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eth import constants
+from eth.abc import BlockAPI, BlockHeaderAPI, LogAPI, ReceiptAPI, SignedTransactionAPI, StateAPI
+from eth.chains.base import MiningChain
+from eth.db.atomic import AtomicDB
+from eth.estimators.gas import binary_gas_search_1000_tolerance
+from eth.exceptions import HeaderNotFound, TransactionNotFound, VMError
+from eth.vm.forks.cancun import CancunVM
+from eth.vm.spoof import SpoofTransaction
+from eth_typing import Address, BlockNumber
+from eth_utils.exceptions import ValidationError
+from rlp.exceptions import RLPException  # type: ignore[import-untyped] # it ships no annotations
+
+from skyops_p2p import limits
+from skyops_p2p.crypto.wallet import Wallet, address_to_bytes
+from skyops_p2p.testnet.chain.disk import ChainDisk
+
+DEVELOPMENT_SECRETS = (
+    bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"),
+    bytes.fromhex("59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"),
+    bytes.fromhex("5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a"),
+)
+"""Keys that everybody knows, those that anvil and Hardhat fund too: for test networks only."""
+DEVELOPMENT_BALANCE_WEI = 10**24
+GAS_LIMIT = 60_000_000
+"""Gas of a block."""
+BASE_FEE_FIRST_WEI = 10**9
+REPLACEMENT_PERCENT = 10
+"""How much more a transaction must pay to take the place of a waiting one, as geth and anvil ask."""
+POOL_MAX = 4096
+"""Waiting transactions; more are refused."""
+GAP_MAX = 256
+"""How far a nonce may lie ahead of its account's."""
+
+
+class Refused(Exception):  # noqa: N818 - an answer to whoever asked, not a failure
+    """A request cannot be done.
+
+    Args:
+        message: In the words of geth, which clients look for.
+        number: JSON-RPC's error number.
+        data: What a reverted call returned.
+    """
+
+    def __init__(self, message: str, *, number: int = -32000, data: bytes | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.number = number
+        self.data = data
+
+
+@dataclass(frozen=True, slots=True)
+class Mined:
+    """A transaction in its block."""
+
+    block: BlockAPI
+    index: int
+    transaction: SignedTransactionAPI
+    receipt: ReceiptAPI
+    gas_used: int
+    logs_before: int
+    """Logs of the block before its first."""
+
+
+class EmbeddedChain:
+    """One chain with one writer.
+
+    Args:
+        disk: Its state; an empty one gets a new chain.
+        chain_id: Its EVM chain id.
+    """
+
+    def __init__(self, disk: ChainDisk, *, chain_id: int) -> None:
+        number = chain_id
+
+        class Chain(MiningChain):
+            chain_id = number
+            vm_configuration = ((BlockNumber(0), CancunVM),)
+
+            def create_header_from_parent(
+                self, parent_header: BlockHeaderAPI, **header_params: Any
+            ) -> BlockHeaderAPI:
+                return super().create_header_from_parent(
+                    parent_header, **(header_params | {"gas_limit": parent_header.gas_limit})
+                )
+
+        self._disk = disk
+        self.chain_id = chain_id
+        self.is_automining = True
+        """Whether each transaction that can run gets a block at once."""
+        self.ahead_s = 0
+        """Seconds that block times run ahead of the wall clock, as a test asked."""
+        self._pool: dict[tuple[bytes, int], SignedTransactionAPI] = {}
+        """{(sender, nonce): waiting transaction}"""
+        if len(disk):
+            self._chain: Any = Chain(AtomicDB(disk))
+        else:
+            self._chain = Chain.from_genesis(AtomicDB(disk), _genesis(), _first_accounts())
+            disk.flush()
+
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    @property
+    def head(self) -> BlockHeaderAPI:
+        """The last block's header."""
+        header: BlockHeaderAPI = self._chain.get_canonical_head()
+        return header
+
+    def header(self, number: int) -> BlockHeaderAPI | None:
+        """Return a block's header, or None."""
+        try:
+            header: BlockHeaderAPI = self._chain.get_canonical_block_header_by_number(number)
+        except HeaderNotFound:
+            return None
+        return header
+
+    def number_of(self, block_hash: bytes) -> int | None:
+        """Return the number of a block of the chain, or None."""
+        try:
+            number: int = self._chain.get_block_header_by_hash(block_hash).block_number
+        except HeaderNotFound:
+            return None
+        return number
+
+    def block(self, number: int) -> BlockAPI:
+        """Return a block that is there, with its transactions."""
+        block: BlockAPI = self._chain.get_canonical_block_by_number(number)
+        return block
+
+    def state(self, number: int) -> StateAPI:
+        """Return the state after a block that is there."""
+        state: StateAPI = self._chain.get_vm(self.header(number)).state
+        return state
+
+    def pending_nonce(self, account: bytes) -> int:
+        """Return the nonce after those of the waiting transactions that follow each other."""
+        nonce: int = self.state(self.head.block_number).get_nonce(Address(account))
+        while (account, nonce) in self._pool:
+            nonce += 1
+        return nonce
+
+    def waiting(self, transaction_hash: bytes) -> SignedTransactionAPI | None:
+        """Return a transaction that waits, or None."""
+        return next((one for one in self._pool.values() if one.hash == transaction_hash), None)
+
+    def mined(self, transaction_hash: bytes) -> Mined | None:
+        """Return a transaction with its receipt, or None if no block has it."""
+        try:
+            number, index = self._chain.chaindb.get_transaction_index(transaction_hash)
+        except TransactionNotFound:
+            return None
+        block = self.block(number)
+        return self._mined(block, block.get_receipts(self._chain.chaindb), index)
+
+    def logs(self, first: int, last: int) -> Iterator[tuple[Mined, int, LogAPI]]:
+        """Go over the logs of blocks; each with its transaction, and its index in the block."""
+        for number in range(first, last + 1):
+            header = self.header(number)
+            if header is None or not header.bloom:
+                continue
+            block = self.block(number)
+            receipts = block.get_receipts(self._chain.chaindb)
+            for index, receipt in enumerate(receipts):
+                mined = self._mined(block, receipts, index)
+                for offset, log in enumerate(receipt.logs):
+                    yield mined, mined.logs_before + offset, log
+
+    def call(self, request: "CallRequest", number: int) -> bytes:
+        """Run a call after a block without keeping its effects.
+
+        Raises:
+            Refused: It reverts, or cannot be paid.
+        """
+        vm = self._chain.get_vm(self.header(number))
+        try:
+            with vm.in_costless_state() as state:
+                computation = state.costless_execute_transaction(_spoofed(vm, request))
+                computation.raise_if_error()
+        except VMError as error:
+            raise _reverted(error) from error
+        except ValidationError as error:
+            raise Refused(str(error)) from error
+        output: bytes = computation.output
+        return output
+
+    def estimate(self, request: "CallRequest", number: int) -> int:
+        """Return gas that suffices, at most about 1,000 too much.
+
+        Raises:
+            Refused: As `call`.
+        """
+        vm = self._chain.get_vm(self.header(number))
+        try:
+            with vm.in_costless_state() as state:
+                gas: int = binary_gas_search_1000_tolerance(state, _spoofed(vm, request))
+        except VMError as error:
+            raise _reverted(error) from error
+        except ValidationError as error:
+            raise Refused(str(error)) from error
+        return gas
+
+    # --- writing ------------------------------------------------------------------------------------------------
+
+    def send(self, raw: bytes) -> bytes:
+        """Take a signed transaction; return its hash.
+
+        Raises:
+            Refused: It cannot be taken, in the words of geth.
+        """
+        transaction = self._decoded(raw)
+        key = (transaction.sender, transaction.nonce)
+        other = self._pool.get(key)
+        if other is not None:
+            if other.hash == transaction.hash:
+                raise Refused("already known")
+            floor = other.max_fee_per_gas * (100 + REPLACEMENT_PERCENT)
+            tip_floor = other.max_priority_fee_per_gas * (100 + REPLACEMENT_PERCENT)
+            if (
+                transaction.max_fee_per_gas * 100 < floor
+                or transaction.max_priority_fee_per_gas * 100 < tip_floor
+            ):
+                raise Refused("replacement transaction underpriced")
+        elif len(self._pool) >= POOL_MAX:
+            raise Refused("txpool is full")
+        self._pool[key] = transaction
+        if self.is_automining:
+            while self._runnable():
+                self.mine(transactions_max=1)
+        return bytes(transaction.hash)
+
+    def mine(self, *, transactions_max: int = POOL_MAX) -> None:
+        """Make a block of the waiting transactions that can run, or an empty one."""
+        now = int(time.time()) + self.ahead_s
+        self._chain.set_header_timestamp(max(self.head.timestamp + 1, now))
+        taken = 0
+        while taken < transactions_max and (runnable := self._runnable()):
+            transaction = runnable[0]
+            header = self._chain.header
+            if header.gas_used + transaction.gas > header.gas_limit:
+                break
+            del self._pool[transaction.sender, transaction.nonce]
+            try:
+                self._chain.apply_transaction(transaction)
+            except ValidationError:
+                continue  # it could be paid when it came, and cannot any more: dropped, as geth does
+            taken += 1
+        self._chain.mine_block(mix_hash=constants.ZERO_HASH32, blob_gas_used=0)
+        self._disk.flush()
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._disk.close()
+
+    def _runnable(self) -> list[SignedTransactionAPI]:
+        """Return the waiting transactions that could be next in the block being made."""
+        state = self._chain.get_vm().state
+        base_fee = self._chain.header.base_fee_per_gas
+        return [
+            one
+            for (sender, nonce), one in self._pool.items()
+            if nonce == state.get_nonce(sender) and one.max_fee_per_gas >= base_fee
+        ]
+
+    def _decoded(self, raw: bytes) -> SignedTransactionAPI:
+        vm = self._chain.get_vm()
+        try:
+            transaction: SignedTransactionAPI = vm.get_transaction_builder().decode(raw)
+            transaction.validate()
+            sender = transaction.sender
+        except (ValidationError, RLPException, ValueError, TypeError, IndexError) as error:
+            raise Refused(f"invalid transaction: {error}", number=-32602) from error
+        if transaction.chain_id != self.chain_id:
+            raise Refused("invalid chain id for signer")
+        state = self.state(self.head.block_number)
+        nonce = state.get_nonce(sender)
+        if transaction.nonce < nonce:
+            if self.mined(transaction.hash) is not None:
+                raise Refused("already known")
+            raise Refused(f"nonce too low: next nonce {nonce}, tx nonce {transaction.nonce}")
+        if transaction.nonce > nonce + GAP_MAX:
+            raise Refused("nonce too high")
+        if transaction.gas < transaction.intrinsic_gas:
+            raise Refused("intrinsic gas too low")
+        if transaction.gas > limits.CHAIN_TRANSACTION_GAS_MAX:
+            raise Refused("transaction gas limit too high")  # EIP-7825, as public chains have it
+        if state.get_balance(sender) < transaction.gas * transaction.max_fee_per_gas + transaction.value:
+            raise Refused("insufficient funds for gas * price + value")
+        return transaction
+
+    def _mined(self, block: BlockAPI, receipts: Sequence[ReceiptAPI], index: int) -> Mined:
+        before = receipts[index - 1].gas_used if index else 0
+        return Mined(
+            block,
+            index,
+            block.transactions[index],
+            receipts[index],
+            receipts[index].gas_used - before,
+            sum(len(receipt.logs) for receipt in receipts[:index]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CallRequest:
+    """What `eth_call` and `eth_estimateGas` are asked."""
+
+    sender: bytes
+    to: bytes
+    """Empty: a creation."""
+    value: int
+    data: bytes
+    gas: int
+
+
+def _spoofed(vm: Any, request: CallRequest) -> Any:
+    unsigned = vm.create_unsigned_transaction(
+        nonce=vm.state.get_nonce(request.sender),
+        gas_price=0,
+        gas=request.gas,
+        to=request.to,
+        value=request.value,
+        data=request.data,
+    )
+    return SpoofTransaction(unsigned, from_=request.sender)
+
+
+def _reverted(error: VMError) -> Refused:
+    data = error.args[0] if error.args and isinstance(error.args[0], bytes) else b""
+    return Refused(f"execution reverted: {type(error).__name__}", number=3, data=data)
+
+
+def _genesis() -> dict[str, Any]:
+    return {
+        "coinbase": constants.ZERO_ADDRESS,
+        "difficulty": 0,
+        "extra_data": b"skyops",
+        "gas_limit": GAS_LIMIT,
+        "mix_hash": constants.ZERO_HASH32,
+        "nonce": bytes(8),
+        "receipt_root": constants.BLANK_ROOT_HASH,
+        "timestamp": int(time.time()),
+        "transaction_root": constants.BLANK_ROOT_HASH,
+        "base_fee_per_gas": BASE_FEE_FIRST_WEI,
+    }
+
+
+def _first_accounts() -> dict[Address, Any]:
+    accounts = (address_to_bytes(Wallet(secret).address) for secret in DEVELOPMENT_SECRETS)
+    return {
+        Address(account): {"balance": DEVELOPMENT_BALANCE_WEI, "nonce": 0, "code": b"", "storage": {}}
+        for account in accounts
+    }
