@@ -36,10 +36,11 @@ def search_view(number: int, steps: Sequence[MatchStepView], ended: MatchView | 
         return None
     told = tuple(step for step in steps if step.step != "answered")
     answers = Counter(_said(step.code) for step in steps if step.step == "answered")
+    outcome = ended.code if ended is not None else ""
     is_vain = ended is not None and not ended.is_matched
     return SearchView(
         number=number,
-        code=ended.code if ended is not None else "",
+        code=outcome,
         steps=told[-limits.SEARCH_STEPS_SHOWN :],
         answers=dict(answers.most_common(limits.SEARCH_REASONS_SHOWN)),
         reasons=ended.reasons[: limits.SEARCH_REASONS_SHOWN] if ended is not None and is_vain else (),
