@@ -109,7 +109,7 @@ def _setting(setting: SettingDescription) -> str:
     )
 
 
-LIMIT_MODULES = ("wire", "network", "node", "auction", "execution", "content")
+LIMIT_MODULES = ("wire", "network", "node", "auction", "execution", "content", "settlement")
 """In the order of the page."""
 
 

@@ -1,7 +1,8 @@
 """EIP-712 digests of the few statements that wallets sign, written out by hand for these fixed types.
 
-The domain is name "Skyops", version "1" and the chain id. Spec: protocol/01-identity.md, "Typed data".
-Source: EIP-712.
+Statements about nodes have the domain name "Skyops", version "1" and the chain id; what a contract checks has that
+contract's name and address as well. Spec: protocol/01-identity.md, "Typed data"; protocol/07-settlement.md, "Vouchers"
+and "Receipts". Source: EIP-712.
 """
 
 from functools import lru_cache
@@ -18,6 +19,13 @@ BINDING_TYPE = (
     "uint64 issuedUnixMs,uint64 expiresUnixMs)"
 )
 SESSION_TYPE = "Session(bytes32 transcript,string role,string network)"
+CONTRACT_DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+VOUCHER_TYPE = (
+    "Voucher(address worker,address token,uint96 cumulative,uint16 holdbackBps,bytes32 receiptsRoot)"
+)
+STATEMENT_TYPE = "Statement(bytes32 lane,uint64 sequence,bytes32 content)"
+SETTLEMENT_NAME = "Skyops Settlement"
+DISPUTES_NAME = "Skyops Disputes"
 DOMAIN_NAME = "Skyops"
 DOMAIN_VERSION = "1"
 
@@ -25,6 +33,8 @@ Role = Literal["initiator", "responder"]
 
 _BINDING_HASH = keccak256(BINDING_TYPE.encode())
 _SESSION_HASH = keccak256(SESSION_TYPE.encode())
+_VOUCHER_HASH = keccak256(VOUCHER_TYPE.encode())
+_STATEMENT_HASH = keccak256(STATEMENT_TYPE.encode())
 
 
 def binding_digest(
@@ -83,8 +93,79 @@ def session_digest(*, transcript: bytes, role: Role, network: str, chain_id: int
     return _digest(chain_id, _SESSION_HASH, _bytes32(transcript), _text_hash(role), _text_hash(network))
 
 
+def voucher_digest(
+    *,
+    chain_id: int,
+    contract: bytes,
+    worker: bytes,
+    token: bytes,
+    cumulative: int,
+    holdback_bps: int,
+    receipts_root: bytes,
+) -> bytes:
+    """Return the 32 bytes that a requester's wallet signs to pay a worker.
+
+    Args:
+        chain_id: EIP-155 chain.
+        contract: Account of Settlement, 20 bytes.
+        worker: Account that is paid, 20 bytes.
+        token: Account of the token, 20 bytes; zero for ETH.
+        cumulative: All that the pair's jobs have cost, wei, below 2^96.
+        holdback_bps: Part that waits for the challenge window, hundredths of a per cent.
+        receipts_root: Root of the tree of the pair's receipts, 32 bytes.
+
+    Raises:
+        LocalProtocolError: A number or the root is out of its type's range.
+        RemoteProtocolError: Code `malformed`: an account has not 20 bytes.
+
+    Rules: SET-9.
+    """
+    words = (
+        _VOUCHER_HASH,
+        _address_word(worker),
+        _address_word(token),
+        _unsigned(cumulative, 96),
+        _unsigned(holdback_bps, 16),
+        _bytes32(receipts_root),
+    )
+    separator = _contract_separator(SETTLEMENT_NAME, chain_id, contract)
+    return keccak256(b"\x19\x01" + separator + keccak256(b"".join(words)))
+
+
+def statement_digest(*, chain_id: int, contract: bytes, lane: bytes, sequence: int, content: bytes) -> bytes:
+    """Return the 32 bytes that a wallet signs for one place in one of its chains.
+
+    Args:
+        chain_id: EIP-155 chain.
+        contract: Account of Disputes, 20 bytes: it slashes who signs two contents for one place.
+        lane: Name of the chain, 32 bytes.
+        sequence: Place in it, below 2^64.
+        content: What stands there, 32 bytes.
+
+    Raises:
+        LocalProtocolError: A number, `lane` or `content` is out of its type's range.
+        RemoteProtocolError: Code `malformed`: `contract` has not 20 bytes.
+
+    Rules: SET-15.
+    """
+    words = (_STATEMENT_HASH, _bytes32(lane), _unsigned(sequence, 64), _bytes32(content))
+    separator = _contract_separator(DISPUTES_NAME, chain_id, contract)
+    return keccak256(b"\x19\x01" + separator + keccak256(b"".join(words)))
+
+
 def _digest(chain_id: int, *words: bytes) -> bytes:
     return keccak256(b"\x19\x01" + _domain_separator(chain_id) + keccak256(b"".join(words)))
+
+
+@lru_cache(maxsize=64)
+def _contract_separator(name: str, chain_id: int, contract: bytes) -> bytes:
+    return keccak256(
+        keccak256(CONTRACT_DOMAIN_TYPE.encode())
+        + keccak256(name.encode())
+        + keccak256(DOMAIN_VERSION.encode())
+        + _unsigned(chain_id, 256)
+        + _address_word(contract)
+    )
 
 
 @lru_cache(maxsize=16)

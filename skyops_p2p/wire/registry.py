@@ -14,6 +14,7 @@ from skyops_p2p.wire.messages import (
     peering,
     proof,
     session,
+    settlement,
 )
 from skyops_p2p.wire.model import Message
 
@@ -104,6 +105,14 @@ MESSAGES = build(
         content.CopiesRequest,
         content.CopiesReply,
         content.ForgetRequest,
+        settlement.LaneOffer,
+        settlement.LaneAnswer,
+        settlement.Meter,
+        settlement.Voucher,
+        settlement.VoucherAnswer,
+        settlement.LaneStop,
+        settlement.Receipt,
+        settlement.SignedReceipt,
     )
 )
 """Number -> class, ascending."""

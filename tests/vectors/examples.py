@@ -11,6 +11,7 @@ from skyops_p2p.wire.model import Message
 from tests.vectors.content_cases import content_examples
 from tests.vectors.execution_examples import execution_examples
 from tests.vectors.people import ALICE, BOB, CAROL, DAY_MS, NOW, RULES
+from tests.vectors.settlement_examples import settlement_examples
 
 
 def raw(peer: PeerId) -> bytes:
@@ -241,4 +242,5 @@ def examples() -> list[Message]:
         *auction_examples(),
         *execution_examples(),
         *content_examples(),
+        *settlement_examples(),
     ]

@@ -1,0 +1,1 @@
+"""Settlement: amounts, meters, vouchers, receipts, and the machines of both sides. Pure."""

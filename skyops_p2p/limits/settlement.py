@@ -1,0 +1,46 @@
+"""Bounds of settlement: lanes, meters, vouchers, receipts."""
+
+# --- settlement ---------------------------------------------------------------------------------------------------
+PAY_INTERVAL_MS = 10_000
+"""Runtime until a lane's first meter; each paid interval is followed by one of twice the length. protocol/07."""
+PAY_INTERVAL_MS_MAX = 60_000
+"""Longest interval of a pair that has no long past. protocol/07."""
+PAY_INTERVAL_TRUSTED_MS_MAX = 300_000
+"""Longest interval that two sides may agree on, and the most that is paid ahead. protocol/07."""
+PAY_GRACE_MS = 5_000
+"""From a meter to its voucher; then the worker pauses the program. protocol/07."""
+PAY_STOP_MS = 120_000
+"""A program that has been paused for want of payment so long is stopped: as LEASE_TTL_S, so that a requester may be
+restarted. protocol/07."""
+PAY_RESEND_MS = 2_000
+"""What was not answered is sent again after this."""
+PAY_OFFER_WAIT_MS = 30_000
+"""A worker that has not answered the offer of a lane for so long does not want it. protocol/07."""
+PAY_LAST_WAIT_MS = 120_000
+"""How long a requester waits for the last meter of a lane whose lease has ended; then the lane closes as it is."""
+METER_READ_MS = 1_000
+"""How often each side reads its meters: the most that one goes past the end of an interval."""
+METER_APART_BPS = 200
+"""Meters further apart stop the lane. protocol/07."""
+METER_APART_MS = 2 * METER_READ_MS
+"""Times closer than this are never too far apart: both sides read once a second, at different instants. protocol/07."""
+METER_APART_BYTES = 1 << 20
+"""The same for bytes: what is on its way counts on one side only. protocol/07."""
+METER_APART_MIB_S = 2 * 1024
+"""The same for memory: a gibibyte for two seconds. protocol/07."""
+LANES_PER_PAIR_MAX = 64
+"""Lanes of one pair at a time; more are refused with the code `busy`. protocol/07."""
+LANES_EXPECTED_MAX = 256
+"""Leases whose lane has not been offered yet, as LEASES_MAX."""
+VOUCHER_ITEMS_MAX = 16
+"""Intervals that one voucher pays, and receipts that it brings: with all of them it fits a message. protocol/07."""
+RECEIPT_BYTES_MAX = 1536
+"""One receipt; its longest form has about 900 bytes."""
+SIGNED_RECEIPT_BYTES_MAX = 2048
+"""One receipt with its halves."""
+RECEIPTS_WATCHED_MAX = 65_536
+"""Places in the chains of other parties that are remembered to tell a double history; the oldest is forgotten."""
+RUNWAY_LOW_S = 600
+"""A deposit that lasts less long is told to its owner."""
+REDEEM_MARGIN_S = 6 * 3600
+"""A worker counts on an allotment that is being taken back until so long before it can be: time to redeem."""
