@@ -31,7 +31,8 @@ def demo(invocation: Invocation, *, count: int, keep: bool, as_json: bool) -> in
     from skyops_p2p.testnet.places import place_of
 
     for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: the network is taken down
-        signal.signal(number, signal.default_int_handler)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, signal.default_int_handler)
     name = f"demo-{secrets.token_hex(2)}"
     started = time.monotonic()
     outcomes = []

@@ -79,13 +79,12 @@ def test_demo_does_all_it_says_and_leaves_nothing(skyops: Skyops) -> None:
     assert skyops("testnet", "list").out.startswith("No test networks.")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_demo_that_is_told_to_stop_takes_its_network_down(
-    number: int, skyops: Skyops, start_skyops: Callable[..., subprocess.Popen[str]]
+    skyops: Skyops, start_skyops: Callable[..., subprocess.Popen[str]]
 ) -> None:
     process = start_skyops("demo", "--nodes", "2", PYTHONUNBUFFERED="1")
     assert process.stdout is not None
     assert process.stdout.readline().startswith("1. A network comes up")
-    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)  # the others may be ignored where the tests run
     assert process.wait(timeout=60) == 130
     assert skyops("testnet", "list").out.startswith("No test networks.")
