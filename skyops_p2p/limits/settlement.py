@@ -12,6 +12,8 @@ PAY_GRACE_MS = 5_000
 PAY_STOP_MS = 120_000
 """A program that has been paused for want of payment so long is stopped: as LEASE_TTL_S, so that a requester may be
 restarted. protocol/07."""
+PAY_KEEP_MS = 7 * 86_400_000
+"""The unpaid meter of a run that was stopped is kept so long for its voucher, as a result is. protocol/07."""
 PAY_RESEND_MS = 2_000
 """What was not answered is sent again after this."""
 PAY_OFFER_WAIT_MS = 30_000

@@ -213,3 +213,22 @@ def receipt_of(pair: PairTerms, lane: Lane, requester: Counts, worker: Counts, *
         amount=wei_to_bytes(lane.paid),
         cumulative=wei_to_bytes(cumulative),
     )
+
+
+@dataclass(slots=True)
+class Watch:
+    """What only the worker's process knows of a lane: nothing of it is written down."""
+
+    is_alive: bool = True
+    """The run goes on; False: nothing more is metered."""
+    metered_ms: int = 0
+    """Runtime at the newest meter."""
+    pause_at: MonotonicS | None = None
+    """When the program is paused unless a voucher comes."""
+    stop_at: MonotonicS | None = None
+    """When the run is stopped, or what was kept of it forgotten."""
+    is_kept: bool = False
+    """Its run was stopped, and its meter kept: a voucher may have been signed for it."""
+    resend_at: MonotonicS | None = None
+    paused: str = ""
+    """Why; empty: it is not."""

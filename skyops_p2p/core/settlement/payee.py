@@ -5,7 +5,6 @@ covers what is promised and that. A voucher is stored before it is answered, and
 that is needed to redeem everything. Spec: protocol/07-settlement.md, "Worker". Diagram: machines/settlement-payee.
 """
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
 
@@ -15,7 +14,7 @@ from skyops_p2p.core.settlement import pay_events as ev
 from skyops_p2p.core.settlement.account import Account, terms_from
 from skyops_p2p.core.settlement.amounts import wei_to_bytes
 from skyops_p2p.core.settlement.intake import Taken, take_voucher
-from skyops_p2p.core.settlement.lanes import Lane, LaneTerms, Stage, after, stop_of
+from skyops_p2p.core.settlement.lanes import Lane, LaneTerms, Stage, Watch, after, stop_of
 from skyops_p2p.core.settlement.meters import later
 from skyops_p2p.core.settlement.pay_events import ReceiptChain, SendToPeer
 from skyops_p2p.core.settlement.prices import runway_s
@@ -58,23 +57,6 @@ _EVENTS = (
 )
 
 
-@dataclass(slots=True)
-class _Watch:
-    """What only this process knows of a lane."""
-
-    is_alive: bool = True
-    """The run goes on; False: nothing more is metered."""
-    metered_ms: int = 0
-    """Runtime at the newest meter."""
-    pause_at: MonotonicS | None = None
-    """When the program is paused unless a voucher comes."""
-    stop_at: MonotonicS | None = None
-    """When it is not waited for any longer."""
-    resend_at: MonotonicS | None = None
-    paused: str = ""
-    """Why; empty: it is not."""
-
-
 class Payee(Machine[PayeeState]):
     """One pair, as its worker sees it.
 
@@ -114,7 +96,7 @@ class Payee(Machine[PayeeState]):
         """This side's halves of the newest voucher's receipts, while this process lives."""
         stop_at = after(now, limits.PAY_STOP_MS)
         self._watches = {
-            name: _Watch(is_alive=False, stop_at=stop_at, resend_at=now) for name in self.account.lanes
+            name: Watch(is_alive=False, stop_at=stop_at, resend_at=now) for name in self.account.lanes
         }
 
     @property
@@ -168,7 +150,7 @@ class Payee(Machine[PayeeState]):
             return [_answer(name, "taken")]
         del self._expected[name]
         lane = self.account.lanes[name] = Lane(terms)
-        self._watches[name] = _Watch()
+        self._watches[name] = Watch()
         effects: list[Effect] = [_answer(name, "taken")]
         if terms.prepaid_ms:
             effects += self._send_meter(lane, now)
@@ -228,7 +210,7 @@ class Payee(Machine[PayeeState]):
         if lane is None or watch is None:
             return []
         watch.is_alive, watch.paused, watch.pause_at = False, "", None
-        if lane.meter is None:
+        if lane.meter is None or code == "unknown_lane":  # SET-8
             closed = self._drop(name, code)
             return [self._store(), *closed]
         watch.stop_at = watch.stop_at or after(now, limits.PAY_STOP_MS)
@@ -258,7 +240,8 @@ class Payee(Machine[PayeeState]):
 
     def _resend(self, lane: Lane, now: MonotonicS) -> list[Effect]:
         assert lane.meter is not None
-        self._watches[lane.terms.lane].resend_at = after(now, limits.PAY_RESEND_MS)
+        watch = self._watches[lane.terms.lane]
+        watch.resend_at = after(now, limits.PAY_INTERVAL_MS_MAX if watch.is_kept else limits.PAY_RESEND_MS)
         counts = lane.meter.part()
         message = Meter(lane=lane.terms.lane, interval=lane.interval + 1, counts=counts, is_last=lane.is_last)
         return [SendToPeer(message)]
@@ -296,7 +279,7 @@ class Payee(Machine[PayeeState]):
         name, watch = lane.terms.lane, self._watches[lane.terms.lane]
         was_offered = self.account.lanes[name].stage is Stage.OFFERED
         self.account.lanes[name] = lane
-        was_paused, watch.paused = watch.paused, ""
+        was_paused, watch.paused, watch.is_kept = watch.paused, "", False
         watch.pause_at = watch.stop_at = watch.resend_at = None
         if lane.is_last or (not watch.is_alive and lane.stage is not Stage.FINISHED):
             return self._drop(name, "paid" if lane.is_last else "lapsed")
@@ -355,10 +338,7 @@ class Payee(Machine[PayeeState]):
         for name in list(self._watches):
             watch, lane = self._watches[name], self.account.lanes[name]
             if watch.stop_at is not None and watch.stop_at <= now:  # SET-8
-                code = watch.paused or "unpaid"
-                told = [SendToPeer(stop_of(name, code)), ev.StopLane(name, code)] if watch.is_alive else []
-                closed = self._drop(name, code)
-                effects += [self._store(), *told, *closed]
+                effects += self._stop_unpaid(name, now)
                 continue
             if watch.pause_at is not None and watch.pause_at <= now:  # SET-8
                 watch.pause_at = None
@@ -369,6 +349,18 @@ class Payee(Machine[PayeeState]):
                 watch.resend_at = None
                 effects += self._resend(lane, now) if lane.meter is not None else []
         return self._done(effects)
+
+    def _stop_unpaid(self, name: bytes, now: MonotonicS) -> list[Effect]:
+        """Stop a run that is not paid. A meter that is out is kept: its voucher may be under way. Rules: SET-8."""
+        watch, is_out = self._watches[name], self.account.lanes[name].meter is not None
+        code = watch.paused or "unpaid"
+        told = [SendToPeer(stop_of(name, code)), ev.StopLane(name, code)] if watch.is_alive else []
+        if watch.is_kept or not is_out:
+            closed = self._drop(name, code)
+            return [self._store(), *told, *closed]
+        watch.is_alive, watch.paused, watch.pause_at, watch.is_kept = False, "", None, True
+        watch.stop_at = after(now, limits.PAY_KEEP_MS)
+        return told
 
     def _drop(self, name: bytes, code: str) -> list[Effect]:
         """Forget a lane; whoever calls stores the rest."""

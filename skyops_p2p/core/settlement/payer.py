@@ -215,7 +215,7 @@ class Payer(Machine[PayerState]):
     def _unknown(self, name: bytes) -> list[Effect]:
         """Tell a worker that its lane is over, unless the voucher that ended it is still under way."""
         newest = self.account.voucher
-        if newest is not None and any(item.lane == name for item in newest.items):
+        if self.account.is_out and newest is not None and any(item.lane == name for item in newest.items):
             return []
         return [SendToPeer(stop_of(name, "unknown_lane"))]
 

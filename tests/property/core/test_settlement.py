@@ -27,7 +27,8 @@ STEPS = st.lists(
         st.integers(0, 5),
         st.sampled_from(("alice", "bob")),
     ),
-    max_size=40,
+    min_size=20,
+    max_size=60,
 )  # fmt: skip
 PREPAID = st.sampled_from((0, limits.PAY_INTERVAL_MS))
 WORK_MS_MAX = limits.PAY_INTERVAL_MS_MAX + EXPOSED_MS
@@ -88,7 +89,7 @@ class Faults:
         assert world.payee.account.cumulative <= max([0, *self.signed()])
 
 
-@settings(max_examples=40)
+@settings(max_examples=150)
 @given(STEPS, PREPAID)
 def test_exposure_is_bounded_and_vouchers_rise_whatever_happens(
     steps: list[tuple[str, int, str]], prepaid_ms: int

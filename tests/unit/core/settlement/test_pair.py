@@ -200,6 +200,37 @@ def test_silent_requester_pauses_the_program_then_stops_it_and_the_voucher_stays
     assert Account.decode(world.journal["bob"][0]).voucher is not None
 
 
+def test_voucher_that_was_lost_is_taken_long_after_the_run_was_stopped(world: World) -> None:  # SET-8
+    lane = world.begin(terms())
+    world.settle()
+    world.pass_time(10, is_linked=False)
+    while world.payer.state is not PayerState.OUT:
+        world.deliver(0)
+    world.queue.clear()
+    world.pass_time(400, is_linked=False)
+    assert world.effects_of("bob", ev.StopLane) == [ev.StopLane(lane, "unpaid")]
+    assert world.payee.account.cumulative == 0
+    world.pass_time(2 * limits.PAY_INTERVAL_MS_MAX / 1000)
+    assert world.payer.state is PayerState.CLEAR
+    assert world.payee.account.cumulative == world.payer.account.cumulative > 0
+    assert not world.payee.account.lanes
+
+
+def test_meter_that_nobody_pays_is_kept_and_forgotten_in_the_end(world: World) -> None:  # SET-8
+    world.begin(terms())
+    world.settle()
+    world.pass_time(10, is_linked=False)
+    world.queue.clear()
+    world.pass_time(400, is_linked=False)
+    assert world.payee.account.lanes
+    asked = len(world.queue)
+    world.pass_time(600, is_linked=False)
+    assert len(world.queue) - asked <= 600_000 // limits.PAY_INTERVAL_MS_MAX + 1
+    world.now = MonotonicS(world.now + limits.PAY_KEEP_MS / 1000)
+    world.tick(0)
+    assert not world.payee.account.lanes
+
+
 def test_requester_that_comes_back_in_time_has_the_program_go_on(world: World) -> None:  # SET-8, SET-20
     lane = world.begin(terms())
     world.settle()
