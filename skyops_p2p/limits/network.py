@@ -41,6 +41,8 @@ NEGOTIATION_BYTES_MAX = 64 * 1024
 """One multistream-select line; libp2p itself reads some megabytes before it gives up."""
 YAMUX_WINDOW_BYTES_MAX = 2 << 20
 """Receive window of one stream: room for one whole frame and its successor; more kills js peers."""
+YAMUX_FRAME_BYTES_MAX = 2 * YAMUX_WINDOW_BYTES_MAX
+"""One data frame: js peers send all the credit that they have in one, and libp2p gives more than a window of it."""
 YAMUX_BUFFER_BYTES_MAX = 16 << 20
 """Unread bytes of one connection over all its streams; a peer that ignores its windows is cut off there."""
 IDENTIFY_BYTES_MAX = 64 * 1024

@@ -73,7 +73,7 @@ async def meeting(helia_command: list[str], tmp_path: Path) -> AsyncIterator[Mee
         yield Meeting(helia, store, IpfsExchange(network, store))
 
 
-@pytest.mark.parametrize("size", [0, 1000, 262_144, 262_145, 1_000_000])
+@pytest.mark.parametrize("size", [0, 1000, 262_144, 262_145, 5_000_000])
 async def test_a_file_of_helia_is_fetched_and_has_our_root(meeting: Meeting, tmp_path, size: int) -> None:
     data = hashlib.shake_128(b"helia").digest(size)
     added = await meeting.helia.call("add", hex=data.hex())

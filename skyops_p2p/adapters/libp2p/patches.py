@@ -3,7 +3,8 @@
 What can be had by subclassing is done in the other files. Here is what only a replaced name reaches:
 
     yamux credit     one WINDOW_UPDATE per 32 KiB read instead of one per read (80 % of gossip's frames)
-    yamux window     2 MiB instead of 16 MiB: js peers die of larger credit
+    yamux window     2 MiB instead of 16 MiB: js peers die of larger credit; a frame may have twice that, for the
+                     credit that is given goes beyond the window by what was read meanwhile
     yamux writes     a frame is written whole although its task is cancelled: libp2p has counted Noise's nonce up
                      by then, and the peer cannot decrypt what follows
     yamux buffers    a peer that ignores its window is cut off instead of filling our memory
@@ -99,10 +100,17 @@ def _require(owner: Any, *members: str) -> None:
 
 def _patch_yamux(yamux: Any) -> None:
     stream_type, connection_type = yamux.YamuxStream, yamux.Yamux
-    _require(stream_type, "_auto_tune_and_send_window_update")
+    _require(stream_type, "_auto_tune_and_send_window_update", "_apply_autotune_epoch")
     _require(connection_type, "_read_data_body", "_write_frame")
     give_credit = stream_type._auto_tune_and_send_window_update
+    grow_window = stream_type._apply_autotune_epoch
     read_body = connection_type._read_data_body
+
+    def grow_bounded(self: Any, buffered: int) -> int:
+        if self.target_recv_window >= limits.YAMUX_WINDOW_BYTES_MAX:
+            return 0
+        grown: int = grow_window(self, buffered)
+        return grown
 
     async def give_credit_in_lumps(self: Any, *, bytes_read: int = 0) -> None:
         owed = getattr(self, "_skyops_owed", 0) + bytes_read
@@ -131,9 +139,10 @@ def _patch_yamux(yamux: Any) -> None:
                 raise ConnectionClosedError("the peer does not read", transport="tcp")
 
     stream_type._auto_tune_and_send_window_update = give_credit_in_lumps
+    stream_type._apply_autotune_epoch = grow_bounded
     connection_type._read_data_body = read_bounded_body
     connection_type._write_frame = write_whole_frame
-    yamux.MAX_WINDOW_SIZE = limits.YAMUX_WINDOW_BYTES_MAX
+    yamux.MAX_WINDOW_SIZE = limits.YAMUX_FRAME_BYTES_MAX
 
 
 def _patch_tasks(muxer_type: Any, connection_type: Any) -> None:
