@@ -83,8 +83,6 @@ IPFS_MESSAGE_BYTES_MAX = 4 << 20
 """One Bitswap message; IPFS nodes send up to 2 MiB and one block."""
 IPFS_TIMEOUT_S = 30.0
 """How long one IPFS node may take for a batch of wants before the next is asked."""
-IPFS_ASKS_MAX = 3
-"""How often one node is told the same wants within that time: an answer may be lost with its stream."""
 IPFS_POLL_S = 0.05
 """How often a want looks whether its block was said to be absent."""
 CONTENT_REPLICA_POLL_S = 0.5

@@ -170,21 +170,7 @@ class IpfsExchange:
                 self._absent.pop(cid, None)
 
     async def _ask_peer(self, cids: list[Cid], peer: PeerId) -> None:
-        """Send one peer our wants, and wait until each has come or is said to be absent; ask again for the rest."""
-        for _ in range(limits.IPFS_ASKS_MAX):
-            left = [
-                cid
-                for cid in cids
-                if not self._wanted[cid].is_set() and peer not in self._absent.get(cid, ())
-            ]
-            if not left or not await self._send_wants(left, peer):
-                return
-            waiting = [lambda event=self._wanted[cid], c=cid: self._wait(event, c, peer) for cid in left]
-            with trio.move_on_after(limits.IPFS_TIMEOUT_S / limits.IPFS_ASKS_MAX):
-                await run_crew(waiting)
-
-    async def _send_wants(self, cids: list[Cid], peer: PeerId) -> bool:
-        """Tell one peer what we want; whether it could be told."""
+        """Send one peer our wants, and wait until each has come or is said to be absent."""
         try:
             stream = await self._network.open_stream(peer, PROTOCOL, timeout_s=limits.CONTENT_OPEN_TIMEOUT_S)
             try:
@@ -194,8 +180,10 @@ class IpfsExchange:
                 await stream.aclose()
         except NetworkError as error:
             log.info("ipfs_not_asked peer=%s code=%s", peer[-8:], error.code)
-            return False
-        return True
+            return
+        waiting = [lambda event=self._wanted[cid], c=cid: self._wait(event, c, peer) for cid in cids]
+        with trio.move_on_after(limits.IPFS_TIMEOUT_S):
+            await run_crew(waiting)
 
     async def _wait(self, event: trio.Event, cid: Cid, peer: PeerId) -> None:
         while not event.is_set() and peer not in self._absent.get(cid, ()):
