@@ -1,5 +1,6 @@
 """`chain …`: the chain that money is on, and the embedded one for test networks."""
 
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,7 @@ def status(
             code="chain_not_configured",
             hint="Set chain.endpoints, or `skyops chain start`.",
         )
+    logging.getLogger("skyops_p2p.adapters.chain").setLevel(logging.ERROR)  # the rows say what is wrong
     rows = [trio.run(_look, url, config.network.chain_id) for url in urls]
     if as_json:
         print_json({"endpoints": rows})

@@ -162,7 +162,7 @@ class ContentSection(Section):
 
 
 class ChainSection(Section):
-    """[chain]: where deposits, vouchers and stake are; which chain it is says network.chain_id."""
+    """[chain]: where deposits, vouchers and stake will be; network.chain_id says which. No node uses it yet."""
 
     endpoints: ChainUrls = Field((), max_length=limits.CHAIN_ENDPOINTS_MAX, strict=False)
     """JSON-RPC URLs in the order of preference; empty: the embedded chain of this user, if it runs."""

@@ -34,11 +34,6 @@ def container_config(
         runtime_class: Empty for the engine's default.
         volumes: Directories that the image declares as volumes; they become small tmpfs.
     """
-    bounds, overhead = spec.limits, _GVISOR_MEMORY_BYTES if runtime_class == GVISOR else 0
-    memory_bytes = bounds.memory_bytes + overhead + in_memory_bytes(spec)
-    tmp_bytes = min(limits.SANDBOX_TMP_BYTES_MAX, bounds.memory_bytes // 2)
-    targets = {str(mount.target) for mount in spec.mounts}
-    tmpfs = {place: _TMPFS.format(size=tmp_bytes) for place in ("/tmp", *volumes) if place not in targets}  # noqa: S108
     config: dict[str, Any] = {
         "Image": image_id,
         "User": user,
@@ -51,48 +46,59 @@ def container_config(
         "Healthcheck": {"Test": ["NONE"]},
         "AttachStdout": True,
         "AttachStderr": True,
-        "HostConfig": {
-            "NetworkMode": "none",
-            "ReadonlyRootfs": True,
-            "CapDrop": ["ALL"],
-            "SecurityOpt": ["no-new-privileges"],
-            "Privileged": False,
-            "Init": True,
-            "Memory": memory_bytes,
-            "MemorySwap": memory_bytes,
-            "NanoCpus": round(bounds.cpu_cores * 1e9),
-            "PidsLimit": bounds.pids_max + (_GVISOR_TASKS if runtime_class == GVISOR else 1),
-            "ShmSize": bounds.memory_bytes // 2,
-            "IpcMode": "private",
-            "Tmpfs": tmpfs,
-            "Mounts": [
-                {
-                    "Type": "bind",
-                    "Source": str(mount.source),
-                    "Target": str(mount.target),
-                    "ReadOnly": mount.is_read_only,
-                    "BindOptions": {"Propagation": "rprivate"},
-                }
-                for mount in spec.mounts
-            ],
-            "Ulimits": [
-                _ulimit("fsize", bounds.file_bytes_max),
-                _ulimit("nofile", limits.SANDBOX_FILES_MAX),
-                _ulimit("core", 0),
-            ],
-            "LogConfig": {"Type": "none", "Config": {}},
-            "RestartPolicy": {"Name": "no"},
-        },
+        "HostConfig": _host_config(spec, runtime_class, volumes),
     }
     if spec.command:
         config["Entrypoint"], config["Cmd"] = [spec.command[0]], list(spec.command[1:])
+    return config
+
+
+def _host_config(spec: SandboxSpec, runtime_class: str, volumes: Iterable[str]) -> dict[str, Any]:
+    """Return what of the host the container gets: as little as there is."""
+    bounds, overhead = spec.limits, _GVISOR_MEMORY_BYTES if runtime_class == GVISOR else 0
+    memory_bytes = bounds.memory_bytes + overhead + in_memory_bytes(spec)
+    tmp_bytes = min(limits.SANDBOX_TMP_BYTES_MAX, bounds.memory_bytes // 2)
+    targets = {str(mount.target) for mount in spec.mounts}
+    tmpfs = {place: _TMPFS.format(size=tmp_bytes) for place in ("/tmp", *volumes) if place not in targets}  # noqa: S108
+    host: dict[str, Any] = {
+        "NetworkMode": "none",
+        "ReadonlyRootfs": True,
+        "CapDrop": ["ALL"],
+        "SecurityOpt": ["no-new-privileges"],
+        "Privileged": False,
+        "Init": True,
+        "Memory": memory_bytes,
+        "MemorySwap": memory_bytes,
+        "NanoCpus": round(bounds.cpu_cores * 1e9),
+        "PidsLimit": bounds.pids_max + (_GVISOR_TASKS if runtime_class == GVISOR else 1),
+        "ShmSize": bounds.memory_bytes // 2,
+        "IpcMode": "private",
+        "Tmpfs": tmpfs,
+        "Mounts": [
+            {
+                "Type": "bind",
+                "Source": str(mount.source),
+                "Target": str(mount.target),
+                "ReadOnly": mount.is_read_only,
+                "BindOptions": {"Propagation": "rprivate"},
+            }
+            for mount in spec.mounts
+        ],
+        "Ulimits": [
+            _ulimit("fsize", bounds.file_bytes_max),
+            _ulimit("nofile", limits.SANDBOX_FILES_MAX),
+            _ulimit("core", 0),
+        ],
+        "LogConfig": {"Type": "none", "Config": {}},
+        "RestartPolicy": {"Name": "no"},
+    }
     if runtime_class:
-        config["HostConfig"]["Runtime"] = runtime_class
+        host["Runtime"] = runtime_class
     if spec.gpus:
-        config["HostConfig"]["DeviceRequests"] = [
+        host["DeviceRequests"] = [
             {"DeviceIDs": list(spec.gpus), "Capabilities": [["gpu"]], "Driver": "", "Count": 0, "Options": {}}
         ]
-    return config
+    return host
 
 
 def _ulimit(name: str, value: int) -> dict[str, Any]:
