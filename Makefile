@@ -3,13 +3,13 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 PYTEST := $(PYTHON) -m pytest
-SOURCES := skyops_p2p tests bench examples docs protocol
+SOURCES := skyops_p2p tests bench contracts examples docs protocol
 QUICK := repo vectors property unit gateway simulation
 LANES := -n auto
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check static format fuzz vectors machines bench docs constraints clean
+.PHONY: help setup demo test check static format fuzz vectors machines contracts bench docs constraints clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ vectors: setup ## write protocol/vectors anew from the code
 
 machines: setup ## draw protocol/machines anew from the tables in core/
 	@$(PYTHON) protocol/machines/generate.py
+
+contracts: setup ## compile contracts/src into contracts/artifacts anew
+	@$(PYTHON) contracts/build.py
 
 bench: setup ## run the benchmarks and print their tables
 	@$(PYTHON) -m bench $(ARGS)
