@@ -4,8 +4,10 @@ Keys and secrets are never in it (EXE-9): after a restart a run that had not end
 stored result can still be delivered, since it is sealed. Spec: protocol/05-execution.md, "Lease" (EXE-16).
 """
 
+from collections import deque
 from dataclasses import dataclass, replace
 
+from skyops_p2p import limits
 from skyops_p2p.core.execution.receipts import LeaseFacts
 from skyops_p2p.errors import RemoteProtocolError
 from skyops_p2p.ports import JournalEntry, Store
@@ -51,6 +53,8 @@ class RunJournal:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._ended: deque[str] = deque()
+        """Keys of the runs that have ended, oldest first; at most RUN_EPOCHS_REMEMBERED_MAX."""
 
     async def take(self, facts: LeaseFacts, *, tender: bytes, now: UnixMs) -> None:
         """Note that a lease was taken; before LeaseReady is sent.
@@ -98,6 +102,8 @@ class RunJournal:
         )
         await self._store.append(STEM, key, body)
         await self._store.compact(STEM, key, keep_last=1)
+        self._ended.append(key)
+        await self._trim()
 
     async def restore(self) -> tuple[list[KeptRun], list[EndedRun], int]:
         """Read everything back.
@@ -116,10 +122,15 @@ class RunJournal:
                 self._replay(entry, runs, epochs)
             except (RemoteProtocolError, KeyError, TypeError, ValueError):
                 unreadable += 1
-        return list(runs.values()), epochs, unreadable
+        await self._trim()
+        return list(runs.values()), epochs[-limits.RUN_EPOCHS_REMEMBERED_MAX :], unreadable
 
-    @staticmethod
-    def _replay(entry: JournalEntry, runs: dict[str, KeptRun], epochs: list[EndedRun]) -> None:
+    async def _trim(self) -> None:
+        while len(self._ended) > limits.RUN_EPOCHS_REMEMBERED_MAX:
+            await self._store.compact(STEM, self._ended[0], keep_last=0)
+            self._ended.popleft()
+
+    def _replay(self, entry: JournalEntry, runs: dict[str, KeptRun], epochs: list[EndedRun]) -> None:
         fields = canonical.decode(entry.body, bytes_max=64 * 1024)
         if not isinstance(fields, dict):
             raise TypeError("no map")
@@ -142,6 +153,7 @@ class RunJournal:
             )
         elif kind == ENDED:
             runs.pop(entry.key, None)
+            self._ended.append(entry.key)
             epochs.append(
                 EndedRun(PeerId(fields[1]), bytes(fields[2]), int(fields[3]), int(fields[4]), str(fields[5]))
             )
