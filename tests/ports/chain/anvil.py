@@ -1,7 +1,5 @@
-"""Installs anvil from npm into build/, once, and starts it; also used by bench/chain."""
+"""Installs anvil from npm, unless it is on PATH, and starts it."""
 
-import fcntl
-import hashlib
 import re
 import shutil
 import subprocess
@@ -10,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-VERSION = "1.7.1"
-BUILD = Path(__file__).resolve().parents[3] / "build"
-INSTALL_TIMEOUT_S = 300
+from tests.interop.npm_packages import PackagesMissingError, install_packages
+
+PACKAGES = Path(__file__).parent / "anvil_packages"
+NODE_MAJOR_MIN = 18
 START_TIMEOUT_S = 20.0
 
 
@@ -25,26 +24,13 @@ def find_anvil() -> Path:
     there = shutil.which("anvil")
     if there is not None:
         return Path(there)
-    directory = BUILD / f"anvil-{hashlib.sha256(VERSION.encode()).hexdigest()[:12]}"
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        found = list(directory.glob("node_modules/@foundry-rs/anvil-*/bin/anvil"))
-        return found[0] if found else _install(directory)
-
-
-def _install(directory: Path) -> Path:
-    npm = shutil.which("npm")
-    if npm is None:
-        raise AnvilMissingError("there is no npm to install anvil with")
-    (directory / "package.json").write_text("{}")
-    command = [npm, "install", "--no-package-lock", "--no-audit", "--no-fund", f"@foundry-rs/anvil@{VERSION}"]
-    done = subprocess.run(
-        command, cwd=directory, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False
-    )
+    try:
+        _, directory = install_packages(PACKAGES, "anvil", node_major_min=NODE_MAJOR_MIN)
+    except PackagesMissingError as missing:
+        raise AnvilMissingError(str(missing)) from missing
     found = list(directory.glob("node_modules/@foundry-rs/anvil-*/bin/anvil"))
     if not found:
-        raise AnvilMissingError(f"npm: {done.stderr.strip()[-500:]}")
+        raise AnvilMissingError(f"npm has no anvil for this machine in {directory}")
     return found[0]
 
 
