@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 LANES = {"tests/e2e/": "networks", "tests/ports/": "sandboxes", "tests/interop/": "sandboxes"}
-"""Groups whose tests start processes or sandboxes; with xdist each lane has one worker, and runs one after the other."""
+"""Groups whose tests start processes or sandboxes: with xdist the tests of a lane run one after the other."""
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile(

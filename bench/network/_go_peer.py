@@ -22,8 +22,8 @@ import base58
 import trio
 from multiaddr import Multiaddr
 
-from tests.interop.npm_packages import BUILD
 from tests.interop.line_peer import ForeignPeerError, ForeignPeerMissingError
+from tests.interop.npm_packages import BUILD
 
 PACKAGE = "hivemind==1.1.12"
 DAEMON = "hivemind/hivemind_cli/p2pd"
