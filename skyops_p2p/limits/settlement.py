@@ -46,3 +46,5 @@ RUNWAY_LOW_S = 600
 """A deposit that lasts less long is told to its owner."""
 REDEEM_MARGIN_S = 6 * 3600
 """A worker counts on an allotment that is being taken back until so long before it can be: time to redeem."""
+VOUCHERS_PER_BATCH_MAX = 200
+"""Vouchers in one redemption; the contract takes no more. contracts/README.md."""

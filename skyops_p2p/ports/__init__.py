@@ -8,6 +8,7 @@ the adapter. Every awaiting call has a deadline, either its own argument or the 
 from skyops_p2p.ports.ambient import Entropy, WallClock
 from skyops_p2p.ports.chain import Chain, Follower, Sender, Signer, StakeCheck
 from skyops_p2p.ports.hardware import Gpu, Hardware, HardwareProbe, Runtime
+from skyops_p2p.ports.money import Money
 from skyops_p2p.ports.network import (
     DhtRules,
     FrameStream,
@@ -54,6 +55,7 @@ __all__ = [
     "HardwareProbe",
     "JournalEntry",
     "Limit",
+    "Money",
     "Mount",
     "Network",
     "NetworkEvent",

@@ -1,0 +1,63 @@
+"""The money port: what a node asks of the contracts for its own wallet, and what it has them do.
+
+What changes something is sent once for a key, is in the journal when the call returns, and ends when it ends: nobody
+waits for a block while a job runs. Every call may raise ChainError (it may pass) or ChainRefusal (it will not).
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from skyops_p2p.core.chain.transaction import Outcome
+from skyops_p2p.core.settlement.funds import ContractSet, PairFunds, RedemptionQuote
+from skyops_p2p.types import Wei
+from skyops_p2p.wire.messages.settlement import Voucher
+
+
+class Money(Protocol):
+    """The contracts of one network, used by one wallet."""
+
+    @property
+    def contracts(self) -> ContractSet:
+        """Where they are."""
+
+    @property
+    def account(self) -> bytes:
+        """The wallet, 20 bytes."""
+
+    async def pair_funds(self, requester: bytes, worker: bytes) -> PairFunds:
+        """Return the SKYOPS of a pair, after the last block."""
+
+    async def allot(self, key: str, worker: bytes, amount: Wei) -> None:
+        """Move SKYOPS of this wallet's deposit to the allotment of one worker.
+
+        Raises:
+            ChainRefusal: `call_reverted` (the deposit is too small), `funds_missing` (no coin for the gas).
+        """
+
+    async def quote(self, vouchers: Sequence[Voucher]) -> RedemptionQuote:
+        """Return what redeeming vouchers would bring now.
+
+        Args:
+            vouchers: 1 to VOUCHERS_PER_BATCH_MAX, of this wallet as the worker.
+        """
+
+    async def redeem(self, key: str, vouchers: Sequence[Voucher]) -> None:
+        """Redeem vouchers of this wallet as the worker, in one transaction.
+
+        Args:
+            key: The caller's name for it.
+            vouchers: 1 to VOUCHERS_PER_BATCH_MAX, each of another requester.
+        """
+
+    async def release(self, key: str, requester: bytes) -> None:
+        """Have a holdback credited whose window has closed."""
+
+    def outcome(self, key: str) -> Outcome | None:
+        """Return how something that was sent ended, or None while it has not."""
+
+    async def wait(self, key: str) -> Outcome:
+        """Wait for that end; a chain may rest for hours.
+
+        Raises:
+            ChainError: `unknown_order`.
+        """
