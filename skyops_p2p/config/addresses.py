@@ -154,3 +154,33 @@ def check_chain_url(text: str) -> str:
     if not is_right:
         raise ValueError("an endpoint of the chain is not a URL that begins with http:// or https://")
     return text
+
+
+def check_account(text: str) -> str:
+    """Return `text` if it is empty, or an EVM account with its EIP-55 capitals.
+
+    Raises:
+        ValueError: It is not. Source: EIP-55.
+    """
+    from skyops_p2p.crypto.wallet import checksum  # loads the crypto libraries: only when needed
+
+    try:
+        return checksum(text) if text else text
+    except RemoteProtocolError as error:
+        raise ValueError(f"{text!r}: {error.message}") from error
+
+
+def check_amount(text: str) -> str:
+    """Return `text` if it is an amount of SKYOPS, "12.5 SKYOPS".
+
+    Raises:
+        ValueError: It is not.
+    """
+    from skyops_p2p.core.settlement.amounts import SKYOPS, parse_amount
+    from skyops_p2p.errors import ConfigError
+
+    try:
+        parse_amount(text, SKYOPS)
+    except ConfigError as error:
+        raise ValueError(f"{text!r}: {error.message}") from error
+    return text

@@ -13,6 +13,8 @@ from pydantic_core import PydanticCustomError
 
 from skyops_p2p import limits
 from skyops_p2p.config.addresses import (
+    check_account,
+    check_amount,
     check_announce,
     check_bootstrap,
     check_chain_url,
@@ -53,6 +55,8 @@ DeclaredGpus = Annotated[tuple[str, ...], _each(check_declared_gpu)]
 PeerIds = Annotated[tuple[str, ...], _each(check_peer)]
 ChainUrls = Annotated[tuple[str, ...], _each(check_chain_url)]
 Tokens = Annotated[tuple[str, ...], _each(check_token)]
+Account = Annotated[str, AfterValidator(check_account)]
+Amount = Annotated[str, AfterValidator(check_amount)]
 JobMode = Literal["priority", "commit", "flex"]
 """The modes of tenders; written again here, for the wire's models take long to import. A test compares."""
 
@@ -162,7 +166,7 @@ class ContentSection(Section):
 
 
 class ChainSection(Section):
-    """[chain]: where deposits, vouchers and stake will be; network.chain_id says which. No node uses it yet."""
+    """[chain]: where deposits, vouchers and stake are; network.chain_id says which."""
 
     endpoints: ChainUrls = Field((), max_length=limits.CHAIN_ENDPOINTS_MAX, strict=False)
     """JSON-RPC URLs in the order of preference; empty: the embedded chain of this user, if it runs."""
@@ -175,6 +179,23 @@ class ChainSection(Section):
     """Seconds for one answer of one endpoint; then the next is asked."""
     fee_gwei_max: float = Field(200.0, gt=0.0, le=1_000_000.0)
     """Most that one gas may cost, in 1e-9 of the chain's coin; transactions wait rather than pay more."""
+
+
+class PaymentSection(Section):
+    """[payment]: how jobs are paid; needs a chain. Without `directory` jobs cost nothing, and the node says so."""
+
+    directory: Account = ""
+    """Address of the network's Directory contract, "0x…", which leads to all others; empty: nothing is paid here."""
+    allotment_h: float = Field(1.0, ge=0.0, le=720.0)
+    """Requester: hours of a job's price that are set aside on chain for its worker alone, and topped up; 0 sets nothing
+    aside, and workers count on what is shared only as far as they like."""
+    unsecured_max: Amount = "1 SKYOPS"
+    """Worker: what it computes for a requester at most on money that is not set aside for it."""
+    redeem_interval_s: float = Field(86_400.0, ge=1.0, le=604_800.0)
+    """Worker: seconds after which vouchers are redeemed at the latest, if that brings more than it costs."""
+    redeem_cost_bps_max: int = Field(1000, ge=1, le=10_000)
+    """Worker: most that a redemption may cost of what it brings, in hundredths of a percent; not asked when money
+    would leave."""
 
 
 class ApiSection(Section):
@@ -218,6 +239,7 @@ class NodeConfig(Section):
     worker: WorkerSection = WorkerSection()
     content: ContentSection = ContentSection()
     chain: ChainSection = ChainSection()
+    payment: PaymentSection = PaymentSection()
     api: ApiSection = ApiSection()
     log: LogSection = LogSection()
     is_testnet: bool = False

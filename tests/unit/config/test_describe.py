@@ -30,7 +30,7 @@ def test_every_setting_is_described_and_its_default_is_allowed(setting):
 def test_the_rendered_file_changes_nothing(tmp_path):
     text = render_config()
     assert tomllib.loads(text) == {
-        table: {} for table in ("network", "presence", "worker", "content", "chain", "api", "log")
+        table: {} for table in ("network", "presence", "worker", "content", "chain", "payment", "api", "log")
     }
     config, settings = load_text(tmp_path, text)
     assert config == defaults(tmp_path)
