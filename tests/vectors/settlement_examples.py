@@ -27,6 +27,7 @@ def settlement_examples() -> list[Message]:
         mode="priority", class_milli=6100, outcome="succeeded", result=bytes([2] * 32), log_head=bytes([3] * 32),
         metering_root=bytes([5] * 32), started_unix_ms=NOW, ended_unix_ms=NOW + 10_000, requester_counts=COUNTS,
         worker_counts=COUNTS, rate=AMOUNT, amount=AMOUNT, cumulative=AMOUNT,
+        verification="exact", redundancy=3,
     )  # fmt: skip
     item = msg.VoucherItemPart(lane=LANE, interval=1, counts=COUNTS)
     return [

@@ -23,6 +23,7 @@ from skyops_p2p.core.jobs.fields import (
     form_of,
 )
 from skyops_p2p.wire.messages.auction import ModeName, PolicyName
+from skyops_p2p.wire.messages.settlement import VerificationName
 
 GpuModel = Annotated[
     str,
@@ -243,13 +244,10 @@ class Checkpoint(Section):
     """A completed checkpoint is saved this often."""
 
 
-VerificationClass = Literal["exact", "numeric", "generation", "training", "interactive"]
-
-
 class Verification(Section):
     """How results are checked."""
 
-    kind: VerificationClass = Field("interactive", alias="class")
+    kind: VerificationName = Field("interactive", alias="class")
     """"exact": byte for byte; "numeric": within `tolerance`; "generation": language models; "training": by the
     chain of checkpoints; "interactive": results are not checked."""
     redundancy: int = Field(1, ge=1, le=7)

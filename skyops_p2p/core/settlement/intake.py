@@ -63,7 +63,7 @@ def take_voucher(voucher: Voucher, pair: PairTerms, account: Account, *, covered
         RemoteProtocolError: As `check_voucher`; `stale_voucher`, `unknown_lane`, `wrong_interval`, `wrong_amount`,
             `bad_receipt`, `deposit_too_small`.
 
-    Rules: SET-10, SET-11, SET-12, SET-13.
+    Rules: SET-10, SET-11, SET-12, SET-13, SET-25.
     """
     taken = Taken(check_voucher(voucher, pair), account.receipts)
     if taken.cumulative <= account.cumulative:  # SET-11

@@ -20,7 +20,7 @@ from skyops_p2p.core.settlement.vouchers import PairTerms
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.types import MonotonicS, Wei
 from skyops_p2p.wire.messages.auction import Code, ModeName
-from skyops_p2p.wire.messages.settlement import LaneOffer, LaneStop, Receipt
+from skyops_p2p.wire.messages.settlement import LaneOffer, LaneStop, Receipt, Redundancy, VerificationName
 from skyops_p2p.wire.model import Bytes32, Instant, N, Part
 
 LANE_DOMAIN = b"skyops/lane/1"
@@ -59,7 +59,10 @@ class LaneTerms:
 
 
 class FactsPart(Part):
-    """What a receipt says of a lease beside money; both sides have it from the ResultReceipt and the award."""
+    """What a receipt says of a lease beside money: both sides have the ResultReceipt, the bid and the specification.
+
+    Rules: SET-25.
+    """
 
     spec_digest: Annotated[Bytes32, N(1)]
     mode: Annotated[ModeName, N(2)]
@@ -69,6 +72,9 @@ class FactsPart(Part):
     log_head: Annotated[Bytes32, N(6)]
     started_unix_ms: Annotated[Instant, N(7)]
     ended_unix_ms: Annotated[Instant, N(8)]
+    verification: Annotated[VerificationName, N(9)] = "interactive"
+    """Class of the job's specification."""
+    redundancy: Annotated[Redundancy, N(10)] = 1
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ They travel sealed in a session of the pair (chapter 01); what convinces others 
 An amount is 32 bytes, big-endian, in wei. Spec: protocol/07-settlement.md.
 """
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,10 @@ Number = Annotated[int, Field(ge=1, le=2**31)]
 Bps = Annotated[int, Field(ge=0, le=10_000)]
 """Hundredths of a per cent."""
 Pace = Annotated[int, Field(ge=limits.PAY_INTERVAL_MS, le=limits.PAY_INTERVAL_TRUSTED_MS_MAX)]
+VerificationName = Literal["exact", "numeric", "generation", "training", "interactive"]
+"""How a job's results are checked, as in its specification; `interactive`: they are not."""
+Redundancy = Annotated[int, Field(ge=1, le=7)]
+"""Workers that compute the same."""
 HalfBytes = Annotated[bytes, Field(min_length=1, max_length=limits.SIGNED_RECEIPT_BYTES_MAX)]
 
 
@@ -193,6 +197,8 @@ class Receipt(Message):
     """What the lane has cost."""
     cumulative: Annotated[Bytes32, N(25)]
     """Of the voucher that brings this receipt."""
+    verification: Annotated[VerificationName, N(26)]
+    redundancy: Annotated[Redundancy, N(27)]
 
 
 class SignedReceipt(Message):

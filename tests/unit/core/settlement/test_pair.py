@@ -17,7 +17,7 @@ from skyops_p2p.crypto.wallet import Wallet
 from skyops_p2p.errors import StoreError
 from skyops_p2p.types import MonotonicS
 from skyops_p2p.wire.messages import settlement as msg
-from tests.unit.core.settlement.pair_world import ALICE, HOUR_WEI, MALLORY, PAIR, RICH, World, terms
+from tests.unit.core.settlement.pair_world import ALICE, FACTS, HOUR_WEI, MALLORY, PAIR, RICH, World, terms
 
 MS_WEI = HOUR_WEI // 3_600_000
 
@@ -198,6 +198,32 @@ def test_silent_requester_pauses_the_program_then_stops_it_and_the_voucher_stays
     assert world.effects_of("bob", ev.StopLane) == [ev.StopLane(lane, "unpaid")]
     assert world.payee.account.cumulative == 10_000 * MS_WEI
     assert Account.decode(world.journal["bob"][0]).voucher is not None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mode": "flex"},
+        {"class_milli": 6200},
+        {"verification": "exact"},
+        {"redundancy": 2},
+        {"outcome": "lost"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_receipt_that_says_something_else_of_the_job_is_refused(
+    world: World, change: dict[str, object]
+) -> None:  # SET-13, SET-25
+    lane = world.begin(terms())
+    world.settle()
+    world.pass_time(5)
+    world.tell("bob", ev.LaneFinished(lane, FACTS))
+    world.tell("alice", ev.LaneFinished(lane, FACTS.model_copy(update=change)))
+    world.settle()
+    answer = world.sent("bob", msg.VoucherAnswer)[-1]
+    assert isinstance(answer, msg.VoucherAnswer)
+    assert (answer.code, world.payer.code) == ("bad_receipt", "voucher_refused")
+    assert not world.vouchers
 
 
 def test_voucher_that_was_lost_is_taken_long_after_the_run_was_stopped(world: World) -> None:  # SET-8
