@@ -23,6 +23,10 @@ event Registered:
     binding: indexed(bytes32)
     metadata_uri: String[256]
 
+event RegistrationBurned:
+    owner: indexed(address)
+    amount: uint256
+
 event Updated:
     owner: indexed(address)
     binding: indexed(bytes32)
@@ -92,6 +96,7 @@ SLASHED: constant(uint256) = 4
 STAKE_LEAST: constant(uint256) = 11  # keys of Parameters
 UNBONDING: constant(uint256) = 12
 MARK_TIMEOUT: constant(uint256) = 13
+REGISTRATION_BURN: constant(uint256) = 31
 MARKS_MAX: constant(uint256) = 64
 
 PARAMETERS: public(immutable(address))
@@ -125,7 +130,10 @@ def bind_slashers(disputes: address, reservations: address):
 @external
 @nonreentrant
 def register(binding: bytes32, metadata_uri: String[256], amount: uint256):
-    """@notice Register the caller's node with a stake of at least the least one."""
+    """
+    @notice Register the caller's node. The registration burn is the price of a new identity, also of an empty one.
+    @param amount SKYOPS wei that are taken; what is not burned is the stake, and must be the least one or more.
+    """
     assert self.nodes[msg.sender].state == 0, "registered_already"
     assert binding != empty(bytes32), "no_binding"
     self.nodes[msg.sender].binding = binding
@@ -133,8 +141,10 @@ def register(binding: bytes32, metadata_uri: String[256], amount: uint256):
     self.metadata_uris[msg.sender] = metadata_uri
     log Registered(owner=msg.sender, binding=binding, metadata_uri=metadata_uri)
     self._set_state(msg.sender, PENDING)
-    self._add(msg.sender, amount)
-    assert self.nodes[msg.sender].stake >= self._parameter(STAKE_LEAST), "stake_too_small"
+    burned: uint256 = self._parameter(REGISTRATION_BURN)
+    assert amount >= burned + self._parameter(STAKE_LEAST), "stake_too_small"
+    log RegistrationBurned(owner=msg.sender, amount=burned)
+    self._add(msg.sender, amount, burned)
 
 
 @external
@@ -151,7 +161,7 @@ def update(binding: bytes32, metadata_uri: String[256]):
 @nonreentrant
 def add_stake(amount: uint256):
     self._assert_known(msg.sender)
-    self._add(msg.sender, amount)
+    self._add(msg.sender, amount, 0)
 
 
 @external
@@ -286,11 +296,13 @@ def stake_of(owner: address) -> uint256:
 
 
 @internal
-def _add(owner: address, amount: uint256):
+def _add(owner: address, amount: uint256, burned: uint256):
     assert not staticcall Parameters(PARAMETERS).is_paused(), "paused"
-    self.nodes[owner].stake += amount
-    log StakeAdded(owner=owner, amount=amount)
+    self.nodes[owner].stake += amount - burned
+    log StakeAdded(owner=owner, amount=amount - burned)
     assert extcall IERC20(TOKEN).transferFrom(owner, self, amount), "transfer_failed"
+    if burned > 0:
+        extcall Burnable(TOKEN).burn(burned)
 
 
 @internal

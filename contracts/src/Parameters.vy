@@ -6,7 +6,8 @@
         a proposal once its delay has passed. A pause stops new commitments only (deposits, jobs, stakes, reservations)
         and ends by itself; redemption, collection, disputes and withdrawals never look at it.
 @dev Keys are the positions in DEFAULTS, LEAST and MOST. The roles and the two places where fees go are values, too, so
-     that they change by the same way. Sources of the defaults: mechanism section 4, 6 and 11.
+     that they change by the same way. Keys behind the roles have come later, so that no key ever means something else.
+     Sources of the defaults: mechanism section 4, 6 and 11.
 """
 
 event Proposed:
@@ -33,10 +34,11 @@ struct Proposal:
     amount: uint256
     ready_at: uint256  # Unix s; 0: none
 
-KEYS: constant(uint256) = 31
+KEYS: constant(uint256) = 32
 FIRST_ADDRESS: constant(uint256) = 27  # governor, guardian, bonus pool, verification fund
 GOVERNOR: constant(uint256) = 27
 GUARDIAN: constant(uint256) = 28
+REGISTRATION_BURN: constant(uint256) = 31
 
 HOUR: constant(uint256) = 3600
 DAY: constant(uint256) = 86400
@@ -87,6 +89,9 @@ MOST: constant(uint256[FIRST_ADDRESS]) = [
     3000, DAY,
 ]
 
+BURN_DEFAULT: constant(uint256) = 5 * UNIT  # half a job of the value whose slash takes the least stake; SKYOPS wei
+BURN_MOST: constant(uint256) = 100 * UNIT
+
 values: uint256[KEYS]
 proposals: public(HashMap[uint256, Proposal])
 paused_until: public(uint256)  # Unix s
@@ -100,6 +105,7 @@ def __init__(governor: address, guardian: address, bonus_pool: address, verifica
     for i: uint256 in range(4):
         assert roles[i] != empty(address), "bad_address"
         self.values[FIRST_ADDRESS + i] = convert(roles[i], uint256)
+    self.values[REGISTRATION_BURN] = BURN_DEFAULT
 
 
 @external
@@ -195,6 +201,8 @@ def _only_roles():
 @pure
 def _bounds(key: uint256) -> (uint256, uint256):
     assert key < KEYS, "unknown_key"
+    if key == REGISTRATION_BURN:
+        return (0, BURN_MOST)
     if key >= FIRST_ADDRESS:
         return (1, ADDRESS_MAX)
     return (LEAST[key], MOST[key])

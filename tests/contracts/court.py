@@ -16,6 +16,7 @@ SEAT = 10 * UNIT
 FEE = UNIT
 STAKE = 1000 * UNIT
 JUROR_STAKE = 100 * UNIT
+BURN = 5 * UNIT  # of a registration
 DRAW, COMMIT, REVEAL, APPEAL = HOUR // 2, 2 * HOUR, HOUR, 2 * HOUR
 SALT = sha256(b"salt")
 FINDING = sha256(b"step 4711 differs")
@@ -47,10 +48,10 @@ class Court:
             self.token.approve(self.disputes.address, 2**256 - 1, sender=person(name).address)
 
     def stake(self, owner: Person, amount: int) -> None:
-        """Register a node and mark it."""
-        self.token.transfer(owner.address, amount)
-        self.token.approve(self.registry.address, amount, sender=owner.address)
-        self.registry.register(sha256(owner.name.encode()), "", amount, sender=owner.address)
+        """Register a node with a stake, and mark it."""
+        self.token.transfer(owner.address, amount + BURN)
+        self.token.approve(self.registry.address, amount + BURN, sender=owner.address)
+        self.registry.register(sha256(owner.name.encode()), "", amount + BURN, sender=owner.address)
         self.registry.mark([owner.address])
 
     def paid_job(

@@ -6,8 +6,9 @@ from boa.contracts.vyper.vyper_contract import VyperContract
 
 from tests.contracts.chain import DAY, ETH, Person, deploy, events, person
 
-KEYS = 31
+KEYS = 32
 FIRST_ADDRESS = 27
+NUMBERS = [*range(FIRST_ADDRESS), 31]  # the others are addresses
 WINDOW, TIMELOCK = 3, 10
 GOVERNOR = 27
 
@@ -18,14 +19,14 @@ def parameters(alice: Person, bob: Person) -> VyperContract:
     return deploy("Parameters", alice.address, bob.address, pool, fund)
 
 
-@pytest.mark.parametrize("key", range(FIRST_ADDRESS))
+@pytest.mark.parametrize("key", NUMBERS)
 def test_default_lies_within_its_bounds(parameters: VyperContract, key: int) -> None:
     low, high = parameters.bounds(key)
     assert low <= parameters.get(key) <= high
     assert low < high or key == 17  # the most jurors of a first round is the default
 
 
-@pytest.mark.parametrize("key", range(FIRST_ADDRESS))
+@pytest.mark.parametrize("key", NUMBERS)
 def test_value_beyond_its_bounds_cannot_even_be_proposed(
     parameters: VyperContract, alice: Person, key: int
 ) -> None:

@@ -16,6 +16,7 @@ BINDING = sha256(b"binding")
 URI = "ipfs://bafybei"
 PENDING, ACTIVE, INACTIVE, SLASHED = range(1, 5)
 STAKE = 200 * UNIT
+BURN, BURN_KEY = 5 * UNIT, 31
 
 
 class Staked:
@@ -31,7 +32,8 @@ class Staked:
             self.token.approve(self.registry.address, 2**256 - 1, sender=person(name).address)
 
     def register(self, owner: Person, amount: int = STAKE) -> None:
-        self.registry.register(BINDING, URI, amount, sender=owner.address)
+        """Register with a stake; the burn comes on top."""
+        self.registry.register(BINDING, URI, amount + BURN, sender=owner.address)
 
     def activate(self, owner: Person, amount: int = STAKE) -> None:
         self.register(owner, amount)
@@ -52,7 +54,8 @@ def _changed(registry: VyperContract) -> list[tuple[int, int]]:
 
 def test_node_is_pending_until_somebody_marks_it(staked: Staked, bob: Person, carol: Person) -> None:
     staked.register(bob)
-    assert [name for name, _ in events(staked.registry)] == ["Registered", "StateChanged", "StakeAdded"]
+    names = ["Registered", "StateChanged", "RegistrationBurned", "StakeAdded"]
+    assert [name for name, _ in events(staked.registry)] == names
     assert (staked.node(bob).state, staked.node(bob).stake, staked.node(bob).binding) == (
         PENDING,
         STAKE,
@@ -82,6 +85,28 @@ def test_registrations_that_cannot_be_are_refused(staked: Staked, bob: Person, c
         staked.register(carol)
     with boa.reverts("paused"):
         staked.registry.add_stake(1, sender=bob.address)
+
+
+def test_new_identity_has_its_price_that_is_burned(staked: Staked, bob: Person, carol: Person) -> None:
+    before, supply = staked.token.balanceOf(bob.address), staked.token.totalSupply()
+    staked.registry.register(BINDING, URI, STAKE, sender=bob.address)
+    assert ("RegistrationBurned", {"owner": bob.address, "amount": BURN}) in events(staked.registry)
+    assert staked.node(bob).stake == staked.token.balanceOf(staked.registry.address) == STAKE - BURN
+    assert staked.token.totalSupply() == supply - BURN
+    assert staked.token.balanceOf(bob.address) == before - STAKE
+    staked.registry.add_stake(UNIT, sender=bob.address)  # costs nothing more
+    assert staked.node(bob).stake == STAKE - BURN + UNIT
+    staked.settled.set_parameter(BURN_KEY, 0)
+    staked.registry.register(BINDING, URI, STAKE, sender=carol.address)
+    assert staked.node(carol).stake == STAKE
+
+
+def test_stake_without_the_burn_is_too_small(staked: Staked, bob: Person) -> None:
+    for amount in (0, BURN - 1, 100 * UNIT, 100 * UNIT + BURN - 1):
+        with boa.reverts("stake_too_small"):
+            staked.registry.register(BINDING, URI, amount, sender=bob.address)
+    staked.registry.register(BINDING, URI, 100 * UNIT + BURN, sender=bob.address)
+    assert staked.node(bob).stake == 100 * UNIT
 
 
 def test_binding_and_metadata_are_changed_by_their_owner(
@@ -251,9 +276,9 @@ class RegistryMachine(RuleBasedStateMachine):
         self.anchor = boa.env.anchor()
         self.anchor.__enter__()
         self.staked = Staked(Settled())
-        self.supply = self.staked.token.totalSupply()
         for owner in OWNERS:
             self.staked.activate(owner)
+        self.supply = self.staked.token.totalSupply()
 
     def teardown(self) -> None:
         self.anchor.__exit__(None, None, None)

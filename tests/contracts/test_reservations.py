@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.contracts.chain import DAY, ETH, HOUR, UNIT, Person, deploy, domain_of, events, person, sha256
+from tests.contracts.court import BURN
 from tests.contracts.settled import Settled
 
 OFFER = [
@@ -34,8 +35,8 @@ class Reserved:
         )
         self.registry.bind_slashers(self.contract.address, self.contract.address)
         bob = person("bob").address
-        self.token.approve(self.registry.address, STAKE, sender=bob)
-        self.registry.register(SALT, "", STAKE, sender=bob)
+        self.token.approve(self.registry.address, STAKE + BURN, sender=bob)
+        self.registry.register(SALT, "", STAKE + BURN, sender=bob)
         self.registry.mark([bob])
         self.token.approve(self.contract.address, 2**256 - 1, sender=person("alice").address)
 
