@@ -39,10 +39,11 @@ def measure(kind: str, tasks: int) -> SchedulerTimes | None:
     """
     try:
         python = _installed(kind)
+        # -P: a benchmark beside the program has the name of a standard module.
         # Ray's sockets lie below it, and their paths may not be long.
         with tempfile.TemporaryDirectory(prefix="s-", dir="/tmp") as folder:
             done = subprocess.run(
-                [python, PROGRAM, kind, str(tasks), folder],
+                [python, "-P", PROGRAM, kind, str(tasks), folder],
                 capture_output=True,
                 text=True,
                 timeout=RUN_TIMEOUT_S,

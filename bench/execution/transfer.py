@@ -19,6 +19,7 @@ from typing import Any
 
 import trio
 
+from bench.network._worlds import Starter, find_starters
 from bench.tables import number, print_place, print_table, say
 from skyops_p2p.crypto.chunks import Place, Purpose, chunk_keys, open_chunk, seal_chunk
 from skyops_p2p.limits import CONTENT_CHUNK_BYTES
@@ -138,6 +139,19 @@ def ssh_pipe(command: list[str], source: Path) -> float | None:
     return source.stat().st_size / 1e6 / (time.perf_counter() - started)
 
 
+async def js_stream(starter: Starter, size_mib: int) -> float:
+    """Send bytes over one stream between two js-libp2p processes (Noise, yamux), into nothing; MB/s."""
+    size = size_mib * MIB
+    async with starter() as alice, starter() as bob:
+        await alice.call("dial", addr=bob.addrs[0])
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(bob.call, "sink", size=size, timeout_s=TIMEOUT_S))
+            await bob.call("mesh")  # commands are begun in their order
+            started = time.perf_counter()
+            await alice.call("push", peer=bob.peer_id, size=size, timeout_s=TIMEOUT_S)
+        return size / 1e6 / (time.perf_counter() - started)
+
+
 # --- the transfer ------------------------------------------------------------------------------------------------
 async def transfer(size_mib: int, source: Path, directory: Path, *, channel: bool) -> dict[str, float]:
     """Seal on one node, fetch and open on another; return the figures."""
@@ -194,7 +208,9 @@ def make_input(directory: Path, size_mib: int) -> Path:
     return path
 
 
-def run_size(size_mib: int, rounds: int, directory: Path, ssh: list[str] | None) -> list[list[object]]:
+def run_size(
+    size_mib: int, rounds: int, directory: Path, *, ssh: list[str] | None, js: Starter | None
+) -> list[list[object]]:
     """Measure everything at one size; the best of the rounds counts, since others use the machine too."""
     source = make_input(directory, size_mib)
     rows: list[list[object]] = []
@@ -215,6 +231,10 @@ def run_size(size_mib: int, rounds: int, directory: Path, ssh: list[str] | None)
             )
             say(" ".join(map(str, rows[-1])))
         rates = {"raw TCP": max(raw_tcp(size_mib) for _ in range(rounds))}
+        if js is not None:
+            rates["js-libp2p stream into nothing"] = max(
+                trio.run(js_stream, js, size_mib) for _ in range(rounds)
+            )
         piped = [rate for _ in range(rounds) if ssh and (rate := ssh_pipe(ssh, source))]
         if piped:
             rates["ssh pipe into nothing"] = max(piped)
@@ -236,7 +256,12 @@ def main(argv: Sequence[str]) -> None:
         tempfile.TemporaryDirectory() as keys,
         ssh_server(Path(keys)) as ssh,
     ):
-        rows = [row for size in options.sizes for row in run_size(size, options.rounds, Path(place), ssh)]
+        js = find_starters(["js"]).get("js")
+        rows = [
+            row
+            for size in options.sizes
+            for row in run_size(size, options.rounds, Path(place), ssh=ssh, js=js)
+        ]
     columns = (
         "way",
         "size",

@@ -20,6 +20,7 @@ import { concat, unhex, utf8 } from './codec.mjs'
 const NETWORK = 'bench'
 const TOPIC = `/skyops/${NETWORK}/load/1`
 const ECHO = `/skyops/${NETWORK}/echo/1.0.0`
+const BYTES = `/skyops/${NETWORK}/bytes/1.0.0`
 const STAMP_BYTES = 8
 const now = () => process.hrtime.bigint() // the same monotonic clock as Python's
 const micros = (start) => Number(now() - start) / 1e3
@@ -113,6 +114,31 @@ async function echo ({ peer, count, size, fresh }) {
   return { us: times }
 }
 
+// --- bytes one way ---------------------------------------------------------------------------------------------
+const PIECE = crypto.randomBytes(256 * 1024)
+let arrived = 0
+let awaited = { bytes: 0, done: () => {} }
+await node.handle(BYTES, async (stream) => {
+  for await (const data of stream) {
+    arrived += data.byteLength
+    if (arrived >= awaited.bytes) awaited.done()
+  }
+})
+
+const sink = ({ size }) => new Promise((resolve) => {
+  arrived = 0
+  awaited = { bytes: size, done: () => resolve({}) }
+})
+
+async function push ({ peer, size }) {
+  const stream = await node.dialProtocol(peerIdFromString(peer), BYTES, { signal: within() })
+  for (let left = size; left > 0; left -= PIECE.length) {
+    if (!stream.send(left < PIECE.length ? PIECE.subarray(0, left) : PIECE)) await stream.onDrain({ signal: within() })
+  }
+  await stream.close({ signal: within() })
+  return {}
+}
+
 // --- the DHT ---------------------------------------------------------------------------------------------------
 const place = (key) => CID.createV1(0x55, createDigest(0x12, sha256(utf8(key)))) // raw, SHA-256
 
@@ -135,6 +161,8 @@ const commands = {
   gossip_run: async (plan) => { latencies = []; sent = 0; until = BigInt(plan.until_ns); publishAll(plan); return {} },
   gossip_report: async () => ({ latencies_us: latencies, sent }),
   echo,
+  sink,
+  push,
   dht_put: ({ key, value }) => timed(() => first(dht.put(utf8(key), utf8(value), { signal: within() }), 'none')),
   dht_get: ({ key }) => timed(() => first(dht.get(utf8(key), { signal: within() }), 'VALUE')),
   dht_provide: ({ key }) => timed(() => first(dht.provide(place(key), { signal: within() }), 'none')),
