@@ -94,6 +94,8 @@ class SandboxSpec:
     shares_sockets: bool = False
     """Unix sockets in its mounts lead out of the sandbox, and into it; refused with `not_supported` by a runtime in
     which they do not."""
+    shares_pipes: bool = False
+    """Named pipes in its mounts lead out of the sandbox, and into it; refused in the same way."""
     needs: frozenset[Limit] = frozenset(Limit)
     """Limits without which it may not start; the others hold as far as this runtime can."""
     snapshot_dir: Path | None = None

@@ -37,11 +37,11 @@ def check_spec(spec: SandboxSpec, enforces: frozenset[Limit], *, runtime: str) -
             code="not_supported",
             hint="Give the job its data as inputs.",
         )
-    if spec.shares_sockets and runtime == "wasm":
+    if (spec.shares_sockets or spec.shares_pipes) and runtime == "wasm":
         raise ExecutionError(
-            "a WebAssembly module has no sockets, and the members of a gang need them",
+            "a WebAssembly module has no sockets and pipes, and gangs and pools need them",
             code="not_supported",
-            hint="Use the docker or native runtime for gangs.",
+            hint="Use the docker or native runtime for gangs and pools.",
         )
     if not _NAME.fullmatch(spec.name):
         raise ExecutionError(f"{spec.name!r} is no name for a sandbox", code="sandbox_failed")

@@ -114,11 +114,11 @@ class DockerSandbox:
 
     def _check(self, spec: SandboxSpec) -> None:
         check_spec(spec, self.enforces, runtime=self.runtime)
-        if spec.shares_sockets and self._is_gvisor and not spec.gpus:
+        if (spec.shares_sockets or spec.shares_pipes) and self._is_gvisor and not spec.gpus:
             raise ExecutionError(
-                "a container under gVisor reaches no sockets of its machine, and the members of a gang need them",
+                "a container under gVisor reaches no sockets and pipes of its machine, and gangs and pools need them",
                 code="not_supported",
-                hint="Workers without gVisor, or with the native runtime, run gangs.",
+                hint="Workers without gVisor, or with the native runtime, run gangs and pools.",
             )
         if spec.gpus and self._facts.is_podman:
             raise ExecutionError(

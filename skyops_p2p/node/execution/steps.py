@@ -191,6 +191,7 @@ class RunSteps:
             is_deterministic=is_exact,
             snapshot_dir=self._snapshots if spec.checkpoint is not None else None,
             shares_sockets=self._opened.gang is not None,
+            shares_pipes=self._opened.request.is_warm,
         )
 
     # --- beside and after ---------------------------------------------------------------------------------------

@@ -79,7 +79,8 @@ async def test_without_a_snapshot_directory_nothing_is_saved(box):
             await running.stop(grace_s=0)
 
 
-async def test_a_member_of_a_gang_is_refused_since_it_would_reach_no_socket(box):
+@pytest.mark.parametrize("shared", ["shares_sockets", "shares_pipes"])
+async def test_gangs_and_pools_are_refused_since_they_would_reach_no_socket_and_pipe(box, shared):
     with pytest.raises(ExecutionError) as caught:
-        await box.run("print()", shares_sockets=True)
+        await box.run("print()", **{shared: True})
     assert caught.value.code == "not_supported"
