@@ -133,16 +133,27 @@ class ChainRefusal(ChainError):  # noqa: N818 - an answer
     Args:
         message: In the chain's words.
         code: What kind of refusal it is.
+        hint: What to do about it; the class default if omitted.
         data: What a reverted call returned.
+        reason: The contract's own code where it gave one, for example "deposit_too_small".
     """
 
     code = "chain_refused"
     hint = "The message is the chain's own."
     is_retryable = False
 
-    def __init__(self, message: str, *, code: str | None = None, data: bytes = b"") -> None:
-        super().__init__(message, code=code)
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        hint: str | None = None,
+        data: bytes = b"",
+        reason: str = "",
+    ) -> None:
+        super().__init__(message, code=code, hint=hint)
         self.data = data
+        self.reason = reason
 
 
 class TestnetError(SkyopsError):

@@ -24,6 +24,7 @@ VOUCHER_TYPE = (
     "Voucher(address worker,address token,uint96 cumulative,uint16 holdbackBps,bytes32 receiptsRoot)"
 )
 STATEMENT_TYPE = "Statement(bytes32 lane,uint64 sequence,bytes32 content)"
+PERMIT_TYPE = "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
 SETTLEMENT_NAME = "Skyops Settlement"
 DISPUTES_NAME = "Skyops Disputes"
 DOMAIN_NAME = "Skyops"
@@ -35,6 +36,7 @@ _BINDING_HASH = keccak256(BINDING_TYPE.encode())
 _SESSION_HASH = keccak256(SESSION_TYPE.encode())
 _VOUCHER_HASH = keccak256(VOUCHER_TYPE.encode())
 _STATEMENT_HASH = keccak256(STATEMENT_TYPE.encode())
+_PERMIT_HASH = keccak256(PERMIT_TYPE.encode())
 
 
 def binding_digest(
@@ -150,6 +152,43 @@ def statement_digest(*, chain_id: int, contract: bytes, lane: bytes, sequence: i
     """
     words = (_STATEMENT_HASH, _bytes32(lane), _unsigned(sequence, 64), _bytes32(content))
     separator = _contract_separator(DISPUTES_NAME, chain_id, contract)
+    return keccak256(b"\x19\x01" + separator + keccak256(b"".join(words)))
+
+
+def permit_digest(
+    *,
+    chain_id: int,
+    contract: bytes,
+    owner: bytes,
+    spender: bytes,
+    amount: int,
+    nonce: int,
+    deadline_unix_s: int,
+) -> bytes:
+    """Return the 32 bytes that the owner of SKYOPS signs to let an account take some, once (EIP-2612).
+
+    Args:
+        chain_id: EIP-155 chain.
+        contract: Account of the token, 20 bytes.
+        owner: Wallet that signs, 20 bytes.
+        spender: Account that may take them, 20 bytes.
+        amount: Wei.
+        nonce: Of the owner's permits, as the token says.
+        deadline_unix_s: Unix s, by the chain's clock.
+
+    Raises:
+        LocalProtocolError: A number is out of its type's range.
+        RemoteProtocolError: Code `malformed`: an account has not 20 bytes.
+    """
+    words = (
+        _PERMIT_HASH,
+        _address_word(owner),
+        _address_word(spender),
+        _unsigned(amount, 256),
+        _unsigned(nonce, 256),
+        _unsigned(deadline_unix_s, 256),
+    )
+    separator = _contract_separator(DOMAIN_NAME, chain_id, contract)
     return keccak256(b"\x19\x01" + separator + keccak256(b"".join(words)))
 
 

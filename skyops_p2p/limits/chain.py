@@ -52,6 +52,12 @@ CHAIN_LOGS_MAX = 10_000
 CHAIN_FOLLOW_NAME_CHARS_MAX = 64
 """The name of a follower's checkpoint."""
 
+# --- contracts --------------------------------------------------------------------------------------------------
+STAKE_KEPT_S = 60.0
+"""How long an answer of NodeRegistry about a stake is believed: stakes leave after days, slashes come after hours."""
+STAKES_KEPT_MAX = 4096
+"""Wallets whose stake is remembered; the oldest answer is forgotten."""
+
 # --- the embedded chain -----------------------------------------------------------------------------------------
 CHAIN_BATCH_MAX = 100
 """Requests of one batch to the embedded chain."""

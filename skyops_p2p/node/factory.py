@@ -15,8 +15,8 @@ from skyops_p2p.core.rules import NetworkRules
 from skyops_p2p.node.book_shelf import FileShelf
 from skyops_p2p.node.identity import Identity
 from skyops_p2p.node.job_ports import JobPorts
-from skyops_p2p.node.ports_bundle import NodePorts, in_thread
-from skyops_p2p.ports import DhtRules, Network, Sandbox, Store
+from skyops_p2p.node.ports_bundle import NodePorts, OpenMoney, in_thread
+from skyops_p2p.ports import DhtRules, Money, Network, Sandbox, Store
 from skyops_p2p.ports.content import BlockStore
 from skyops_p2p.types import Multiaddr, NetworkName, PeerId, WalletAddress
 
@@ -76,7 +76,23 @@ def default_ports(config: NodeConfig, identity: Identity) -> NodePorts:
         compute=in_thread,
         prover=ProcessProver() if config.worker.enabled else None,
         jobs=_job_ports(config),
+        open_money=_open_money(config, identity),
     )
+
+
+def _open_money(config: NodeConfig, identity: Identity) -> OpenMoney | None:
+    """Return how the node reaches its network's contracts, or None where nothing is paid."""
+    if not config.payment.directory:
+        return None
+
+    def open_it(store: Store) -> AbstractAsyncContextManager[Money]:
+        from skyops_p2p.adapters.contracts import (
+            open_money,
+        )  # takes long to import, and only who pays needs it
+
+        return open_money(config, identity.wallet, store)
+
+    return open_it
 
 
 def _job_ports(config: NodeConfig) -> JobPorts:

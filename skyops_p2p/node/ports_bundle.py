@@ -14,15 +14,20 @@ from skyops_p2p.ports import (
     DhtRules,
     Entropy,
     HardwareProbe,
+    Money,
     Network,
     OpenStore,
     Prover,
     StakeCheck,
+    Store,
     WallClock,
 )
 
 OpenNetwork = Callable[[DhtRules], AbstractAsyncContextManager[Network]]
 """Starts the network with the node's rules for DHT values; it listens once the context is entered."""
+
+OpenMoney = Callable[[Store], AbstractAsyncContextManager[Money]]
+"""Opens the contracts for the node's wallet; the store that it is given has the journal of what is sent."""
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -66,5 +71,8 @@ class NodePorts:
     """What a worker proves its compute with; without one it refuses every challenge."""
     jobs: JobPorts | None = None
     """Where jobs run and where their data is; without it a node matches jobs, but neither runs nor submits any."""
+    open_money: OpenMoney | None = None
+    """How money is reached; without it nothing is paid. It raises ChainError while no endpoint answers and the store
+    does not know the contracts yet; ChainRefusal if there are none, or false ones."""
     needs_stake: bool = False
     """Whether the stake port is asked at all; without a chain it is neutral."""

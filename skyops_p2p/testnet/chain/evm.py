@@ -181,7 +181,7 @@ class EmbeddedChain:
         Raises:
             Refused: It reverts, or cannot be paid.
         """
-        vm = self._chain.get_vm(self.header(number))
+        vm = self._vm_after(number)
         try:
             with vm.in_costless_state() as state:
                 computation = state.costless_execute_transaction(_spoofed(vm, request))
@@ -199,7 +199,7 @@ class EmbeddedChain:
         Raises:
             Refused: As `call`.
         """
-        vm = self._chain.get_vm(self.header(number))
+        vm = self._vm_after(number)
         try:
             with vm.in_costless_state() as state:
                 gas: int = binary_gas_search_1000_tolerance(state, _spoofed(vm, request))
@@ -208,6 +208,17 @@ class EmbeddedChain:
         except ValidationError as error:
             raise Refused(str(error)) from error
         return gas
+
+    def _vm_after(self, number: int) -> Any:
+        """Return the machine after a block; after the last one, at the time of the block that comes next.
+
+        A chain that makes a block only when there is a transaction would else find every delay not over yet, as long
+        as nobody sends one.
+        """
+        header = self.header(number)
+        if header is not None and number == self.head.block_number:
+            header = header.copy(timestamp=self._next_time())
+        return self._chain.get_vm(header)
 
     # --- writing ------------------------------------------------------------------------------------------------
 
@@ -240,8 +251,7 @@ class EmbeddedChain:
 
     def mine(self, *, transactions_max: int = POOL_MAX) -> None:
         """Make a block of the waiting transactions that can run, or an empty one."""
-        now = int(time.time()) + self.ahead_s
-        self._chain.set_header_timestamp(max(self.head.timestamp + 1, now))
+        self._chain.set_header_timestamp(self._next_time())
         taken = 0
         while taken < transactions_max and (runnable := self._runnable()):
             transaction = runnable[0]
@@ -260,6 +270,10 @@ class EmbeddedChain:
     def close(self) -> None:
         """Write what is left."""
         self._disk.close()
+
+    def _next_time(self) -> int:
+        """Return the time of the next block, Unix s."""
+        return max(self.head.timestamp + 1, int(time.time()) + self.ahead_s)
 
     def _runnable(self) -> list[SignedTransactionAPI]:
         """Return the waiting transactions that could be next in the block being made."""

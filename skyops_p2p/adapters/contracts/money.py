@@ -1,0 +1,161 @@
+"""The port Money over the contracts, and what the commands about money need besides.
+
+Orders go through the Sender: once for a key, journalled, ended when they end. What a contract refuses is said in words
+before anything is sent.
+"""
+
+from collections.abc import Sequence
+
+from skyops_p2p import limits
+from skyops_p2p.adapters.contracts.finding import Contracts
+from skyops_p2p.adapters.contracts.refusals import explained
+from skyops_p2p.adapters.contracts.settlement import voucher_tuple
+from skyops_p2p.adapters.contracts.stake import RegistryStake
+from skyops_p2p.core.chain.facts import Order
+from skyops_p2p.core.chain.transaction import Ending, Outcome
+from skyops_p2p.core.settlement.funds import ContractSet, PairFunds, RedemptionQuote
+from skyops_p2p.crypto.wallet import address_from_bytes, address_to_bytes
+from skyops_p2p.errors import ChainRefusal
+from skyops_p2p.ports import Sender
+from skyops_p2p.types import Wei
+from skyops_p2p.wire.messages.settlement import Voucher
+
+
+class ContractMoney:
+    """The contracts of one network, used by one wallet; see the port. Opened by `open_money`.
+
+    Args:
+        at: The contracts.
+        sender: Sends for the wallet.
+    """
+
+    def __init__(self, at: Contracts, sender: Sender) -> None:
+        self.at = at
+        """What asks the contracts and makes orders for them."""
+        self.stake = RegistryStake(at.registry, at.parameters)
+        self._sender = sender
+        self._account = address_to_bytes(sender.account)
+
+    @property
+    def contracts(self) -> ContractSet:
+        """Where they are."""
+        return self.at.places
+
+    @property
+    def account(self) -> bytes:
+        """The wallet, 20 bytes."""
+        return self._account
+
+    # --- the port -----------------------------------------------------------------------------------------------
+
+    async def pair_funds(self, requester: bytes, worker: bytes) -> PairFunds:
+        """Return the SKYOPS of a pair, all of it after one block."""
+        head = await self.at.chain.head()
+        return await self.at.settlement.pair(requester, worker, self.contracts.token, at=head.number)
+
+    async def allot(self, key: str, worker: bytes, amount: Wei) -> None:
+        """Move SKYOPS of this wallet's deposit to the allotment of one worker; see the port."""
+        await self.send(key, self.at.settlement.allot(worker, self.contracts.token, amount))
+
+    async def quote(self, vouchers: Sequence[Voucher]) -> RedemptionQuote:
+        """Return what redeeming vouchers would bring now; all zero where there is nothing to redeem."""
+        order = self._redemption(vouchers)
+        chain = self.at.chain
+        try:
+            answer = await chain.call(order, sender=address_from_bytes(self._account))
+            gas = await chain.estimate(order, sender=address_from_bytes(self._account))
+        except ChainRefusal as refusal:
+            said = explained(refusal)
+            if said.reason == "nothing_to_redeem":
+                return RedemptionQuote(Wei(0), 0, Wei(0))
+            raise said from refusal
+        price = (await chain.head()).base_fee_wei + await chain.suggested_tip()
+        return RedemptionQuote(Wei(int.from_bytes(answer, "big")), gas, Wei(gas * price))
+
+    async def redeem(self, key: str, vouchers: Sequence[Voucher]) -> None:
+        """Redeem vouchers of this wallet as the worker, in one transaction; see the port."""
+        await self.send(key, self._redemption(vouchers))
+
+    async def release(self, key: str, requester: bytes) -> None:
+        """Have a holdback credited whose window has closed."""
+        token = self.contracts.token
+        await self.send(key, self.at.settlement.release(requester, self._account, token))
+
+    def outcome(self, key: str) -> Outcome | None:
+        """Return how something that was sent ended, or None while it has not."""
+        return self._sender.outcome(key)
+
+    async def wait(self, key: str) -> Outcome:
+        """Wait for that end; see the port."""
+        return await self._sender.wait(key)
+
+    # --- for commands -------------------------------------------------------------------------------------------
+
+    async def send(self, key: str, order: Order) -> None:
+        """Have an order executed once; see the port Sender.
+
+        Raises:
+            ChainRefusal: `call_reverted`, with the contract's reason in words; `funds_missing`.
+            ChainError: As the port Sender.
+        """
+        try:
+            await self._sender.send(key, order)
+        except ChainRefusal as refusal:
+            raise explained(refusal) from refusal
+
+    async def confirm(self, key: str) -> Outcome:
+        """Wait until an order is done, and say so if it is not.
+
+        Raises:
+            ChainRefusal: `transaction_reverted`, `nonce_taken`.
+            ChainError: `unknown_order`.
+        """
+        return confirmed(await self._sender.wait(key))
+
+    async def do(self, key: str, order: Order) -> Outcome:
+        """Send an order and wait until it is done; as `send` and `confirm`."""
+        await self.send(key, order)
+        return await self.confirm(key)
+
+    async def approve(self, key: str, spender: bytes, amount: Wei) -> None:
+        """See to it that a contract may take so many SKYOPS of this wallet; waits if that needs a transaction.
+
+        Args:
+            key: The caller's name for the transaction.
+            spender: The contract.
+            amount: Wei; never more is approved than is needed now.
+
+        Raises:
+            ChainError, ChainRefusal: As `do`.
+        """
+        if await self.at.token.allowance(self._account, spender) < amount:
+            await self.do(key, self.at.token.approve(spender, amount))
+
+    def _redemption(self, vouchers: Sequence[Voucher]) -> Order:
+        assert 0 < len(vouchers) <= limits.VOUCHERS_PER_BATCH_MAX
+        token, settlement = self.contracts.token, self.at.settlement
+        tuples = [voucher_tuple(voucher) for voucher in vouchers]
+        if len(tuples) == 1:  # cheaper than a batch of one
+            return settlement.redeem(self._account, token, tuples[0])
+        return settlement.redeem_batch(self._account, token, tuples)
+
+
+def confirmed(outcome: Outcome) -> Outcome:
+    """Return an outcome that is a success.
+
+    Raises:
+        ChainRefusal: `transaction_reverted`, `nonce_taken`.
+    """
+    if outcome.ending is Ending.REVERTED:
+        raise ChainRefusal(
+            f"transaction 0x{outcome.transaction_hash.hex()} had no effect",
+            code="transaction_reverted",
+            hint="Something changed between the try and its block; its fee is paid. Look, then order it again.",
+        )
+    if outcome.ending is Ending.NONCE_TAKEN:
+        raise ChainRefusal(
+            f"another transaction of this account has the nonce of {outcome.key!r}",
+            code="nonce_taken",
+            hint="A second program signs with this wallet's key: use it in one place only.",
+        )
+    return outcome
