@@ -18,6 +18,8 @@ from tests.vectors import (
     peering_cases,
     proof_cases,
     schema,
+    settlement_cases,
+    signed_receipt_cases,
     wire_cases,
 )
 
@@ -41,6 +43,8 @@ FAMILIES: dict[str, tuple[str, Callable[[], list[dict[str, Any]]]]] = {
     **content_cases.FAMILIES,
     **conversation_cases.FAMILIES,
     **execution_cases.FAMILIES,
+    **settlement_cases.FAMILIES,
+    **signed_receipt_cases.FAMILIES,
 }
 
 

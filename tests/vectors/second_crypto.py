@@ -195,11 +195,16 @@ def recover(digest: bytes, signature: bytes) -> bytes:
     return _address_of(point)
 
 
-def typed_digest(chain_id: int, type_text: str, words: list[bytes]) -> bytes:
-    """Return an EIP-712 digest; `words` are the encoded members, 32 bytes each."""
+def typed_digest(
+    chain_id: int, type_text: str, words: list[bytes], *, name: bytes = b"Skyops", contract: bytes = b""
+) -> bytes:
+    """Return an EIP-712 digest; `words` are the encoded members, 32 bytes each; `contract` is who checks it."""
     assert all(len(word) == 32 for word in words)
-    domain_type = b"EIP712Domain(string name,string version,uint256 chainId)"
-    domain = [keccak256(domain_type), keccak256(b"Skyops"), keccak256(b"1"), chain_id.to_bytes(32, "big")]
+    members = b"string name,string version,uint256 chainId" + (
+        b",address verifyingContract" if contract else b""
+    )
+    domain = [keccak256(b"EIP712Domain(" + members + b")"), keccak256(name), keccak256(b"1")]
+    domain += [chain_id.to_bytes(32, "big"), *([contract.rjust(32, b"\0")] if contract else [])]
     struct_hash = keccak256(b"".join([keccak256(type_text.encode()), *words]))
     return keccak256(b"\x19\x01" + keccak256(b"".join(domain)) + struct_hash)
 

@@ -1,4 +1,4 @@
-"""What settlement works out: charges, fees, holdbacks, refunds and compensations. Integers, in wei, rounded down. Pure.
+"""What settlement works out: charges, fees, holdbacks, refunds and compensations. Integers, in wei. Pure.
 
 The mode's factor is part of the price that was bid (chapter 04), so it is not applied a second time; what depends on
 the mode here is who compensates whom. Spec: protocol/07-settlement.md, "Prices". Source: contracts/README.md.
@@ -74,13 +74,13 @@ def redemption(
 
 
 def fee_shares(fee: int) -> FeeShares:
-    """Split a fee into bonus pool, verification fund and what is burned; the last takes what rounding leaves."""
+    """Split a fee into bonus pool, verification fund and what is burned; the last takes what rounding leaves. Rules: SET-26."""
     pool, fund = fee * FEE_POOL_BP // FEE_BP, fee * FEE_FUND_BP // FEE_BP
     return FeeShares(Wei(pool), Wei(fund), Wei(fee - pool - fund))
 
 
 def holdback_bps(trust_permille: int) -> int:
-    """Return the holdback for a worker's trust C: clip(0.20 - 0.375 (C - 0.5), 0.05, 0.20), in basis points.
+    """Return the holdback for a worker's trust C: clip(0.20 - 0.375 (C - 0.5), 0.05, 0.20), in basis points. Rules: SET-26.
 
     Args:
         trust_permille: C in thousandths, 0 to 1000.
@@ -126,23 +126,25 @@ def exposure(rate_wei: int, interval_ms: int, grace_ms: int, prepaid_ms: int) ->
 def early_exit(prepaid: int, used: int, *, exit_fee_bps: int = EXIT_FEE_BP) -> tuple[Wei, Wei]:
     """Return refund and exit fee of a reservation that its requester gives up; with what was used they are `prepaid`.
 
+    The fee is rounded up, as the contract does. Rules: SET-26.
+
     Args:
         prepaid: Wei that were paid for the whole term.
         used: Wei that were used of it.
         exit_fee_bps: Of what is left; it goes to the worker.
     """
     left = max(prepaid - used, 0)
-    fee = left * exit_fee_bps // BP
+    fee = -(-left * exit_fee_bps // BP)
     return Wei(left - fee), Wei(fee)
 
 
 def no_show(rate_wei: int) -> Wei:
-    """Return what a worker that breaks off a commit or priority job owes: an hour of its rate, from its stake."""
+    """Return what a worker that breaks off a commit or priority job owes: an hour of its rate, from its stake. Rules: SET-26."""
     return Wei(rate_wei)
 
 
 def late_start(rate_wei: int, late_ms: int, interval_ms: int) -> Wei:
-    """Return what a late priority job costs less: a fifth of its first interval per started 10 s, all at most.
+    """Return what a late priority job costs less: a fifth of its first interval per started 10 s, all at most. Rules: SET-26.
 
     Args:
         rate_wei: Wei for an hour.
@@ -155,5 +157,5 @@ def late_start(rate_wei: int, late_ms: int, interval_ms: int) -> Wei:
 
 
 def preemption(rate_wei: int, unsaved_ms: int) -> Wei:
-    """Return what a preemptor pays to the preempted worker: the work since its checkpoint, a minute at most."""
+    """Return what a preemptor pays to the preempted worker: the work since its checkpoint, a minute at most. Rules: SET-26."""
     return charge(rate_wei, min(unsaved_ms, PREEMPTED_MS_MAX))
