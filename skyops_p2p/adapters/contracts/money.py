@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from skyops_p2p import limits
 from skyops_p2p.adapters.contracts.finding import Contracts
+from skyops_p2p.adapters.contracts.parameters import Parameter
 from skyops_p2p.adapters.contracts.refusals import explained
 from skyops_p2p.adapters.contracts.settlement import voucher_tuple
 from skyops_p2p.adapters.contracts.stake import RegistryStake
@@ -52,6 +53,10 @@ class ContractMoney:
         """Return the SKYOPS of a pair, all of it after one block."""
         head = await self.at.chain.head()
         return await self.at.settlement.pair(requester, worker, self.contracts.token, at=head.number)
+
+    async def coin_price(self) -> int:
+        """Return how many SKYOPS one of the chain's coins counts; see the port."""
+        return await self.at.parameters.value(Parameter.SKYOPS_PER_ETH)
 
     async def allot(self, key: str, worker: bytes, amount: Wei) -> None:
         """Move SKYOPS of this wallet's deposit to the allotment of one worker; see the port."""
