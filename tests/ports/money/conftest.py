@@ -19,8 +19,9 @@ from skyops_p2p.adapters.memory import MemoryDisk, open_memory_store
 from skyops_p2p.core.chain.facts import Order
 from skyops_p2p.core.settlement.vouchers import PairTerms, sign_voucher
 from skyops_p2p.crypto.wallet import Wallet, address_to_bytes
+from skyops_p2p.testnet.chain.development import governor as development_governor
 from skyops_p2p.testnet.chain.disk import ChainDisk
-from skyops_p2p.testnet.chain.evm import DEVELOPMENT_SECRETS, EmbeddedChain
+from skyops_p2p.testnet.chain.evm import EmbeddedChain
 from skyops_p2p.testnet.chain.quick import QuickAccount
 from skyops_p2p.testnet.chain.rpc import Rpc
 from skyops_p2p.testnet.chain.server import serve
@@ -45,7 +46,7 @@ def person(name: str) -> Wallet:
 
 
 ALICE, BOB, CAROL = person("alice"), person("bob"), person("carol")
-GOVERNOR = Wallet(DEVELOPMENT_SECRETS[0])
+GOVERNOR = development_governor()
 
 
 def account(wallet: Wallet) -> bytes:

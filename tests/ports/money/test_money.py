@@ -30,8 +30,8 @@ async def test_a_pair_is_paid_from_deposit_to_purse(market: Market) -> None:
         await money.allot("allot", account(BOB), Wei(30 * ONE))
         await money.confirm("allot")
         funds = await money.pair_funds(account(ALICE), account(BOB))
-    assert (funds.allotted, funds.shared, funds.redeemed) == (30 * ONE, 70 * ONE, 0)
         assert await money.coin_price() == 1000
+    assert (funds.allotted, funds.shared, funds.redeemed) == (30 * ONE, 70 * ONE, 0)
     assert (funds.returns_at_unix_s, funds.held_until_unix_s, funds.receipts_root) == (None, 0, bytes(32))
     root = bytes([7]) * 32
     voucher = market.voucher(ALICE, BOB, 40 * ONE, root=root)
