@@ -74,14 +74,22 @@ class Run:
 class World:
     """Both sides, joined by a queue of messages that a test may lose, repeat and reorder."""
 
-    def __init__(self, *, skew: Callable[[int], int] = lambda used_ms: used_ms) -> None:
+    def __init__(
+        self,
+        *,
+        skew: Callable[[int], int] = lambda used_ms: used_ms,
+        pair: PairTerms = PAIR,
+        wallets: tuple[Wallet, Wallet] = (ALICE, BOB),
+    ) -> None:
         self.now = MonotonicS(0.0)
+        self.pair = pair
+        self.wallets = wallets
         self.chains = {"alice": ev.ReceiptChain(), "bob": ev.ReceiptChain()}
         self.journal: dict[str, tuple[bytes, ChainPlace]] = {
             who: (Account().encode(), ChainPlace()) for who in self.chains
         }
-        self.payer = Payer(PAIR, ALICE, self.chains["alice"], self.now)
-        self.payee = Payee(PAIR, BOB, self.chains["bob"], self.now)
+        self.payer = Payer(pair, wallets[0], self.chains["alice"], self.now)
+        self.payee = Payee(pair, wallets[1], self.chains["bob"], self.now)
         self.runs: dict[bytes, Run] = {}
         self.queue: list[tuple[str, Message]] = []
         """(to whom, what), the oldest first."""
@@ -176,12 +184,12 @@ class World:
         chain = self.chains[who] = ev.ReceiptChain(place)
         if who == "alice":
             funds = self.payer._funds
-            self.payer = Payer(PAIR, ALICE, chain, self.now, account=account)
+            self.payer = Payer(self.pair, self.wallets[0], chain, self.now, account=account)
             for run in self.runs.values():
                 run.alice_from_ms = run.alice_saw_ms
         else:
             funds = self.payee._funds
-            self.payee = Payee(PAIR, BOB, chain, self.now, account=account)
+            self.payee = Payee(self.pair, self.wallets[1], chain, self.now, account=account)
             for run in self.runs.values():
                 run.is_running, run.is_over = False, True
         self.tell(who, funds)
