@@ -16,18 +16,30 @@ from skyops_p2p.core.settlement.meters import Counts
 from skyops_p2p.core.settlement.trees import GrowingTree
 from skyops_p2p.errors import RemoteProtocolError, StoreError
 from skyops_p2p.wire import canonical
+from skyops_p2p.wire.messages.execution import Epoch, Shard
 from skyops_p2p.wire.messages.settlement import CountsPart, LaneOffer, Voucher
-from skyops_p2p.wire.model import Bytes32, Count, N, Part, decode_message, encode_message
+from skyops_p2p.wire.model import Bytes16, Bytes32, Count, N, Part, decode_message, encode_message
 
 RECORD_BYTES_MAX = 1 << 18
 """A pair with all lanes that it may have, and a full voucher, has about a third of this."""
 
 
+class TermsPart(Part):
+    """What is paid for a lane, in the journal."""
+
+    job_id: Annotated[Bytes16, N(1)]
+    shard: Annotated[Shard, N(2)]
+    epoch: Annotated[Epoch, N(3)]
+    award: Annotated[Bytes32, N(4)]
+    rate: Annotated[Bytes32, N(5)]
+    prepaid_ms: Annotated[Count, N(6)]
+    interval_ms_max: Annotated[Count, N(7)]
+
+
 class LanePart(Part):
     """A lane in the journal."""
 
-    terms: Annotated[bytes, Field(max_length=1024), N(1)]
-    """Encoded: job, shard, epoch, award, rate, prepaid, longest interval."""
+    terms: Annotated[TermsPart, N(1)]
     stage: Annotated[str, Field(max_length=16), N(2)]
     interval: Annotated[Count, N(3)]
     paid: Annotated[Bytes32, N(4)]
@@ -93,21 +105,23 @@ class Account:
         """Read a record from the journal.
 
         Raises:
-            StoreError: Code `account_torn`: it is none.
+            StoreError: Code `account_torn`: it is none, or one that contradicts itself.
         """
         try:
             part = AccountPart.from_wire(canonical.decode(data, bytes_max=RECORD_BYTES_MAX))
             lanes = [_lane(item) for item in part.lanes]
             voucher = None if part.voucher is None else decode_message(Voucher, part.voucher)
-            cumulative = wei_from_bytes(part.cumulative)
-        except (RemoteProtocolError, ValueError) as error:
+            tree = GrowingTree(part.receipts, part.peaks)
+            lanes_by_name = {lane.terms.lane: lane for lane in lanes}
+            account = cls(wei_from_bytes(part.cumulative), voucher, part.is_out, tree, lanes_by_name)
+            account.check_invariants()
+        except (RemoteProtocolError, ValueError, AssertionError) as error:
             raise StoreError(
                 "the record of a pair's payments cannot be read",
                 code="account_torn",
                 hint="Restore the database from a backup that is not older than the newest voucher.",
             ) from error
-        tree = GrowingTree(part.receipts, part.peaks)
-        return cls(cumulative, voucher, part.is_out, tree, {lane.terms.lane: lane for lane in lanes})
+        return account
 
     def check_invariants(self) -> None:
         """Raise AssertionError if the fields contradict each other."""
@@ -143,9 +157,16 @@ def terms_from(offer: LaneOffer) -> LaneTerms:
 
 def _lane_part(lane: Lane) -> LanePart:
     terms = lane.terms
-    row = [terms.job_id, terms.shard, terms.epoch, terms.award, wei_to_bytes(terms.rate_wei)]
     return LanePart(
-        terms=canonical.encode([*row, terms.prepaid_ms, terms.interval_ms_max]),
+        terms=TermsPart(
+            job_id=terms.job_id,
+            shard=terms.shard,
+            epoch=terms.epoch,
+            award=terms.award,
+            rate=wei_to_bytes(terms.rate_wei),
+            prepaid_ms=terms.prepaid_ms,
+            interval_ms_max=terms.interval_ms_max,
+        ),
         stage=lane.stage.value,
         interval=lane.interval,
         paid=wei_to_bytes(lane.paid),
@@ -160,9 +181,10 @@ def _lane_part(lane: Lane) -> LanePart:
 
 
 def _lane(part: LanePart) -> Lane:
-    job_id, shard, epoch, award, rate, prepaid_ms, interval_ms_max = canonical.decode(part.terms)
+    terms = part.terms
+    where = terms.job_id, terms.shard, terms.epoch, terms.award
     return Lane(
-        LaneTerms(job_id, shard, epoch, award, wei_from_bytes(rate), prepaid_ms, interval_ms_max),
+        LaneTerms(*where, wei_from_bytes(terms.rate), terms.prepaid_ms, terms.interval_ms_max),
         Stage(part.stage),
         part.interval,
         wei_from_bytes(part.paid),
