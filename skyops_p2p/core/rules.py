@@ -15,6 +15,8 @@ LEASE_PROTOCOL = "lease"
 """The handshake of chapter 01, and then what chapter 05 says. Rules: EXE-18."""
 GANG_PROTOCOL = "gang"
 """The handshake of chapter 01, and then one line between two members of a gang. Rules: EXE-29."""
+SETTLE_PROTOCOL = "settle"
+"""The handshake of chapter 01, and then what chapter 07 says; opened by the requester."""
 
 
 @dataclass(frozen=True, slots=True)

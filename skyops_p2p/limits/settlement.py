@@ -48,3 +48,33 @@ REDEEM_MARGIN_S = 6 * 3600
 """A worker counts on an allotment that is being taken back until so long before it can be: time to redeem."""
 VOUCHERS_PER_BATCH_MAX = 200
 """Vouchers in one redemption; the contract takes no more. contracts/README.md."""
+PAIRS_MAX = 1024
+"""Pairs that one node keeps, as requester and as worker together; a lease of one more is refused as `busy`."""
+PAY_EVENTS_MAX = 256
+"""Events of one pair that wait; a reading of a meter that finds no room is left out, the next one says more."""
+LANE_RECORDS_MAX = 16_384
+"""Lanes that a node remembers for bills and earnings; the one that ended longest ago is forgotten."""
+RECEIPTS_KEPT_MAX = 8_192
+"""Receipts that a node keeps whole; of older ones the leaf is left, so that newer ones can be proved."""
+RECEIPT_LEAVES_MAX = 131_072
+"""Leaves that a node keeps in all; past them the oldest go, and with them the proofs of their pair."""
+FUNDS_POLL_S = 15.0
+"""Between two looks at the money of a pair that has lanes."""
+FUNDS_POLL_IDLE_S = 600.0
+"""The same for a pair without lanes: far less than REDEEM_MARGIN_S."""
+FUNDS_BACKOFF_S_MAX = 300.0
+"""Longest pause after looks that failed; it doubles up to that."""
+FUNDS_ASKED_MAX = 4
+"""Looks at the chain that are under way at a time."""
+FUNDS_WAIT_S = 30.0
+"""How long a lease waits for the first look at the money that is to pay it."""
+SETTLE_IDLE_S = 60.0
+"""A requester closes the session of a pair that has had nothing to say for so long."""
+SETTLE_BACKOFF_S_MAX = 30.0
+"""Longest pause before a session of a pair is opened anew; it doubles up to that."""
+REDEEM_BACKOFF_S_MAX = 3600.0
+"""Longest pause after a redemption that failed; it doubles up to that."""
+RELEASES_AT_ONCE_MAX = 16
+"""Holdbacks that are released in one round of the batcher, each by a transaction of its own."""
+REDEEM_LOOK_S = 30.0
+"""Between two rounds of the batcher."""

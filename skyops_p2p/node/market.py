@@ -101,7 +101,7 @@ class Market:
             journal,
             ports=ports,
             node_key=node_key,
-            terms=worker_terms(config.worker),
+            terms=worker_terms(config.worker, is_paid=ports.open_money is not None),
             pricing=load_pricing(
                 config.worker.pricing, MicroCredits(config.worker.price_microcredits_per_hour)
             ),

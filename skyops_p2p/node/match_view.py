@@ -49,6 +49,8 @@ class MatchView(View):
     """Peer id; empty if nobody took the job."""
     price_microcredits_per_hour: int = 0
     gpu_model: str = ""
+    speed_milli: int = 0
+    """Class index of the devices in thousandths, as the bid says it."""
     rank: int = 0
     """0: the first choice; otherwise which reserve took it."""
     rounds: int
@@ -96,6 +98,7 @@ def match_view(result: ev.Match | ev.MatchFailure, job_id: bytes) -> MatchView:
             "winner": result.winner,
             "price_microcredits_per_hour": result.bid.price,
             "gpu_model": result.bid.gpu_model,
+            "speed_milli": result.bid.speed_milli,
             "rank": result.award.message.rank,
             "book_digest": result.book.digest.hex(),
             "award_digest": result.award.digest.hex(),

@@ -30,6 +30,7 @@ from skyops_p2p.core.rules import NetworkRules
 from skyops_p2p.errors import ExecutionError, NetworkError, SkyopsError
 from skyops_p2p.node import present
 from skyops_p2p.node.dispatcher import Dispatcher
+from skyops_p2p.node.error_groups import only_leaf
 from skyops_p2p.node.factory import core_settings, default_ports, reachable_addrs, split_peer_addr
 from skyops_p2p.node.identity import Identity
 from skyops_p2p.node.job_preview import PreviewView, preview_job
@@ -44,6 +45,7 @@ from skyops_p2p.node.ports_bundle import NodePorts
 from skyops_p2p.node.relays import RelayKeeper
 from skyops_p2p.node.session import LiveSession
 from skyops_p2p.node.session_hub import SessionHub
+from skyops_p2p.node.settlement.payments import Payments
 from skyops_p2p.node.views import (
     MapQuery,
     NodeEventView,
@@ -54,7 +56,7 @@ from skyops_p2p.node.views import (
     StatusView,
 )
 from skyops_p2p.node.workshop import NodeParts, Workshop
-from skyops_p2p.ports import Network, PeerAddrs, Store
+from skyops_p2p.ports import Money, Network, PeerAddrs, Store
 from skyops_p2p.types import MonotonicS, Multiaddr, PeerId, WalletAddress
 from skyops_p2p.wire.messages.handshake import Manifest
 
@@ -102,7 +104,7 @@ class Node:
         try:
             return await self._stack.__aexit__(kind, error, trace)
         except BaseExceptionGroup as group:
-            if error is not None and _only_leaf(group) is error:
+            if error is not None and only_leaf(group) is error:
                 return False  # the body's own error goes on, unwrapped
             raise
 
@@ -115,8 +117,9 @@ class Node:
         async with (
             ports.open_store() as store,
             ports.open_network(NodeRecordRules(rules, ports.wall_clock.now_ms)) as network,
+            ports.open_money(store) if ports.open_money is not None else nullcontext() as money,
         ):
-            started = await self._build(store, network)
+            started = await self._build(store, network, money)
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._hub.run)
                 await nursery.start(self._dispatcher.run, started)
@@ -133,7 +136,7 @@ class Node:
                         await self._dispatcher.say_goodbye()
                     nursery.cancel_scope.cancel()
 
-    async def _build(self, store: Store, network: Network) -> ev.NodeStarted:
+    async def _build(self, store: Store, network: Network, money: Money | None) -> ev.NodeStarted:
         ports, identity = self._ports, self._identity
         now = ports.wall_clock.now_ms()
         binding = OwnBinding(identity.node_key, identity.wallet, self._rules)
@@ -165,7 +168,7 @@ class Node:
             node_key=identity.node_key,
             host=self._dispatcher,
         )
-        parts = NodeParts(core, network, store, identity.node_key, self._hub, self._market, self._dispatcher)
+        parts = NodeParts(core, network, store, identity, self._hub, self._market, self._dispatcher, money)
         jobs = ports.jobs
         self._workshop = Workshop(self.config, parts, ports=ports, jobs=jobs) if jobs is not None else None
         stored = await store.value(SEQUENCE_NAME)
@@ -195,7 +198,9 @@ class Node:
 
     def _manifest(self) -> Manifest:
         entry = self._core.nodes.get(self.peer_id)
-        return manifest_of(self.config.worker, entry.record if entry else None, agent=AGENT)
+        record = entry.record if entry else None
+        is_paid = self._ports.open_money is not None
+        return manifest_of(self.config.worker, record, agent=AGENT, is_paid=is_paid)
 
     # --- what it shows ----------------------------------------------------------------------------------------
     def status(self) -> StatusView:
@@ -279,6 +284,15 @@ class Node:
                 "this node was made without a place for jobs", code="no_jobs_here", hint="Give its ports one."
             )
         return Jobs(self._workshop.keeper)
+
+    @property
+    def payments(self) -> Payments:
+        """What this node pays and is paid.
+
+        Raises:
+            ConfigError: Code `payment_not_configured`.
+        """
+        return Payments(self._workshop.payments if self._workshop is not None else None)
 
     # --- what it does -----------------------------------------------------------------------------------------
     async def wait_for(self, predicate: "Callable[[Node], bool]", *, timeout_s: float) -> None:
@@ -377,16 +391,6 @@ class Node:
         if peer == self.peer_id:
             raise NetworkError("that is this node itself", code="own_peer", hint="Name another node.")
         await self._dispatcher.performer.connect(peer, timeout_s=limits.DIAL_TIMEOUT_S)
-
-
-def _only_leaf(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
-    """Return the single exception inside nested groups, or None if there are several."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        if len(error.exceptions) != 1:
-            return None
-        error = error.exceptions[0]
-    return error
 
 
 def _now() -> MonotonicS:

@@ -138,7 +138,7 @@ class ProofView(View):
 class NodeEventView(View):
     """Something that happened, for live screens and `GET /events`."""
 
-    kind: Literal["peer", "node", "session", "job", "note"]
+    kind: Literal["peer", "node", "session", "job", "payment", "note"]
     peer_id: str
     text: str
     """One readable sentence."""

@@ -12,8 +12,8 @@ from skyops_p2p import limits
 from skyops_p2p.config import NodeConfig
 from skyops_p2p.core.execution.gangs import Member
 from skyops_p2p.core.node_core import NodeCore
-from skyops_p2p.core.rules import GANG_PROTOCOL, LEASE_PROTOCOL
-from skyops_p2p.crypto.node_key import NodeKey, peer_id_from_bytes, peer_id_to_bytes
+from skyops_p2p.core.rules import GANG_PROTOCOL, LEASE_PROTOCOL, SETTLE_PROTOCOL
+from skyops_p2p.crypto.node_key import peer_id_from_bytes, peer_id_to_bytes
 from skyops_p2p.errors import NetworkError, SkyopsError
 from skyops_p2p.node.content.ipfs import IpfsExchange
 from skyops_p2p.node.content.links import Holder
@@ -26,6 +26,7 @@ from skyops_p2p.node.execution.service import ExecutionService
 from skyops_p2p.node.execution.tools import RunTools
 from skyops_p2p.node.factory import split_peer_addr
 from skyops_p2p.node.host import Host
+from skyops_p2p.node.identity import Identity
 from skyops_p2p.node.job_ports import JobPorts
 from skyops_p2p.node.jobs.inputs import INPUT_BYTES_MAX
 from skyops_p2p.node.jobs.keeper import PASSAGE, JobKeeper
@@ -36,8 +37,12 @@ from skyops_p2p.node.market import Market
 from skyops_p2p.node.ports_bundle import NodePorts
 from skyops_p2p.node.session import LiveSession
 from skyops_p2p.node.session_hub import SessionHub
+from skyops_p2p.node.settlement.desk import PaymentDesk
+from skyops_p2p.node.settlement.journal import PayJournal
+from skyops_p2p.node.settlement.ledger import Ledger
+from skyops_p2p.node.settlement.tools import PayRules, PayTools
 from skyops_p2p.node.witnesses import Witnesses
-from skyops_p2p.ports import Network, PeerAddrs, Sandbox, Store, Workspace
+from skyops_p2p.ports import Money, Network, PeerAddrs, Sandbox, Store, Workspace
 from skyops_p2p.ports.content import BlockStore
 from skyops_p2p.types import Multiaddr, PeerId
 from skyops_p2p.wire.messages.content import BundleRef
@@ -55,13 +60,15 @@ class NodeParts:
     network: Network
     store: Store
     """Its journal."""
-    node_key: NodeKey
-    """Signs receipts, seals keys."""
+    identity: Identity
+    """Its node key signs receipts and seals keys; its wallet signs vouchers."""
     hub: SessionHub
     market: Market
     """Finds workers, and turns awards into leases."""
     host: Host
     """Dials, and tells whoever watches."""
+    money: Money | None = None
+    """The contracts; None: nothing is paid."""
 
 
 class Workshop:
@@ -84,6 +91,8 @@ class Workshop:
         self.execution: ExecutionService | None = None
         """The runs of a worker; None where nothing is offered."""
         self.gangs = GangExchange(parts.core.peer_id, self._open_gang_session, ports.entropy)
+        self.payments = self._payment_desk()
+        """What is paid, and what it is paid for; None: nothing."""
         self.keeper: JobKeeper
         self.shelf: ContentShelf
 
@@ -101,6 +110,10 @@ class Workshop:
             self._build(blocks, sandboxes, await ports.open_workspace())
             async with trio.open_nursery() as nursery:
                 await nursery.start(self.shelf.run)
+                if self.payments is not None:
+                    await nursery.start(self.payments.run)
+                    if self._config.worker.enabled:
+                        self._parts.hub.serve(SETTLE_PROTOCOL, self.payments.adopt)
                 if self.execution is not None:
                     await nursery.start(self.gangs.run)
                     self._parts.hub.serve(GANG_PROTOCOL, self.gangs.adopt)
@@ -141,10 +154,26 @@ class Workshop:
             self.execution = ExecutionService(tools, self._parts.market.bidding)
         self.keeper = JobKeeper(self._job_tools(blocks))
 
+    def _payment_desk(self) -> PaymentDesk | None:
+        parts, payment = self._parts, self._config.payment
+        if parts.money is None:
+            return None
+        tools = PayTools(
+            network=self._core.rules.network,
+            wallet=parts.identity.wallet,
+            money=parts.money,
+            ledger=Ledger(PayJournal(parts.store), self._ports.wall_clock),
+            rules=PayRules.of(payment),
+            open_session=self._open_session,
+            asking=trio.CapacityLimiter(limits.FUNDS_ASKED_MAX),
+            tell=self._host.tell,
+        )
+        return PaymentDesk(tools, parts.store, is_worker=self._config.worker.enabled)
+
     def _run_tools(self, sandboxes: Mapping[str, Sandbox], workspace: Workspace) -> RunTools:
         return RunTools(
             network=self._core.rules.network,
-            node_key=self._parts.node_key,
+            node_key=self._parts.identity.node_key,
             wall_clock=self._ports.wall_clock,
             shelf=self.shelf,
             sandboxes=sandboxes,
@@ -153,6 +182,7 @@ class Workshop:
             gpu_meter=self._job_ports.gpu_meter,
             spread=self._spread,
             gangs=self.gangs,
+            payments=self.payments,
         )
 
     def _job_tools(self, blocks: BlockStore) -> JobTools:
@@ -169,7 +199,7 @@ class Workshop:
             wall_clock=self._ports.wall_clock,
             entropy=self._ports.entropy,
             shelf=self.shelf,
-            records=JobRecords(self._parts.store, self._parts.node_key, self._ports.entropy),
+            records=JobRecords(self._parts.store, self._parts.identity.node_key, self._ports.entropy),
             folder=self._job_ports.folder,
             find_worker=self._parts.market.match,
             release_award=self._parts.market.release_award,
@@ -182,6 +212,7 @@ class Workshop:
             resolvers={"ipfs": ipfs.resolve, "cid": ipfs.resolve},
             publish=publish,
             tell=self._host.tell,
+            payments=self.payments,
         )
 
     # --- what jobs ask of the node --------------------------------------------------------------------------------

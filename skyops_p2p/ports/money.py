@@ -27,6 +27,9 @@ class Money(Protocol):
     async def pair_funds(self, requester: bytes, worker: bytes) -> PairFunds:
         """Return the SKYOPS of a pair, after the last block."""
 
+    async def coin_price(self) -> int:
+        """Return how many SKYOPS one of the chain's coins counts, as the contracts say it (Parameters, key 9)."""
+
     async def allot(self, key: str, worker: bytes, amount: Wei) -> None:
         """Move SKYOPS of this wallet's deposit to the allotment of one worker.
 

@@ -138,6 +138,26 @@ OUTCOMES: dict[str, Outcome] = {
     ),
     "unknown_lease": Outcome(Cause.WORKER, "The worker knows nothing of the lease.", "Another is tried."),
     "busy": Outcome(Cause.WORKER, "The worker serves too many leases.", "Another one is tried."),
+    "payment_needed": Outcome(
+        Cause.WORKER,
+        "The worker wants to be paid, and this node pays nothing.",
+        "Set payment.directory and deposit; another one is tried.",
+    ),
+    "no_answer": Outcome(
+        Cause.WORKER, "The worker did not answer the offer to be paid.", "Another one is tried."
+    ),
+    "meters_apart": Outcome(
+        Cause.WORKER, "The worker and this node count different times.", "Another one is tried."
+    ),
+    "voucher_refused": Outcome(Cause.WORKER, "The worker refuses a right voucher.", "Another one is tried."),
+    "unpaid": Outcome(
+        Cause.WORKER, "The worker says that it was not paid.", "Keep this node running; another one is tried."
+    ),
+    "not_secured": Outcome(
+        Cause.WORKER,
+        "The worker wants more set aside for it than there is.",
+        "Raise payment.allotment_h, or deposit more; another one is tried.",
+    ),
     # --- nobody's
     "no_worker": Outcome(
         Cause.NETWORK,
@@ -158,6 +178,11 @@ OUTCOMES: dict[str, Outcome] = {
     "session_failed": Outcome(
         Cause.NETWORK, "No session with the worker could be opened.", "Another one is tried."
     ),
+    "chain_unavailable": Outcome(
+        Cause.NETWORK,
+        "The chain was not reached, so nobody knows what is deposited.",
+        "See `skyops chain status`; it is tried again.",
+    ),
     # --- wanted
     "preempted": Outcome(
         Cause.PREEMPTION, "The worker needed its machine for something else.", "It goes on elsewhere."
@@ -168,6 +193,19 @@ OUTCOMES: dict[str, Outcome] = {
     "cancelled": Outcome(Cause.REQUESTER, "The job was cancelled.", ""),
     "superseded": Outcome(Cause.REQUESTER, "The job went on under a newer epoch.", ""),
     "over_budget": Outcome(Cause.REQUESTER, "The job has cost what it may.", "Raise price.total_max."),
+    "deposit_too_small": Outcome(
+        Cause.REQUESTER,
+        "The deposit does not cover the job.",
+        "Add to it with `skyops wallet deposit`, then retry.",
+    ),
+    "ledger_behind": Outcome(
+        Cause.REQUESTER,
+        "The worker holds a newer voucher than this node knows of.",
+        "Find out whether another node uses the wallet, or an old copy of the database was put back.",
+    ),
+    "too_many_pairs": Outcome(
+        Cause.REQUESTER, "This node pays as many workers as it can.", "Use another wallet for new ones."
+    ),
     "deadline_passed": Outcome(
         Cause.REQUESTER, "The job's time was over before it ended.", "Raise timeouts.total, or the deadline."
     ),

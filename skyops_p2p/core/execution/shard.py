@@ -138,13 +138,19 @@ class ShardRun(Machine[ShardState]):
     def _on_match_found(self, event: ev.MatchFound, _now: MonotonicS) -> list[Effect]:
         is_wanted = self.takes_kept_award if event.is_kept else self.state is _M
         if not is_wanted:
-            return [ev.PassAward(event.worker, event.award, event.price, event.tender_job)]
+            return [ev.PassAward(event.worker, event.award, event.price, event.tender_job, event.speed_milli)]
         search = [ev.StopSearch()] if event.is_kept and self.state is _M else []
         for _ in range(event.checkpoints_back):
             self.record = self.record.without_newest_checkpoint()
         epoch = self.record.epoch + 1  # EXE-4
         attempt = Attempt(
-            epoch, event.worker, event.price, event.award, event.tender_job, keepers=event.keepers
+            epoch,
+            event.worker,
+            event.price,
+            event.award,
+            event.tender_job,
+            keepers=event.keepers,
+            speed_milli=event.speed_milli,
         )
         self.record = self.record.leased(attempt)
         self._is_unsure = self._may_be_broken = self._is_declined = False
@@ -353,7 +359,7 @@ class ShardRun(Machine[ShardState]):
         last = self.record.attempts[-1]
         if not self._passes_awards or self.is_noticed:
             return ()
-        return (ev.PassAward(last.worker, last.award, last.price, last.tender_job),)
+        return (ev.PassAward(last.worker, last.award, last.price, last.tender_job, last.speed_milli),)
 
     def _succeed(self, *, then: tuple[Effect, ...] = ()) -> list[Effect]:
         receipt = self.record.result

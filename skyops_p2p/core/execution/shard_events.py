@@ -46,6 +46,8 @@ class MatchFound(Event):
     """Who will keep copies of what the worker saves."""
     is_kept: bool = False
     """The award had another shard's lease, which has ended well: the worker may decline at no cost."""
+    speed_milli: int = 0
+    """Class index of the devices in thousandths, as they were bid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,7 @@ class PassAward(Effect):
     award: bytes
     price: int
     tender_job: bytes
+    speed_milli: int = 0
 
 
 @dataclass(frozen=True, slots=True)

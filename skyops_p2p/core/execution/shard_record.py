@@ -53,6 +53,8 @@ class Attempt:
     """Enveloped result receipt, if the worker signed one."""
     keepers: tuple[HolderPart, ...] = ()
     """Who keeps copies of its checkpoints and its log; at most HOLDERS_MAX."""
+    speed_milli: int = 0
+    """Class index of its devices in thousandths, as they were bid."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from skyops_p2p.core.machine import Effect, Event
 from skyops_p2p.core.settlement.lanes import FactsPart, LaneTerms
-from skyops_p2p.core.settlement.meters import Counts
+from skyops_p2p.core.settlement.meters import NOTHING, Counts
 from skyops_p2p.core.settlement.receipts import ChainPlace
 from skyops_p2p.types import MonotonicS
 from skyops_p2p.wire.messages.settlement import LaneAnswer, LaneOffer, LaneStop, Meter, Voucher, VoucherAnswer
@@ -29,6 +29,8 @@ class MeterRead(Event):
     lane: bytes
     counts: Counts
     """Totals since the lane began, or since this machine was restored."""
+    unseen_ms: int = 0
+    """Likewise, at a requester: how long it could not see whether the program runs. Not in `counts`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,8 @@ class CloseLane(Effect):
     code: str
     paid: int
     """Wei."""
+    billed: Counts = NOTHING
+    """The smaller counts, as they were paid."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -364,9 +364,9 @@ class Payee(Machine[PayeeState]):
 
     def _drop(self, name: bytes, code: str) -> list[Effect]:
         """Forget a lane; whoever calls stores the rest."""
-        paid = self.account.lanes.pop(name).paid
+        lane = self.account.lanes.pop(name)
         del self._watches[name]
-        return [ev.CloseLane(name, code, paid)]
+        return [ev.CloseLane(name, code, lane.paid, lane.billed)]
 
     def _store(self) -> Effect:
         return ev.StoreAccount(self.account.encode(), self._chain.place)

@@ -16,10 +16,11 @@ from skyops_p2p.core.machine import DeadlineReached, Effect, Machine, Table, to
 from skyops_p2p.core.settlement import pay_events as ev
 from skyops_p2p.core.settlement.account import Account
 from skyops_p2p.core.settlement.amounts import wei_from_bytes, wei_to_bytes
-from skyops_p2p.core.settlement.lanes import EXPOSED_MS, Lane, Stage, after, offer_of, receipt_of, stop_of
+from skyops_p2p.core.settlement.gaps import Gaps
+from skyops_p2p.core.settlement.lanes import Lane, Stage, after, offer_of, receipt_of, stop_of
 from skyops_p2p.core.settlement.meters import NOTHING, Counts, are_apart, later
 from skyops_p2p.core.settlement.pay_events import ReceiptChain, SendToPeer
-from skyops_p2p.core.settlement.prices import refund, runway_s
+from skyops_p2p.core.settlement.prices import charge, refund, runway_s
 from skyops_p2p.core.settlement.receipts import join_half, leaf_of, sign_half, with_half
 from skyops_p2p.core.settlement.vouchers import PairTerms, sign_voucher
 from skyops_p2p.crypto.wallet import Wallet
@@ -93,8 +94,7 @@ class Payer(Machine[PayerState]):
         lanes = self.account.lanes
         self._bases = {name: lane.own for name, lane in lanes.items()}
         """What a lane's meter had counted before this machine began."""
-        self._gaps = set(lanes)
-        """Lanes whose count misses the time in which this node was away. Rules: SET-20."""
+        self._gaps = Gaps(lanes)
         self._resend_at = {name: now for name, lane in lanes.items() if lane.stage is Stage.OFFERED}
         """When an offer is sent again."""
         self._ends_at = {
@@ -122,6 +122,14 @@ class Payer(Machine[PayerState]):
         funds = self._funds.allotted + self._funds.shared
         return refund(funds, self.account.cumulative, self._funds.redeemed)
 
+    def bound_wei(self, name: bytes, ahead_ms: int) -> Wei:
+        """Return what a lane costs at most if it ends in `ahead_ms`; 0: there is none."""
+        lane = self.account.lanes.get(name)
+        if lane is None:
+            return Wei(0)
+        runtime_ms = lane.own.runtime_ms + self._gaps.most_ms(lane) + ahead_ms
+        return Wei(max(charge(lane.terms.rate_wei, runtime_ms), lane.paid) + self.pair.unit_wei)
+
     def next_deadline(self) -> MonotonicS | None:
         """See Machine."""
         if self.state is _E:
@@ -137,7 +145,7 @@ class Payer(Machine[PayerState]):
         assert (self.state is _E) == bool(self.code)
         assert self.state is _E or (self.state is _O) == self.account.is_out
         assert len(self.account.lanes) <= limits.LANES_PER_PAIR_MAX
-        assert set(self._resend_at) | set(self._ends_at) | self._gaps <= set(self.account.lanes)
+        assert set(self._resend_at) | set(self._ends_at) | self._gaps.lanes <= set(self.account.lanes)
 
     # --- lanes ----------------------------------------------------------------------------------------------------
     def _on_lane_begun(self, event: ev.LaneBegun, now: MonotonicS) -> list[Effect]:
@@ -196,6 +204,7 @@ class Payer(Machine[PayerState]):
         lane = self.account.lanes.get(event.lane)
         if lane is not None and lane.stage is not Stage.FINISHED:
             lane.own = later(lane.own, self._bases[event.lane] + event.counts)
+            self._gaps.note(event.lane, event.unseen_ms)
         return []
 
     def _on_meter_heard(self, event: ev.MeterHeard, now: MonotonicS) -> list[Effect]:
@@ -220,23 +229,10 @@ class Payer(Machine[PayerState]):
         return [SendToPeer(stop_of(name, "unknown_lane"))]
 
     def _fill_gap(self, lane: Lane) -> None:
-        """Believe the worker about the time in which this node was away, one interval at most. Rules: SET-20."""
+        """Believe the worker about the time in which it could not be seen, one interval at most. Rules: SET-20."""
+        believed_ms = self._gaps.fill(lane)
         name = lane.terms.lane
-        if name not in self._gaps or lane.meter is None:
-            return
-        self._gaps.discard(name)
-        missing_ms = lane.meter.runtime_ms - lane.own.runtime_ms
-        believed_ms = min(max(missing_ms, 0), lane.pace_ms + EXPOSED_MS)
-        raised = later(lane.own, lane.meter)
-        filled = Counts(
-            lane.own.runtime_ms + believed_ms,
-            raised.gpu_ms,
-            raised.cpu_ms,
-            raised.memory_mib_s,
-            raised.moved_bytes,
-        )
         self._bases[name] = self._bases[name] + Counts(runtime_ms=believed_ms)
-        lane.own = filled
 
     # --- vouchers -------------------------------------------------------------------------------------------------
     def _pay(self, now: MonotonicS) -> list[Effect]:
@@ -367,12 +363,12 @@ class Payer(Machine[PayerState]):
 
     def _drop(self, name: bytes, code: str) -> list[Effect]:
         """Forget a lane."""
-        paid = self.account.lanes.pop(name).paid
+        lane = self.account.lanes.pop(name)
         self._bases.pop(name, None)
         self._resend_at.pop(name, None)
         self._ends_at.pop(name, None)
-        self._gaps.discard(name)
-        return [ev.CloseLane(name, code, paid)]
+        self._gaps.forget(name)
+        return [ev.CloseLane(name, code, lane.paid, lane.billed)]
 
     def _end(self, code: str) -> list[Effect]:
         self.state, self.code = _E, code

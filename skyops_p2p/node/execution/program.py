@@ -21,15 +21,17 @@ class RunProgram:
     Args:
         steps: Starts it.
         book: Takes its output.
+        is_paused: It is to be frozen as soon as it has started.
     """
 
-    def __init__(self, steps: RunSteps, book: LogBook) -> None:
+    def __init__(self, steps: RunSteps, book: LogBook, *, is_paused: bool = False) -> None:
         self._steps = steps
         self._book = book
         self._sandbox: RunningSandbox | None = None
         self._stop_grace_s: float | None = None
         """Set when it is to be stopped; also before it has started."""
         self._usage = Usage(wall_s=0.0)
+        self._is_paused = is_paused
 
     @property
     def is_running(self) -> bool:
@@ -44,6 +46,8 @@ class RunProgram:
         """
         async with self._steps.start() as sandbox:
             self._sandbox = sandbox
+            if self._is_paused:
+                await sandbox.pause()
             await report(ev.ProgramStarted())
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._copy_output, sandbox)
@@ -67,6 +71,20 @@ class RunProgram:
         if self._sandbox is not None:
             self._book.note(f"the program is asked to end within {grace_s:g} s")
             await self._sandbox.stop(grace_s=grace_s)
+
+    async def set_paused(self, *, is_paused: bool) -> None:
+        """Freeze it, or let it go on; also before it has started.
+
+        Raises:
+            ExecutionError: The runtime cannot.
+        """
+        self._is_paused = is_paused
+        if self._sandbox is not None and is_paused:
+            self._book.note("the program is paused: it is not paid")
+            await self._sandbox.pause()
+        elif self._sandbox is not None:
+            self._book.note("the program goes on: it is paid")
+            await self._sandbox.resume()
 
     async def usage(self) -> Usage:
         """Return what it has used so far, or in all.

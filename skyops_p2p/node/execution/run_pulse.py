@@ -8,6 +8,7 @@ from skyops_p2p import limits
 from skyops_p2p.core.execution.layout import CONTROL, PROGRESS_FILE
 from skyops_p2p.core.execution.opening import OpenedLease
 from skyops_p2p.core.execution.progress import ProgressLine, parse_progress
+from skyops_p2p.core.settlement.meters import Counts
 from skyops_p2p.errors import SkyopsError
 from skyops_p2p.node.execution.program import RunProgram
 from skyops_p2p.node.execution.small_files import read_end
@@ -84,6 +85,11 @@ class RunPulse:
         gpus = await self._tools.gpu_meter(self._devices)
         self._integrate(gpus)
         return gpus
+
+    def counts(self) -> Counts:
+        """Return what the run has used, besides time, as its meter says it."""
+        cpu_s = self.last_usage.cpu_s
+        return Counts(gpu_ms=self.gpu_ms, cpu_ms=0 if cpu_s is None else round(cpu_s * 1000))
 
     @property
     def _devices(self) -> tuple[str, ...]:

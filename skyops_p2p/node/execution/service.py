@@ -11,6 +11,7 @@ import trio
 from skyops_p2p import limits
 from skyops_p2p.core.auction.leases import AwardUse, LeaseTerms
 from skyops_p2p.core.execution.opening import EpochMemory, OpenedLease, check_opening, is_award_kept
+from skyops_p2p.core.settlement.amounts import wei_of_credits
 from skyops_p2p.errors import NetworkError, RemoteProtocolError, SkyopsError
 from skyops_p2p.node.execution.delivery import Delivery, release_run
 from skyops_p2p.node.execution.run_journal import KeptRun
@@ -18,7 +19,9 @@ from skyops_p2p.node.execution.tools import RunTools
 from skyops_p2p.node.execution.worker_run import WorkerRun
 from skyops_p2p.node.lease_link import FROM_REQUESTER, LeaseLink, short_name
 from skyops_p2p.node.session import LiveSession
-from skyops_p2p.types import PeerId
+from skyops_p2p.node.settlement.desk import deals_in_skyops, lane_terms
+from skyops_p2p.node.settlement.paid_run import PaidRun
+from skyops_p2p.types import MicroCredits, PeerId
 from skyops_p2p.wire.messages import execution as msg
 
 log = logging.getLogger(__name__)
@@ -143,15 +146,40 @@ class ExecutionService:
             raise _refusal("the award has run out", "unknown_lease", "EXE-1")
         try:
             opened = check_opening(request, terms, network=self._tools.network, own=self._tools.own, now=now)
+            self._check_payment(link, opened)
             await self._tools.journal.take(opened.facts, tender=terms.tender.digest, now=now)  # EXE-16
+            payment = await self._be_paid(link, opened)
         except BaseException:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + limits.REQUEST_TIMEOUT_S):
                 await self._desk.end_lease(terms.tender.digest)
             raise
         log.info("lease_taken run=%s requester=%s", short_name(opened.facts), link.peer[-8:])
-        return self._run_of(opened)
+        return self._run_of(opened, payment)
 
-    def _run_of(self, opened: OpenedLease) -> WorkerRun:
+    def _check_payment(self, link: LeaseLink, opened: OpenedLease) -> None:
+        """Refuse early whoever does not pay.
+
+        Raises:
+            RemoteProtocolError: Code `payment_needed`.
+
+        Rules: SET-27.
+        """
+        is_owed = self._tools.payments is not None and opened.terms.bid.price > 0
+        if is_owed and not deals_in_skyops(link.session.manifest):
+            raise _refusal(
+                "this worker is paid in SKYOPS, and the requester pays nothing", "payment_needed", "SET-27"
+            )
+
+    async def _be_paid(self, link: LeaseLink, opened: OpenedLease) -> PaidRun | None:
+        """Wait for the lane of a lease; None: it runs free. Rules: SET-5."""
+        desk, facts, price = self._tools.payments, opened.facts, opened.terms.bid.price
+        if desk is None or price == 0:
+            return None
+        rate_wei = wei_of_credits(MicroCredits(price))
+        lane = lane_terms(facts.job_id, facts.shard, facts.epoch, facts.award, rate_wei)
+        return await desk.expect(link.session, lane, name=opened.spec.name, mode=opened.spec.mode.kind)
+
+    def _run_of(self, opened: OpenedLease, payment: PaidRun | None) -> WorkerRun:
         async def free(is_well: bool) -> None:
             is_kept = is_well and not self.is_leaving
             if is_kept and is_award_kept(opened, self._tools.wall_clock.now_ms()):  # EXE-37
@@ -159,7 +187,7 @@ class ExecutionService:
             else:
                 await self._desk.end_lease(opened.terms.tender.digest)
 
-        return WorkerRun(opened, self._tools, free)
+        return WorkerRun(opened, self._tools, free, payment)
 
     async def _attach(self, link: LeaseLink, request: msg.LeaseAttach) -> None:
         key = (link.peer, request.job_id, request.shard)  # EXE-10: the peer is part of it

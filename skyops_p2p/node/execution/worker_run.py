@@ -29,8 +29,12 @@ from skyops_p2p.node.execution.steps import RunSteps
 from skyops_p2p.node.execution.task_pipe import TaskPipe
 from skyops_p2p.node.execution.tools import RunTools
 from skyops_p2p.node.lease_link import short_name
+from skyops_p2p.node.settlement.facts import facts_of
+from skyops_p2p.node.settlement.paid_run import PaidRun
 from skyops_p2p.types import MonotonicS
+from skyops_p2p.wire.envelope import peek
 from skyops_p2p.wire.messages import execution as msg
+from skyops_p2p.wire.messages.execution import ResultReceipt
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +50,15 @@ class WorkerRun:
         tools: Of the node.
         freed: Called when the machine is free again, with whether the run has ended well: the capacity can be given
             back.
+        payment: Of the run; None: it runs free.
     """
 
     def __init__(
-        self, opened: OpenedLease, tools: RunTools, freed: Callable[[bool], Awaitable[None]]
+        self,
+        opened: OpenedLease,
+        tools: RunTools,
+        freed: Callable[[bool], Awaitable[None]],
+        payment: PaidRun | None = None,
     ) -> None:
         spec, checkpoint = opened.spec, opened.spec.checkpoint
         self.facts = opened.facts
@@ -57,6 +66,7 @@ class WorkerRun:
         self._opened = opened
         self._tools = tools
         self._machine_freed = freed
+        self._payment = payment
         terms = RunTerms(
             checkpoint_interval_s=None if checkpoint is None else float(checkpoint.interval),
             retry_codes=tuple(spec.retry.exit_codes),
@@ -103,6 +113,17 @@ class WorkerRun:
         """End the program: the requester wants it, the provider does, or the node shuts down."""
         await self._events_in.send(ev.StopRequested(code, grace_s))
 
+    async def set_paused(self, *, is_paused: bool) -> None:
+        """Pause the program, or let it go on; before it has started, see to it that it starts so.
+
+        Raises:
+            ExecutionError: The runtime cannot.
+        """
+        self.pulse.is_paused = is_paused
+        self._note_phase()
+        if self._program is not None:
+            await self._program.set_paused(is_paused=is_paused)
+
     async def lapse(self, code: str) -> None:
         """End the run without a word: its lease is void."""
         await self._events_in.send(ev.LeaseLapsed(code))
@@ -120,6 +141,8 @@ class WorkerRun:
             self._nursery = nursery
             try:
                 nursery.start_soon(self._tell_phases)
+                if self._payment is not None:
+                    nursery.start_soon(self._payment.follow, self, self.pulse.counts)
                 await self._feed(ev.RunBegun())
                 while not self.is_over:
                     await self._next()
@@ -149,6 +172,12 @@ class WorkerRun:
         machine = self._lease if to_lease else self.machine
         for effect in machine.handle(event, _now()):
             await self._perform(effect)
+        self._note_phase()
+
+    def _note_phase(self) -> None:
+        """Let the meter and the requester know whether the program runs."""
+        if self._payment is not None:
+            self._payment.clock.turn(_now(), is_running=self.phase == "running")
         if self.phase != self._told_phase:
             self._phase_moved.set()
 
@@ -174,7 +203,7 @@ class WorkerRun:
     def _handle_program(self, effect: Effect) -> None:
         match effect:
             case ev.StartProgram() if self.steps is not None:
-                self._program = RunProgram(self.steps, self.keeping.book)
+                self._program = RunProgram(self.steps, self.keeping.book, is_paused=self.pulse.is_paused)
                 self._nursery.start_soon(self._run_program, self._program)
             case ev.SaveCheckpoint():
                 self._nursery.start_soon(self._save_checkpoint)
@@ -186,9 +215,12 @@ class WorkerRun:
             case ev.FreeMachine():
                 await self._free_machine()
             case ev.OfferResult():
+                await self._finish_payment()
                 self._nursery.start_soon(self.link.send_result)
                 self._nursery.start_soon(self.keeping.spread)
             case ev.EndRun(code):
+                if self._payment is not None:
+                    await self._payment.lapse()
                 log.info("run_ended run=%s code=%s", short_name(self.facts), code)
                 await self._free_machine()
                 await self.keeping.forget(code)
@@ -241,6 +273,8 @@ class WorkerRun:
         assert self.steps is not None, "prepared before it was fetched"
         self.pulse.phase_moved(0, 0)
         await self.steps.prepare()
+        if self._payment is not None:
+            await self._payment.wait_started()  # SET-5
         return ev.SandboxPrepared()
 
     async def _run_program(self, program: RunProgram) -> None:
@@ -318,6 +352,14 @@ class WorkerRun:
         """Seal and sign what the run leaves behind; a fault in the outputs changes the outcome."""
         await self.keeping.finish(effect, self.steps, self.pulse, is_snapshot=self._has_last_snapshot)
         return ev.ResultStored()
+
+    async def _finish_payment(self) -> None:
+        """Have the rest paid: the result is signed and written down."""
+        data, payment = self.keeping.result, self._payment
+        if payment is not None and data is not None:
+            payment.read(self.pulse.counts())
+            receipt, speed_milli = peek(data, ResultReceipt), self._opened.terms.bid.speed_milli
+            await payment.finish(facts_of(data, receipt, self._opened.spec, speed_milli=speed_milli))
 
     async def _free_machine(self) -> None:
         """Wipe the workspace, and give the capacity back; a second time nothing happens. Rules: EXE-9."""

@@ -112,6 +112,7 @@ class Array:
             award.tender_job,
             keepers=self._tools.choose_keepers(award.worker),
             is_kept=True,
+            speed_milli=award.speed_milli,
         )
         takers = [one for one in self._shards if one.takes_kept_award]
         for one in sorted(takers, key=lambda one: one.index in self._matching):

@@ -13,11 +13,12 @@ import trio
 from skyops_p2p import limits
 from skyops_p2p.core.execution import lease as ls
 from skyops_p2p.core.execution import shard_events as ev
-from skyops_p2p.core.execution.outcomes import SUCCEEDED
+from skyops_p2p.core.execution.outcomes import SUCCEEDED, stop_code
 from skyops_p2p.core.execution.receipts import LeaseFacts, check_checkpoint, check_result, follows
 from skyops_p2p.core.machine import Event
 from skyops_p2p.errors import NetworkError, RemoteProtocolError, SkyopsError
 from skyops_p2p.node.jobs.lease_client import LeaseClient
+from skyops_p2p.node.jobs.lease_payment import LeasePayment
 from skyops_p2p.node.jobs.open_job import OpenJob
 from skyops_p2p.node.jobs.salvage import Salvage
 from skyops_p2p.node.jobs.shard_content import ShardContent
@@ -52,6 +53,7 @@ class HeldLease:
         watch: Takes beats.
         feed: Tells new log records.
         post: Takes (this lease, what happened).
+        payment: Of it.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class HeldLease:
         watch: ShardWatch,
         feed: LogFeed,
         post: "Callable[[HeldLease, Event], Awaitable[None]]",
+        payment: LeasePayment,
     ) -> None:
         self.facts = facts
         self.machine = ls.Lease(facts.epoch, MonotonicS(trio.current_time()), is_requester=True)
@@ -76,6 +79,7 @@ class HeldLease:
         self._watch = watch
         self._feed = feed
         self._post = post
+        self._payment = payment
         self._client = LeaseClient(facts, job.tools.open_session)
         self._scope = trio.CancelScope()
         """Of the present session."""
@@ -99,6 +103,7 @@ class HeldLease:
     def drop(self) -> None:
         """Have nothing more to do with it: its session is closed, its messages go nowhere."""
         self._is_dropped = True
+        self._payment.lapse()
         self._scope.cancel()
         for pending in self._tasks.values():
             pending.answered.set()
@@ -115,6 +120,7 @@ class HeldLease:
                         nursery.start_soon(self._collect)
                         end = await self._client.serve(self._take)
                         nursery.cancel_scope.cancel()
+                    self._payment.lose_sight()
                     log.info("lease_link_ended worker=%s code=%s", self.facts.worker[-8:], end.code)
                     await self._post(self, self._judge(end))
             finally:
@@ -149,6 +155,7 @@ class HeldLease:
 
     async def take_result(self, receipt: bytes) -> None:
         """Let the worker forget the run, once the rest of its log is here, and be done with the lease."""
+        self._payment.finish(receipt)
         with trio.move_on_after(LOG_WAIT_S):
             while self._client.is_linked and not self._content.has_whole_log(receipt, self.facts):
                 await self._log_grown.wait()
@@ -158,10 +165,17 @@ class HeldLease:
 
     async def stop(self, code: str, *, grace_s: float) -> None:
         """Have the worker end the run, if it can be reached, and be done with the lease."""
+        self._payment.end(code)
         stop = msg.LeaseStop(epoch=self.facts.epoch, code=code, grace_ms=round(grace_s * 1000))
         await self._client.send(stop)
         await self._client.close(code)
         self.drop()
+
+    async def end_unpaid(self, code: str, text: str) -> None:
+        """Have the worker end the run, and give the lease up: it is not paid any more. Rules: SET-18."""
+        if not self._is_dropped and not self.is_ending:
+            await self.stop(stop_code(code), grace_s=0.0)
+            await self._post(self, ev.LeaseLost(self.facts.epoch, code, text))
 
     async def ask_to_stop(self, code: str, *, grace_s: float) -> None:
         """Have the worker end the run, now or in the next session, and stay for what it has saved and its result."""
@@ -214,7 +228,7 @@ class HeldLease:
         """Open a session; whether the lease stands in it. One that was never opened is denied, others wait."""
         self._is_opening, epoch = True, self.facts.epoch
         try:
-            await self._client.begin(first)
+            ready = await self._client.begin(first)
         except NetworkError as error:
             is_new = isinstance(first, msg.LeaseOpen)
             await self._post(
@@ -230,6 +244,8 @@ class HeldLease:
             self._is_opening = False
         await self._post(self, ls.LinkRestored())
         await self._post(self, ev.LeaseGranted(epoch))
+        if self._client.session is not None:
+            self._payment.begin(self._client.session, ready.phase)
         for pending in list(self._tasks.values()):  # EXE-17: what was sent before may not have arrived
             await self._client.send(pending.start)
         if self._stop is not None:
@@ -294,6 +310,8 @@ class HeldLease:
         facts = self.facts
         if isinstance(message, msg.WorkerBeat) and message.epoch == facts.epoch:
             self._watch.take(message, trio.current_time())  # whoever is woken by the event sees it
+            if self._watch.beat is message:
+                self._payment.hear(message.phase)
         await self._post(self, ls.PeerHeard())
         match message:
             case msg.LogBatch(epoch=facts.epoch):

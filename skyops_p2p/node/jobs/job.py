@@ -20,6 +20,8 @@ from skyops_p2p.node.jobs.job_views import CheckpointView, JobView, LogLineView,
 from skyops_p2p.node.jobs.log_files import LogLine
 from skyops_p2p.node.jobs.results import open_result
 from skyops_p2p.node.jobs.shard_task import ShardTask
+from skyops_p2p.node.settlement.payments import Payments
+from skyops_p2p.node.settlement.settlement_views import BillingView
 
 
 class Job:
@@ -128,6 +130,11 @@ class Job:
     def checkpoints(self) -> tuple[CheckpointView, ...]:
         """Return the saved checkpoints of all shards."""
         return tuple(one for shard in self.view().shards for one in shard.checkpoints)
+
+    def billing(self) -> BillingView:
+        """Return what it has cost this node; nothing where nothing is paid."""
+        payments = Payments(self._task.job.tools.payments)
+        return payments.billing(self._task.job_id, self._task.job.spec.name)
 
     async def cancel(self) -> None:
         """End it; programs that run get time for a last checkpoint. One that has ended stays as it is."""

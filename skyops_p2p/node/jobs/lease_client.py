@@ -39,6 +39,11 @@ class LeaseClient:
         """Whether a session stands."""
         return self._link is not None and self._link.is_open
 
+    @property
+    def session(self) -> LiveSession | None:
+        """The one that stands."""
+        return self._link.session if self._link is not None else None
+
     async def begin(self, first: msg.LeaseOpen | msg.LeaseAttach) -> msg.LeaseReady:
         """Open a session and say what the lease begins with.
 

@@ -68,6 +68,8 @@ class _AttemptPart(Part):
     receipt: Annotated[EnvelopeBytes | None, N(8)] = None
     keepers: Annotated[tuple[HolderPart, ...] | None, Field(max_length=limits.HOLDERS_MAX), N(9)] = None
     """Absent in records of older versions."""
+    speed_milli: Annotated[Count | None, N(10)] = None
+    """Likewise."""
 
 
 class _ShardPart(Part):
@@ -208,6 +210,7 @@ def _to_part(record: ShardRecord, now: int) -> _ShardPart:
             text=one.text,
             receipt=one.receipt,
             keepers=one.keepers or None,
+            speed_milli=one.speed_milli or None,
         )
         for one in record.attempts
     )
@@ -240,6 +243,7 @@ def _from_part(part: _ShardPart) -> ShardRecord:
             text=one.text,
             receipt=one.receipt,
             keepers=one.keepers or (),
+            speed_milli=one.speed_milli or 0,
         )
         for one in part.attempts
     )

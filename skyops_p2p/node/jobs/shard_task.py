@@ -20,6 +20,7 @@ from skyops_p2p.core.jobs.encoding import spec_digest
 from skyops_p2p.core.machine import DeadlineReached, Effect, Event
 from skyops_p2p.errors import RemoteProtocolError, SkyopsError
 from skyops_p2p.node.jobs.held_lease import LOG_WAIT_S, HeldLease
+from skyops_p2p.node.jobs.lease_payment import LeasePayment
 from skyops_p2p.node.jobs.open_job import OpenJob
 from skyops_p2p.node.jobs.shard_content import ShardContent
 from skyops_p2p.node.jobs.shard_watch import LogFeed, ShardWatch
@@ -278,7 +279,15 @@ class ShardTask:
         gang = self._job.gang
         back = gang.checkpoints_back(self.index) if gang is not None else 0
         worker, tender = PeerId(ended.winner), bytes.fromhex(ended.job_id)
-        return ev.MatchFound(worker, award, price, tender, back, self._job.tools.choose_keepers(worker))
+        return ev.MatchFound(
+            worker,
+            award,
+            price,
+            tender,
+            back,
+            self._job.tools.choose_keepers(worker),
+            speed_milli=ended.speed_milli,
+        )
 
     def _is_job_at_work(self) -> bool:
         return self._job.array is not None and self._job.array.is_at_work(self.index)
@@ -304,6 +313,9 @@ class ShardTask:
             spec_digest=spec_digest(self._job.spec),
         )
         self.watch = ShardWatch()
+        payment = LeasePayment(
+            facts, self._job, self.record.attempts[-1], stopped=self._end_unpaid, told=self._tell_payment
+        )
         self._lease = HeldLease(
             facts,
             self._job,
@@ -312,8 +324,20 @@ class ShardTask:
             watch=self.watch,
             feed=self.feed,
             post=self._post_from,
+            payment=payment,
         )
         return self._lease
+
+    def _end_unpaid(self, code: str, text: str) -> None:
+        """Give the lease that stands up: it is not paid any more."""
+        lease = self._lease
+        if lease is not None and not self.is_over:
+            self._tell(text)
+            self._nursery.start_soon(lease.end_unpaid, code, text)
+
+    def _tell_payment(self, text: str) -> None:
+        self._tell(text)
+        self._changed()
 
     def _newest_checkpoint(self) -> Signed[CheckpointReceipt] | None:
         """Return the newest checkpoint of the record, which was checked when it came."""
@@ -351,4 +375,4 @@ def _now() -> MonotonicS:
 
 
 def _passed(found: ev.MatchFound) -> ev.PassAward:
-    return ev.PassAward(found.worker, found.award, found.price, found.tender_job)
+    return ev.PassAward(found.worker, found.award, found.price, found.tender_job, found.speed_milli)

@@ -11,6 +11,7 @@ from skyops_p2p.node.jobs.inputs import Resolve
 from skyops_p2p.node.jobs.lease_client import OpenSession
 from skyops_p2p.node.jobs.records import JobRecords
 from skyops_p2p.node.match_view import MatchStepView, MatchView
+from skyops_p2p.node.settlement.desk import PaymentDesk
 from skyops_p2p.ports import Entropy, WallClock
 from skyops_p2p.types import PeerId
 from skyops_p2p.wire.messages.execution import HolderPart
@@ -69,3 +70,5 @@ class JobTools:
     """Puts outputs where IPFS nodes find them, on the person's word."""
     tell: Callable[[str, PeerId, str], None]
     """Tells whoever watches the node."""
+    payments: PaymentDesk | None = None
+    """Pays leases; None: nothing is paid here."""

@@ -25,6 +25,7 @@ from skyops_p2p.simulation.clock import SimClock
 from skyops_p2p.simulation.entropy import SeededEntropy, derived_bytes
 from skyops_p2p.simulation.fabric import SimFabric
 from skyops_p2p.simulation.hardware import DeclaredHardware, seeded_hardware
+from skyops_p2p.simulation.money import SimBank, SimMoney
 from skyops_p2p.simulation.network import SimNetwork, simulated_addr
 from skyops_p2p.simulation.sandbox import SimProgram, SimSandbox, SimWorkspace
 from skyops_p2p.types import PeerId
@@ -43,6 +44,11 @@ NAMES = ("alice", "bob", "carol", "mallory")
 def identity(name: str) -> Identity:
     key = NodeKey.from_seed(derived_bytes(SEED, name, "node"))
     return Identity(key, Wallet.from_secret(derived_bytes(SEED, name, "wallet")))
+
+
+def account(name: str) -> bytes:
+    """Return somebody's wallet, 20 bytes."""
+    return bytes.fromhex(identity(name).wallet.address[2:])
 
 
 def kind_of(request: bytes) -> str:
@@ -96,6 +102,12 @@ class SmallWorld:
     blocks: dict[str, MemoryBlockDisk] = field(default_factory=dict)
     clocks: dict[str, SimClock] = field(default_factory=dict)
     """The wall clock of each; tests step them."""
+    bank: SimBank | None = None
+    """Where everybody's money is; None: nothing is paid."""
+    moneyless: set[str] = field(default_factory=set)
+    """Who neither pays nor is paid, by name."""
+    payment: dict[str, object] = field(default_factory=dict)
+    """The section [payment] of all."""
     provers: dict[str, Prover] = field(default_factory=dict)
     """What workers prove their compute with; others refuse every challenge."""
 
@@ -119,6 +131,7 @@ class SmallWorld:
         worker: Mapping[str, object] | None = None,
         **network: object,
     ) -> Node:
+        has_money = self.bank is not None and name not in self.moneyless
         number = NAMES.index(name)
         self.starts[name] += 1  # a restarted node does not throw the same dice again
         entropy = SeededEntropy(SEED, name, self.starts[name])
@@ -137,6 +150,7 @@ class SmallWorld:
             needs_stake=self.needs_stake,
             prover=self.provers.get(name),
             jobs=self.job_ports(name, self.folder) if self.folder else None,
+            open_money=(lambda _store: self._open_money(name)) if has_money else None,
         )
         bootstrap = [self.addr(join)] if join else []
         config = {
@@ -145,8 +159,15 @@ class SmallWorld:
             "presence": {"beat_s": beat_s, "probe_timeout_s": 1.0},
             "worker": {"enabled": True, "region": "eu", **(worker or {})},
             "is_testnet": True,
+            "payment": self.payment,
         }
         return Node(NodeConfig.model_validate(config), identity(name), ports=ports)
+
+    @asynccontextmanager
+    async def _open_money(self, name: str) -> AsyncIterator[SimMoney]:
+        await trio.lowlevel.checkpoint()
+        assert self.bank is not None
+        yield self.bank.open(account(name))
 
     def job_ports(self, name: str, folder: Path) -> JobPorts:
         @asynccontextmanager

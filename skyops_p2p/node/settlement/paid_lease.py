@@ -1,0 +1,177 @@
+"""A lease that this node pays for: from its lane's offer to the last interval, metered by this node's own clock.
+
+It decides nothing about the lease: whoever holds that says what becomes of it, and is told if it is to end.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import trio
+
+from skyops_p2p import limits
+from skyops_p2p.core.machine import Event
+from skyops_p2p.core.settlement import pay_events as ev
+from skyops_p2p.core.settlement.amounts import SKYOPS, format_amount
+from skyops_p2p.core.settlement.lanes import EXPOSED_MS, FactsPart, LaneTerms
+from skyops_p2p.core.settlement.meters import Counts
+from skyops_p2p.core.settlement.prices import exposure
+from skyops_p2p.errors import StoreError
+from skyops_p2p.node.settlement.payer_pair import PayerPair
+from skyops_p2p.node.settlement.records import LaneRecord
+from skyops_p2p.node.settlement.run_clock import RunClock
+
+Stopped = Callable[[str, str], None]
+"""(code, a sentence): the lease is to end."""
+Told = Callable[[str], None]
+"""Takes sentences for whoever watches the job."""
+
+
+class Budget(Protocol):
+    """What all lanes of a job may cost together."""
+
+    def is_spent(self, job_id: bytes) -> bool:
+        """Tell whether nothing more may run for the job."""
+
+    def stop_job(self, job_id: bytes) -> None:
+        """End all its lanes."""
+
+    async def note_lane(self, lane: LaneRecord) -> None:
+        """Write down that a lane begins."""
+
+
+class PaidLease:
+    """One lease, as its requester pays it.
+
+    Args:
+        pair: With its worker.
+        terms: Of the lane.
+        record: For the bill.
+        budget: Of its job.
+        stopped: Called once if the lease is to end.
+        told: Takes sentences for whoever watches the job.
+    """
+
+    def __init__(
+        self,
+        pair: PayerPair,
+        terms: LaneTerms,
+        record: LaneRecord,
+        budget: Budget,
+        *,
+        stopped: Stopped,
+        told: Told,
+    ) -> None:
+        self.clock = RunClock(trio.current_time(), is_heard=True)
+        """Of the program; whoever reads the worker's beats turns it."""
+        self.record = record
+        self.terms = terms
+        self._pair = pair
+        self._budget = budget
+        self._stopped = stopped
+        self._told = told
+        self._end: Event | None = None
+        self._over = trio.Event()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has an end."""
+        return self._end is not None
+
+    def bound_wei(self, ahead_ms: int) -> int:
+        """Return what the lane costs at most if it ends in `ahead_ms`."""
+        return self._pair.machine.bound_wei(self.terms.lane, ahead_ms)
+
+    def finish(self, facts: FactsPart | None) -> None:
+        """Pay what was metered: the result is here, or the run was ended by this node's own wish."""
+        self._finish_with(ev.LaneFinished(self.terms.lane, facts))
+
+    def lapse(self) -> None:
+        """Pay nothing further: the lease is given up. A lane that has an end keeps it. Rules: SET-18."""
+        self._finish_with(ev.LaneLapsed(self.terms.lane))
+
+    def stop(self, code: str, text: str) -> None:
+        """Have the lease end, and pay what was metered."""
+        if not self.is_over:
+            self.finish(None)
+            self._stopped(code, text)
+
+    async def run(self) -> None:
+        """Offer the lane, and meter it until it has an end."""
+        pair, lane = self._pair, self.terms.lane
+        with trio.move_on_after(limits.FUNDS_WAIT_S):
+            await self._wait_for_money()
+        is_new = not self.is_over and lane not in pair.account.lanes
+        if is_new and not await self._may_begin():
+            return
+        if not self.is_over:
+            await pair.begin(self.terms, self)
+        while not self.is_over:
+            with trio.move_on_after(limits.METER_READ_MS / 1000):
+                await self._over.wait()
+            self._read()
+            if self._budget.is_spent(self.terms.job_id):
+                self._budget.stop_job(self.terms.job_id)
+        assert self._end is not None
+        await pair.post(self._end)
+
+    async def _may_begin(self) -> bool:
+        """Tell whether the lane can be offered; if not, the lease is to end."""
+        if self._pair.funds is None:
+            self.stop("chain_unavailable", "the chain was not reached, so nobody knows what is deposited")
+            return False
+        if self._budget.is_spent(self.terms.job_id):
+            self.stop("over_budget", "the job has cost what it may (price.total_max)")
+            return False
+        try:
+            await self._budget.note_lane(self.record)
+        except StoreError as error:
+            self.stop(error.code, f"the payment could not be written down: {error.message}")
+            return False
+        rate_wei = self.terms.rate_wei
+        worker, own = exposure(rate_wei, self.terms.interval_ms_max, EXPOSED_MS, self.terms.prepaid_ms)
+        paid_text, unpaid_text = format_amount(own, SKYOPS), format_amount(worker, SKYOPS)
+        self._told(
+            f"paid at {format_amount(rate_wei, SKYOPS)} an hour; {paid_text} at most are paid for what was not metered "
+            f"here, and {unpaid_text} of work at most wait to be paid"
+        )
+        return True
+
+    async def _wait_for_money(self) -> None:
+        """Wait until the chain was asked, or a restart has brought what was seen before."""
+        if self._pair.funds is not None:
+            return
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_first, self._over, nursery.cancel_scope)
+            await self._pair.funds_seen.wait()
+            nursery.cancel_scope.cancel()
+
+    def _read(self) -> None:
+        seen_ms, unseen_ms = self.clock.read(trio.current_time())
+        counts = Counts(runtime_ms=seen_ms)
+        self._pair.post_nowait(ev.MeterRead(self.terms.lane, counts, unseen_ms))
+
+    def _finish_with(self, end: Event) -> None:
+        if self._end is None:
+            self._end = end
+            self._over.set()
+
+    # --- what its lane wants: see tools.LaneUser --------------------------------------------------------------------
+    def lane_started(self) -> None:
+        """Nothing: the worker starts."""
+
+    def lane_paused(self, code: str) -> None:
+        """Nothing: the worker's beats say so."""
+
+    def lane_resumed(self) -> None:
+        """Nothing: the worker's beats say so."""
+
+    def lane_stopped(self, code: str, text: str) -> None:
+        """Have the lease end; the lane is over already."""
+        if not self.is_over:
+            self.lapse()
+            self._stopped(code, text)
+
+
+async def _first(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
