@@ -177,7 +177,7 @@ class World:
 @contextmanager
 def running(nodes: int) -> Iterator[World]:
     """Bring up a fresh network, settled, and take it down."""
-    plan = default_topology(nodes)
+    plan = default_topology(nodes, has_chain=False)
     large = {"slots": SLOTS, "cpu_cores": SLOTS, "worker": True}
     workers = tuple(node.model_copy(update=large) for node in plan.nodes)
     with tempfile.TemporaryDirectory() as folder:

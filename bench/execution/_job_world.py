@@ -52,7 +52,7 @@ async def job_world(workers: int, *, slots: int = 2) -> AsyncIterator[JobWorld]:
     plan = NodePlan(name="worker", count=workers, slots=slots, cpu_cores=slots)
     if workers == 1:
         plan = plan.model_copy(update={"name": "worker-1"})
-    topology = expand(Topology(network=NetworkPlan(beat_s=BEAT_S), nodes=(plan,)))
+    topology = expand(Topology(network=NetworkPlan(beat_s=BEAT_S, chain=False), nodes=(plan,)))
     with tempfile.TemporaryDirectory(prefix="skyops-bench-") as place:
         folder = Path(place, "files")
         await trio.Path(folder).mkdir()

@@ -75,7 +75,7 @@ def measure(jobs: int) -> list[tuple[str, dict[str, Load]]]:
         NodePlan(name="worker", slots=jobs, cpu_cores=jobs),
         NodePlan(name="keeper", worker=False),
     )
-    topology = expand(Topology(network=NetworkPlan(beat_s=2.0), nodes=plans))
+    topology = expand(Topology(network=NetworkPlan(beat_s=2.0, chain=False), nodes=plans))
     with tempfile.TemporaryDirectory(prefix="skyops-bench-") as place:
         testnet = Testnet.create(Path(place, "net"), name="bench", topology=topology)
         try:

@@ -78,7 +78,9 @@ def ready_s(testnet: Testnet, name: str) -> float:
 def measure_network(nodes: int, *, idle_s: float) -> tuple[list[float], list[float], list[float]]:
     """Return seconds to ready of each node, then, idle and all connected, CPU percent and MiB of each."""
     with tempfile.TemporaryDirectory() as place:
-        topology = default_topology(nodes).model_copy(update={"network": NetworkPlan(beat_s=REAL_BEAT_S)})
+        topology = default_topology(nodes).model_copy(
+            update={"network": NetworkPlan(beat_s=REAL_BEAT_S, chain=False)}
+        )
         testnet = Testnet.create(Path(place) / "net", name="footprint", topology=topology)
         try:
             starts = [ready_s(testnet, entry.name) for entry in testnet.record.nodes]

@@ -151,7 +151,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--kill", type=int, default=5)
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as place:
-        topology = default_topology(options.nodes)
+        topology = default_topology(options.nodes, has_chain=False)
         testnet = Testnet.create(Path(place) / "net", name="recovery", topology=topology)
         try:
             say(f"starting {options.nodes} nodes")

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from skyops_p2p.cli.chain_contracts import contract_rows, needed_endpoints
+from skyops_p2p.cli.chain_deploy import deploy
 from skyops_p2p.cli.invocation import Invocation, json_option
 from skyops_p2p.cli.output import Column, age, print_json, print_table
 
@@ -75,23 +77,24 @@ def serve(*, port: int, chain_id: int, directory: Path | None) -> None:
 def status(
     invocation: Invocation, *, endpoints: tuple[str, ...], directory: Path | None, as_json: bool
 ) -> int:
-    """Ask each endpoint for its chain and last block; exit code 7 if none is usable."""
+    """Ask each endpoint for its chain and last block, and look at the contracts; exit code 7 if none is usable.
+
+    STATE of a contract: ok, its code is what this version of the program was built with; other, it is not; fail, it is
+    not there, or bound to the wrong ones.
+    """
     import trio
 
     config = invocation.load_config()[0]
     urls = endpoints or config.chain.endpoints or _embedded(directory)
     if not urls:
-        from skyops_p2p.errors import ChainError
-
-        raise ChainError(
-            "no chain is configured, and no embedded one runs",
-            code="chain_not_configured",
-            hint="Set chain.endpoints, or `skyops chain start`.",
-        )
+        urls = needed_endpoints(config).chain.endpoints
+    chosen = config.model_copy(update={"chain": config.chain.model_copy(update={"endpoints": urls})})
     logging.getLogger("skyops_p2p.adapters.chain").setLevel(logging.ERROR)  # the rows say what is wrong
     rows = [trio.run(_look, url, config.network.chain_id) for url in urls]
+    is_usable = any(row["state"] == "ok" for row in rows)
+    contracts = trio.run(contract_rows, chosen) if is_usable and config.payment.directory else []
     if as_json:
-        print_json({"endpoints": rows})
+        print_json({"endpoints": rows, "contracts": contracts})
     else:
         columns = [
             Column("ENDPOINT", is_cut=True),
@@ -103,7 +106,26 @@ def status(
             Column("WHAT IS WRONG", is_wrapped=True),
         ]
         print_table(columns, [_row(row) for row in rows], is_color=invocation.is_color)
-    return 0 if any(row["state"] == "ok" for row in rows) else 7
+        _print_contracts(contracts, is_color=invocation.is_color)
+    return 0 if is_usable and all(row["state"] != "fail" for row in contracts) else 7
+
+
+def _print_contracts(rows: list[dict[str, Any]], *, is_color: bool) -> None:
+    if not rows:
+        click.echo("No contracts: payment.directory is empty, so nothing is paid.")
+        return
+    columns = [
+        Column("CONTRACT"),
+        Column("STATE"),
+        Column("VERSION", is_right=True),
+        Column("ADDRESS", is_cut=True),
+        Column("WHAT IS WRONG", is_wrapped=True),
+    ]
+    cells = []
+    for row in rows:
+        wrong = f"{row['message']} ({row['error']})" if "error" in row else "-"
+        cells.append((row["contract"], row["state"], str(row["version"]), row["address"], wrong))
+    print_table(columns, cells, is_color=is_color)
 
 
 def _embedded(directory: Path | None) -> tuple[str, ...]:
@@ -145,3 +167,6 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
         return row["endpoint"], "fail", "-", "-", "-", "-", wrong
     latency = f"{row['latency_ms']} ms"
     return row["endpoint"], "ok", str(row["chain_id"]), str(row["block"]), age(row["age_s"]), latency, "-"
+
+
+chain.add_command(deploy)

@@ -1,9 +1,12 @@
 """What `skyops run --join` means: a test network's directory or name, or a peer's address."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from skyops_p2p.errors import ConfigError, NetworkError, TestnetError
+from skyops_p2p.errors import ChainError, ConfigError, IdentityError, NetworkError, TestnetError
+
+_log = logging.getLogger(__name__)
 
 TEST_NETWORK_PREFIX = "testnet"
 """Networks whose name begins so are test networks: declared hardware is admitted, nothing is worth money."""
@@ -57,6 +60,24 @@ def guest_data_dir(directory: Path) -> Path:
         except NetworkError:
             return candidate
     raise TestnetError(f"{GUESTS_MAX} peers have joined from outside already", code="too_many_guests")
+
+
+def give_guest_money(directory: Path, data_dir: Path) -> None:
+    """Give a peer that joins a test network coin, SKYOPS and a deposit, if its wallet has none.
+
+    A wallet with a passphrase is left alone: it is no play money's. While the chain is not there, the peer joins all
+    the same, and pays nothing.
+    """
+    from skyops_p2p.testnet.network_chain import network_chain
+    from skyops_p2p.testnet.record import read_record
+
+    chain = network_chain(directory, read_record(directory))
+    if chain is None:
+        return
+    try:
+        chain.give_guest_money(data_dir)
+    except (ChainError, IdentityError, TestnetError) as error:
+        _log.warning("no_play_money code=%s reason=%s", error.code, error.message)
 
 
 def _test_network(

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from skyops_p2p.cli.chain_contracts import with_endpoints
 from skyops_p2p.cli.identity import make_identity, open_identity
 from skyops_p2p.cli.invocation import Invocation, data_dir_option
-from skyops_p2p.cli.joining import TEST_NETWORK_PREFIX, guest_data_dir, resolve_join
+from skyops_p2p.cli.joining import TEST_NETWORK_PREFIX, give_guest_money, guest_data_dir, resolve_join
 from skyops_p2p.cli.output import is_terminal
 from skyops_p2p.errors import IdentityError
 
@@ -65,10 +66,14 @@ def run(
     if testnet is not None and _has_no_place(invocation):
         invocation.data_dir = guest_data_dir(testnet)
     config, _ = invocation.load_config({**joined, **_flags(network, options)})
+    if config.payment.directory:
+        config = with_endpoints(config)
     is_screen = is_terminal() if screen is None else screen
     if is_screen and config.log.format == "json":
         is_screen = False
     identity = _identity(config, invocation)
+    if testnet is not None and config.payment.directory:
+        give_guest_money(testnet, config.data_dir)
 
     from skyops_p2p.cli.running import run_node
 

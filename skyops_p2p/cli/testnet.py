@@ -11,9 +11,13 @@ import click
 from skyops_p2p.cli.invocation import Invocation, json_option
 from skyops_p2p.cli.network import STATES
 from skyops_p2p.cli.output import Column, ProgressLine, print_json, print_table, short_peer
+from skyops_p2p.errors import TestnetError
 
 if TYPE_CHECKING:
     from skyops_p2p.testnet.launcher import Testnet
+
+CHAIN_NAME = "chain"
+"""As testnet.topology has it, which takes long to import; a test compares."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -56,6 +60,9 @@ def testnet() -> None:
 @click.option(
     "--private", is_flag=True, help="Give the network a pre-shared key: strangers cannot even speak to it."
 )
+@click.option(
+    "--chain/--no-chain", "has_chain", default=None, help="With a chain, so that jobs are paid; it is."
+)
 @click.option("--timeout", "timeout_s", default=120.0, help="Seconds to wait until all nodes see each other.")
 @place_options
 @json_option
@@ -64,36 +71,54 @@ def up(
     count: int | None,
     topology: Path | None,
     private: bool,
+    has_chain: bool | None,
     timeout_s: float,
     name: str | None,
     directory: Path | None,
     as_json: bool,
 ) -> None:
-    """Start a test network and wait until every node sees every other one."""
+    """Start a test network and wait until every node sees every other one.
+
+    If it is there already and something of it is dead, that is started again.
+    """
     from skyops_p2p.testnet.launcher import Testnet
     from skyops_p2p.testnet.places import place_of
-    from skyops_p2p.testnet.startup import bring_up
+    from skyops_p2p.testnet.startup import bring_back, bring_up
     from skyops_p2p.testnet.topology import default_topology, load_topology
 
     plan = (
         load_topology(topology, count=count) if topology else default_topology(8 if count is None else count)
     )
-    if private:
-        plan = plan.model_copy(update={"network": plan.network.model_copy(update={"private": True})})
+    wanted = {"private": private or None, "chain": has_chain}
+    chosen = {name: value for name, value in wanted.items() if value is not None}
+    plan = plan.model_copy(update={"network": plan.network.model_copy(update=chosen)})
     place = place_of(name, directory)
     started = time.monotonic()
-    created = Testnet.create(place, name=name or place.name, topology=plan)
     with ProgressLine(is_shown=not as_json) as progress:
-        bring_up(created, timeout_s=timeout_s, progress=progress.show)
+        try:
+            network = Testnet.create(place, name=name or place.name, topology=plan)
+        except TestnetError as error:
+            if error.code != "testnet_exists" or count is not None or topology is not None:
+                raise
+            network = Testnet(place)
+            restarted = bring_back(network, progress=progress.show)
+            if not restarted:
+                raise
+        else:
+            restarted = []
+            bring_up(network, timeout_s=timeout_s, progress=progress.show)
     took_s = time.monotonic() - started
-    record = created.record
+    record = network.record
     if as_json:
-        print_json(
-            {"name": record.name, "directory": str(place), "took_s": round(took_s, 3), "network": record}
-        )
+        fields = {"name": record.name, "directory": str(place), "took_s": round(took_s, 3), "network": record}
+        print_json(fields | {"restarted": restarted})
         return
     option = _place_text(name, directory)
-    click.echo(f"{len(record.nodes)} nodes of {record.network} see each other after {took_s:.1f} s.")
+    if restarted:
+        click.echo(f"started again: {', '.join(restarted)}, after {took_s:.1f} s")
+        return
+    paid = "; jobs are paid on a chain of this machine" if record.chain is not None else ""
+    click.echo(f"{len(record.nodes)} nodes of {record.network} see each other after {took_s:.1f} s{paid}.")
     click.echo()
     click.echo("Try next:")
     for command, purpose in (
@@ -127,10 +152,10 @@ def status(invocation: Invocation, *, name: str | None, directory: Path | None, 
     """Show every node: process, links, what it sees, faults."""
     from dataclasses import asdict
 
-    from skyops_p2p.testnet.survey import survey
+    from skyops_p2p.testnet.survey import survey, survey_chain
 
     network = open_testnet(name, directory)
-    reports = survey(network)
+    reports, chain = survey(network), survey_chain(network)
     record = network.record
     if as_json:
         nodes = [asdict(report) for report in reports]
@@ -139,11 +164,15 @@ def status(invocation: Invocation, *, name: str | None, directory: Path | None, 
                 "name": record.name,
                 "network": record.network,
                 "directory": str(network.directory),
+                "chain": None if chain is None else asdict(chain),
                 "nodes": nodes,
             }
         )
         return
     click.echo(f"Test network {record.name!r} ({record.network}) in {network.directory}")
+    if chain is not None:
+        where = f"pid {chain.pid}, {chain.url}" if chain.pid else f"`skyops testnet restart {CHAIN_NAME}`"
+        click.echo(f"Chain {record.chain_id}: {chain.state}, {where}; contracts {chain.contracts}")
     columns = [
         Column("NODE"),
         Column("STATE"),
@@ -178,12 +207,13 @@ def status(invocation: Invocation, *, name: str | None, directory: Path | None, 
 @click.option("-n", "--lines", default=40, type=click.IntRange(0), help="How many lines to begin with.")
 @place_options
 def logs(node: str, *, follow: bool, lines: int, name: str | None, directory: Path | None) -> None:
-    """Print what NODE has logged."""
+    """Print what NODE has logged; "chain" is the network's chain."""
     from skyops_p2p.testnet.creation import log_path
     from skyops_p2p.testnet.launcher import read_log_tail
 
     network = open_testnet(name, directory)
-    path = log_path(network.directory, network.record.entry(node).name)
+    is_chain = node == CHAIN_NAME and network.chain is not None
+    path = log_path(network.directory, node if is_chain else network.record.entry(node).name)
     position = path.stat().st_size if path.exists() else 0
     for line in read_log_tail(path, lines=lines):
         click.echo(line)
@@ -200,7 +230,7 @@ def logs(node: str, *, follow: bool, lines: int, name: str | None, directory: Pa
 @click.argument("nodes", nargs=-1, required=True)
 @place_options
 def kill(nodes: tuple[str, ...], *, name: str | None, directory: Path | None) -> None:
-    """Kill nodes the hard way (SIGKILL), as a power cut would."""
+    """Kill nodes the hard way (SIGKILL), as a power cut would; "chain" is the network's chain."""
     _signal_all(open_testnet(name, directory), nodes, signal.SIGKILL, "killed")
 
 
@@ -225,14 +255,20 @@ def cont(nodes: tuple[str, ...], *, name: str | None, directory: Path | None) ->
 @place_options
 def restart(nodes: tuple[str, ...], *, name: str | None, directory: Path | None) -> None:
     """Start nodes again, stopping them cleanly first if they live; all dead ones if none is named."""
+    from skyops_p2p.testnet.startup import bring_back
+
     network = open_testnet(name, directory)
-    dead = [entry.name for entry in network.record.nodes if network.state(entry) == "dead"]
-    chosen = list(dict.fromkeys(nodes)) or dead
-    if not chosen:
-        click.echo("No node is dead. Name those to restart anyway.")
-        return
     started = time.monotonic()
-    network.restart(*chosen)
+    chosen = list(dict.fromkeys(nodes))
+    if CHAIN_NAME in chosen and network.chain is not None:
+        network.chain.stop()
+        network.chain.start()
+    network.restart(*(node for node in chosen if node != CHAIN_NAME or network.chain is None))
+    if not chosen:
+        chosen = bring_back(network, progress=lambda _line: None)
+    if not chosen:
+        click.echo("Nothing is dead. Name what to restart anyway.")
+        return
     click.echo(f"restarted {', '.join(chosen)}: all answer after {time.monotonic() - started:.1f} s")
 
 
@@ -325,10 +361,13 @@ def list_all(invocation: Invocation, *, as_json: bool) -> None:
 
 
 def _signal_all(network: "Testnet", nodes: tuple[str, ...], number: signal.Signals, done: str) -> None:
+    chain = network.chain
     for node in nodes:
-        network.record.entry(node)
+        if node != CHAIN_NAME or chain is None:
+            network.record.entry(node)
     for node in nodes:
-        was_there = network.signal(node, number)
+        target = chain if node == CHAIN_NAME else None
+        was_there = target.signal(number) if target is not None else network.signal(node, number)
         click.echo(f"{node}: {done}" if was_there else f"{node}: was dead already")
 
 

@@ -9,13 +9,25 @@ from pathlib import Path
 
 from skyops_p2p.config import CONFIG_FILE_NAME, render_config
 from skyops_p2p.errors import SkyopsError, TestnetError
+from skyops_p2p.testnet.chain.place import chain_place
 from skyops_p2p.testnet.port_numbers import release_ports, reserve_ports
-from skyops_p2p.testnet.record import LOCK_NAME, RECORD_NAME, NodeEntry, TestnetRecord, write_record
-from skyops_p2p.testnet.topology import NodePlan, Topology
+from skyops_p2p.testnet.record import (
+    LOCK_NAME,
+    RECORD_NAME,
+    ChainEntry,
+    NodeEntry,
+    TestnetRecord,
+    write_record,
+)
+from skyops_p2p.testnet.topology import CHAIN_NAME, NodePlan, Topology
 
 CHAIN_ID = 31337
 """The usual chain id of a local development chain."""
 PSK_NAME = "psk"
+CHAIN_POLL_S = 0.2
+"""Seconds between looks at the embedded chain, which makes a block at once."""
+REDEEM_INTERVAL_S = 60.0
+"""So that a worker's balance follows its work while somebody watches."""
 FAULTS_NAME = "faults.json"
 """A node's faults, read when it starts, so that they survive a restart."""
 
@@ -30,9 +42,14 @@ def guests_dir(directory: Path) -> Path:
     return directory / "guests"
 
 
+def chain_dir(directory: Path) -> Path:
+    """Return the directory of the network's embedded chain."""
+    return directory / CHAIN_NAME
+
+
 def log_path(directory: Path, name: str) -> Path:
     """Return the file that a node's output goes to."""
-    return node_dir(directory, name) / "log"
+    return chain_place(chain_dir(directory)).log if name == CHAIN_NAME else node_dir(directory, name) / "log"
 
 
 def create_files(directory: Path, *, name: str, topology: Topology) -> TestnetRecord:
@@ -46,7 +63,8 @@ def create_files(directory: Path, *, name: str, topology: Topology) -> TestnetRe
     Raises:
         TestnetError: `ports_exhausted`.
     """
-    ports = reserve_ports(len(topology.nodes), directory)
+    has_chain = topology.network.chain
+    *ports, chain_port = reserve_ports(len(topology.nodes) + 1, directory)
     try:
         peer_ids = _make_identities([node_dir(directory, plan.name) for plan in topology.nodes])
         entries = tuple(
@@ -66,6 +84,7 @@ def create_files(directory: Path, *, name: str, topology: Topology) -> TestnetRe
             chain_id=CHAIN_ID,
             beat_s=topology.network.beat_s,
             psk_file=PSK_NAME if topology.network.private else "",
+            chain=_chain_entry(chain_port) if has_chain else None,
             created_unix_ms=time.time_ns() // 1_000_000,
             nodes=entries,
         )
@@ -97,6 +116,7 @@ def remove_files(directory: Path) -> None:
     try:
         shutil.rmtree(directory / "nodes")
         shutil.rmtree(guests_dir(directory), ignore_errors=True)
+        shutil.rmtree(chain_dir(directory), ignore_errors=True)
         for name in (PSK_NAME, RECORD_NAME, LOCK_NAME):
             (directory / name).unlink(missing_ok=True)
         if not any(directory.iterdir()):
@@ -136,7 +156,22 @@ def shared_settings(record: TestnetRecord, directory: Path) -> dict[str, object]
     }
     if record.psk_file:
         settings["network.psk_file"] = str(directory / record.psk_file)
+    if record.chain is not None:
+        settings |= {
+            "chain.endpoints": [record.chain.url],
+            "chain.confirmations": 0,
+            "chain.poll_s": CHAIN_POLL_S,
+            "payment.directory": record.chain.contracts,
+            "payment.redeem_interval_s": REDEEM_INTERVAL_S,
+        }
     return settings
+
+
+def _chain_entry(port: int) -> ChainEntry:
+    from skyops_p2p.crypto.wallet import address_from_bytes
+    from skyops_p2p.testnet.chain.development import directory_account
+
+    return ChainEntry(port=port, contracts=address_from_bytes(directory_account()))
 
 
 def _clear_leftovers(data_dirs: list[Path]) -> None:

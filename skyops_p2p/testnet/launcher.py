@@ -21,6 +21,7 @@ from skyops_p2p.testnet.creation import (
     node_dir,
     remove_files,
 )
+from skyops_p2p.testnet.network_chain import NetworkChain, network_chain
 from skyops_p2p.testnet.port_numbers import release_ports
 from skyops_p2p.testnet.processes import ProcessState, send_signal, start_many, state_of, wait_state
 from skyops_p2p.testnet.record import NodeEntry, TestnetRecord, locked, read_record, write_record
@@ -80,6 +81,11 @@ class Testnet:
     def state(self, entry: NodeEntry) -> str:
         """Return "running", "stopped" (by SIGSTOP) or "dead"."""
         return state_of(entry.pid, entry.process_start)
+
+    @property
+    def chain(self) -> NetworkChain | None:
+        """The network's chain, or None."""
+        return network_chain(self.directory, self.record)
 
     def client(self, name: str, *, timeout_s: float = 5.0) -> ControlClient:
         """Return a client for one node.
@@ -167,7 +173,7 @@ class Testnet:
             self.wait_ready(names)
 
     def down(self, *, keep: bool = False) -> int:
-        """Stop every node and every guest, and remove all files (with `keep`: only stop).
+        """Stop every node and guest and the chain, and remove all files (with `keep`: only stop).
 
         Returns:
             How many nodes were alive.
@@ -176,6 +182,8 @@ class Testnet:
             self.record = read_record(self.directory)
             alive = self._stop(self.record.nodes)
             self._stop_processes(self._guests())
+            if self.chain is not None:
+                self.chain.stop()
             if not keep:
                 release_ports(self.directory)
                 remove_files(self.directory)

@@ -44,6 +44,22 @@ class NodeEntry(BaseModel):
         return f"/ip4/127.0.0.1/tcp/{self.port}/p2p/{self.peer_id}"
 
 
+class ChainEntry(BaseModel):
+    """The embedded chain of the network; its process is found by the note in its directory."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    port: int
+    """TCP port on 127.0.0.1; the same after a restart."""
+    contracts: str
+    """Address of the contracts' Directory."""
+
+    @property
+    def url(self) -> str:
+        """Its JSON-RPC."""
+        return f"http://127.0.0.1:{self.port}"
+
+
 class TestnetRecord(BaseModel):
     """A test network."""
 
@@ -60,6 +76,8 @@ class TestnetRecord(BaseModel):
     """Seconds between heartbeats."""
     psk_file: str = ""
     """File name of the pre-shared key inside the directory; empty: none."""
+    chain: ChainEntry | None = None
+    """None: nothing is paid on this network."""
     created_unix_ms: int
     nodes: tuple[NodeEntry, ...]
     partition: tuple[tuple[str, ...], ...] = ()

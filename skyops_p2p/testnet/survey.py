@@ -29,6 +29,26 @@ class NodeReport:
     faults: dict[str, object]
 
 
+@dataclass(frozen=True, slots=True)
+class ChainReport:
+    """The network's chain."""
+
+    state: str
+    """"running", "stopped" or "dead"."""
+    pid: int
+    url: str
+    contracts: str
+    """Address of the Directory."""
+
+
+def survey_chain(testnet: Testnet) -> ChainReport | None:
+    """Look at the network's chain; None if it has none."""
+    chain = testnet.chain
+    if chain is None:
+        return None
+    return ChainReport(chain.state(), chain.process[0], chain.entry.url, chain.entry.contracts)
+
+
 def survey(testnet: Testnet) -> tuple[NodeReport, ...]:
     """Ask every running node for its status."""
     with ThreadPoolExecutor(max_workers=_ASKED_AT_ONCE) as pool:

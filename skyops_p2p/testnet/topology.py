@@ -20,6 +20,8 @@ from skyops_p2p.limits import RECORD_GPUS_MAX, RECORD_LABELS_MAX, TESTNET_NODES_
 
 BEAT_S_DEFAULT = 2.0
 """Much faster than in a real network, so that a death shows within seconds."""
+CHAIN_NAME = "chain"
+"""What the embedded chain of a network is called where nodes are named."""
 _MIXTURE: tuple[tuple[tuple[str, ...], str, int], ...] = (
     (("A100:80",), "eu", 1_900_000),
     (("H100:80",), "us", 3_200_000),
@@ -71,6 +73,8 @@ class NetworkPlan(BaseModel):
     """Seconds between heartbeats."""
     private: bool = False
     """Give the network a pre-shared key."""
+    chain: bool = True
+    """Give the network an embedded chain with contracts, so that jobs are paid."""
 
 
 class Topology(BaseModel):
@@ -82,8 +86,8 @@ class Topology(BaseModel):
     nodes: tuple[NodePlan, ...] = Field(min_length=1, max_length=TESTNET_NODES_MAX)
 
 
-def default_topology(count: int) -> Topology:
-    """Return `count` workers of mixed GPU classes and regions.
+def default_topology(count: int, *, has_chain: bool = True) -> Topology:
+    """Return `count` workers of mixed GPU classes and regions, with or without a chain that jobs are paid on.
 
     Raises:
         TestnetError: `too_many_nodes`.
@@ -93,7 +97,7 @@ def default_topology(count: int) -> Topology:
     for number in range(count):
         gpus, region, price = _MIXTURE[number % len(_MIXTURE)]
         plans.append(NodePlan(gpus=gpus, region=region, price_microcredits_per_hour=price))
-    return expand(Topology(nodes=tuple(plans)))
+    return expand(Topology(network=NetworkPlan(chain=has_chain), nodes=tuple(plans)))
 
 
 def load_topology(path: Path, *, count: int | None = None) -> Topology:
@@ -141,6 +145,8 @@ def expand(topology: Topology) -> Topology:
             name = own or f"node-{len(plans) + 1}"
             plans.append(plan.model_copy(update={"name": name, "count": 1}))
     names = [plan.name for plan in plans]
+    if CHAIN_NAME in names:
+        raise TestnetError(f"no node can have the name {CHAIN_NAME!r}", code="topology_invalid")
     doubles = list(islice((name for name in names if names.count(name) > 1), 1))
     if doubles:
         raise TestnetError(f"two nodes have the name {doubles[0]!r}", code="topology_invalid")

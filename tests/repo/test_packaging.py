@@ -4,9 +4,12 @@ import re
 import shutil
 import subprocess
 import tomllib
+from pathlib import Path
 
 import pytest
 
+from skyops_p2p.adapters.contracts import artifacts
+from skyops_p2p.adapters.contracts.finding import PUBLISHED
 from skyops_p2p.testnet.demo_training import example_dir, training_spec
 from tests.repo.source_tree import ROOT, expect_none, text_of
 
@@ -61,13 +64,25 @@ def test_wheel_carries_the_type_marker_and_one_version() -> None:
 
 def test_wheel_carries_what_the_demonstration_trains() -> None:
     wheel = tomllib.loads(text_of("pyproject.toml"))["tool"]["hatch"]["build"]["targets"]["wheel"]
-    assert wheel["sources"] == {"examples/digits": "skyops_p2p/testnet/digits"}
-    included = [name for name in wheel["only-include"] if name != "skyops_p2p"]
+    assert wheel["sources"]["examples/digits"] == "skyops_p2p/testnet/digits"
+    included = [name for name in wheel["only-include"] if name.startswith("examples/digits/")]
     spec = training_spec()
     wanted = [spec.module, *(item.uri for item in spec.inputs)]
     files = [path for uri in wanted for path in _files_of(uri.removeprefix("file:"))]
     expect_none({f"examples/digits/{name}" for name in ("job-wasm.toml", *files)} - set(included))
     assert all((ROOT / name).is_file() for name in included)
+
+
+def test_wheel_carries_the_contracts_where_they_are_looked_for() -> None:
+    wheel = tomllib.loads(text_of("pyproject.toml"))["tool"]["hatch"]["build"]["targets"]["wheel"]
+    inside = wheel["sources"]["contracts/artifacts"]
+    assert inside == str(Path(artifacts.__file__).relative_to(ROOT).parent / "artifacts")
+    assert "contracts/artifacts" in wheel["only-include"]
+    there = {path.stem for path in (ROOT / "contracts" / "artifacts").iterdir()}
+    assert there == {*PUBLISHED, "Directory"}
+    for name in there:
+        found = artifacts.artifact(name)
+        assert (found.name, len(found.bytecode) > 1000) == (name, True)
 
 
 def _files_of(name: str) -> list[str]:

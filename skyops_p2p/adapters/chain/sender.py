@@ -206,7 +206,11 @@ class JournalledSender:
         needed = gas * fees.max_fee_wei + order.value_wei
         balance = await chain.balance(account)
         if balance < needed:
-            raise ChainRefusal(f"{account} holds {balance} wei and needs {needed}", code="funds_missing")
+            raise ChainRefusal(
+                f"{account} holds {balance} wei of the chain's coin and needs {needed}",
+                code="funds_missing",
+                hint="Send it some; on a test chain `skyops chain deploy --development` and test networks do.",
+            )
         nonce = self._outbox.next_nonce(await chain.nonce(account))
         raw, transaction_hash = await self._signer.sign(
             order, chain_id=chain.chain_id, nonce=nonce, gas=gas, fees=fees

@@ -25,6 +25,13 @@ _DONE_NAME = "contracts-deployed-{}"
 _NUMBER_BYTES = 4
 
 
+STEP_COUNT = 7 + 2 + len(PUBLISHED)
+"""Transactions of a deployment."""
+GIVEN_COIN = Wei(100 * 10**18)
+"""To whoever begins on a test chain."""
+GIVEN_TOKENS = Wei(100_000 * 10**18)
+
+
 @dataclass(frozen=True, slots=True)
 class DeploymentTerms:
     """What is chosen when contracts are deployed; the deployer becomes the governor. Accounts are 20 bytes."""
@@ -80,6 +87,7 @@ class JournalledExecutor:
     async def create(self, step: str, data: bytes) -> bytes:
         """Deploy a contract and return its account."""
         transaction_hash = await self._do(step, Order(None, data))
+        self._progress(step)
         receipt = await self._chain.receipt(transaction_hash)
         if receipt is None or receipt.created is None:
             raise ChainRefusal(f"the chain has lost the receipt of {step}", code="contracts_missing")
@@ -88,6 +96,13 @@ class JournalledExecutor:
     async def execute(self, step: str, order: Order) -> None:
         """Send an order and wait for it."""
         await self._do(step, order)
+        self._progress(step)
+
+    async def give(self, places: ContractSet, to: bytes) -> None:
+        """Give an account coin and SKYOPS from the deployer's, for a first step on a test chain; once."""
+        token = contracts_at(self._chain, places).token
+        await self._do("give-coin", Order(address_from_bytes(to), value_wei=GIVEN_COIN))
+        await self._do("give-tokens", token.transfer(to, GIVEN_TOKENS))
 
     async def _do(self, step: str, order: Order) -> bytes:
         key = f"deploy-{self._number}-{step}"
@@ -98,12 +113,24 @@ class JournalledExecutor:
         outcome = confirmed(await self._sender.wait(key))
         self.gas_used += outcome.gas_used
         self.fee_wei += outcome.fee_wei
-        self._progress(step)
         return outcome.transaction_hash
 
 
-STEP_COUNT = 7 + 2 + len(PUBLISHED)
-"""Transactions of a deployment."""
+class StepCounter:
+    """Tells how far a deployment is.
+
+    Args:
+        tell: Takes a line.
+    """
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._count = 0
+
+    def done(self, step: str) -> None:
+        """Count a step."""
+        self._count += 1
+        self._tell(f"{self._count} of {STEP_COUNT} transactions done, the last: {step}")
 
 
 async def deploy_contracts(chain: Chain, executor: Executor, terms: DeploymentTerms) -> ContractSet:

@@ -61,3 +61,8 @@ class NodeRegistry(Contract):
         """Return whether a contract locks and slashes stakes."""
         (found,) = await self.ask("is_slasher(address)", ["bool"], account)
         return bool(found)
+
+    async def is_active(self, owner: bytes) -> bool:
+        """Return whether a node is ACTIVE."""
+        (found,) = await self.ask("is_active(address)", ["bool"], owner)
+        return bool(found)

@@ -23,15 +23,9 @@ from rlp.exceptions import RLPException  # type: ignore[import-untyped] # it shi
 
 from skyops_p2p import limits
 from skyops_p2p.crypto.wallet import Wallet, address_to_bytes
+from skyops_p2p.testnet.chain.development import DEVELOPMENT_BALANCE_WEI, DEVELOPMENT_SECRETS
 from skyops_p2p.testnet.chain.disk import ChainDisk
 
-DEVELOPMENT_SECRETS = (
-    bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"),
-    bytes.fromhex("59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"),
-    bytes.fromhex("5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a"),
-)
-"""Keys that everybody knows, those that anvil and Hardhat fund too: for test networks only."""
-DEVELOPMENT_BALANCE_WEI = 10**24
 GAS_LIMIT = 60_000_000
 """Gas of a block."""
 BASE_FEE_FIRST_WEI = 10**9

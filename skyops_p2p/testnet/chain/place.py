@@ -83,6 +83,15 @@ def start_chain(place: ChainPlace, *, port: int, chain_id: int, is_fresh: bool =
     Raises:
         ChainError: `chain_running`, `chain_start_failed`.
     """
+    return wait_chain(place, launch_chain(place, port=port, chain_id=chain_id, is_fresh=is_fresh))
+
+
+def launch_chain(place: ChainPlace, *, port: int, chain_id: int, is_fresh: bool = False) -> tuple[int, str]:
+    """Start a chain as `start_chain` does, but do not wait; return its process.
+
+    Raises:
+        ChainError: `chain_running`.
+    """
     if find_chain(place) is not None:
         raise ChainError(
             f"a chain runs in {place.directory} already",
@@ -95,14 +104,22 @@ def start_chain(place: ChainPlace, *, port: int, chain_id: int, is_fresh: bool =
             path.unlink()
     place.note.unlink(missing_ok=True)
     words = ["chain", "serve", "--dir", str(place.directory), "--port", str(port)]
-    pid, start = start_detached([*words, "--chain-id", str(chain_id)], log=place.log)
+    return start_detached([*words, "--chain-id", str(chain_id)], log=place.log)
+
+
+def wait_chain(place: ChainPlace, process: tuple[int, str]) -> RunningChain:
+    """Wait until a chain that was launched answers.
+
+    Raises:
+        ChainError: `chain_start_failed`.
+    """
     deadline = time.monotonic() + limits.CHAIN_START_TIMEOUT_S
-    while time.monotonic() < deadline and state_of(pid, start) != "dead":
+    while time.monotonic() < deadline and state_of(*process) != "dead":
         found = find_chain(place)
         if found is not None:
             return found
         time.sleep(_POLL_S)
-    send_signal(pid, start, signal.SIGKILL)
+    send_signal(*process, signal.SIGKILL)
     said = place.log.read_text(encoding="utf-8", errors="replace").strip()[-500:]
     raise ChainError(
         f"the embedded chain did not start: {said or 'it said nothing'}", code="chain_start_failed"

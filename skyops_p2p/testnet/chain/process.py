@@ -31,7 +31,7 @@ def serve_chain(place: ChainPlace, *, port: int, chain_id: int) -> None:
         raise ChainError(
             f"the embedded chain is not installed: {error}",
             code="chain_not_installed",
-            hint="pip install 'skyops-p2p[chain]'",
+            hint="It comes with the package: pip install --force-reinstall skyops-p2p",
         ) from error
     place.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     chain = EmbeddedChain(ChainDisk(place.state), chain_id=chain_id)

@@ -4,14 +4,12 @@ For accounts that nobody else uses meanwhile, on a chain that makes a block for 
 shows in `check`. An order's gas is not estimated but bounded, which saves most of the time.
 """
 
-import rlp  # type: ignore[import-untyped] # it ships no annotations
-
 from skyops_p2p.adapters.chain import KeySigner
 from skyops_p2p.core.chain.facts import Fees, Order
-from skyops_p2p.crypto.hashing import keccak256
 from skyops_p2p.crypto.wallet import Wallet, address_to_bytes
 from skyops_p2p.errors import ChainRefusal
 from skyops_p2p.ports import Chain
+from skyops_p2p.testnet.chain.development import created_account
 from skyops_p2p.types import Wei
 
 CREATION_GAS_MAX = 8_000_000
@@ -59,7 +57,7 @@ class QuickAccount:
         await self._offer(step, order)
 
     async def check(self) -> None:
-        """See to it that all that was sent had its effect.
+        """See to it that all that was sent had its effect; asks for each receipt, which takes longer than sending.
 
         Raises:
             ChainRefusal: `transaction_reverted`, naming the step.
@@ -81,9 +79,3 @@ class QuickAccount:
         self._nonce += 1
         self._sent[transaction_hash] = step
         await self._chain.offer(raw, transaction_hash=transaction_hash)
-
-
-def created_account(creator: bytes, nonce: int) -> bytes:
-    """Return the account of the contract that an account creates with a nonce. Source: EIP-161, the yellow paper."""
-    encoded: bytes = rlp.encode([creator, nonce])
-    return keccak256(encoded)[12:]

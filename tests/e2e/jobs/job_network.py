@@ -57,7 +57,7 @@ class JobNetwork:
     @classmethod
     def start(cls, folder: Path) -> "JobNetwork":
         plans = [NodePlan(name="alice", worker=False), *(NodePlan(name=name) for name in WORKERS)]
-        topology = expand(Topology(network=NetworkPlan(beat_s=1.0), nodes=tuple(plans)))
+        topology = expand(Topology(network=NetworkPlan(beat_s=1.0, chain=False), nodes=tuple(plans)))
         testnet = Testnet.create(folder / "net", name="jobs", topology=topology)
         bring_up(testnet, timeout_s=120, progress=lambda _line: None)
         return cls(testnet, folder)

@@ -13,7 +13,7 @@ Skyops = Callable[..., Ran]
 
 
 def test_job_is_written_checked_matched_and_audited(skyops: Skyops, tmp_path: Path) -> None:
-    assert skyops("testnet", "up", "--nodes", "3", timeout_s=120).code == 0
+    assert skyops("testnet", "up", "--nodes", "3", "--no-chain", timeout_s=120).code == 0
     try:
         status = json.loads(skyops("testnet", "status", "--json").out)
         data_dir = str(Path(status["directory"]) / "nodes" / "node-1")

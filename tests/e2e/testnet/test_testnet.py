@@ -29,7 +29,7 @@ def make_testnet(tmp_path: Path) -> Iterator[Make]:
 
     def make(name: str = "net", *, nodes: int = 4, beat_s: float = 1.0, is_private: bool = False) -> Testnet:
         topology: Topology = default_topology(nodes)
-        plan = NetworkPlan(beat_s=beat_s, private=is_private)
+        plan = NetworkPlan(beat_s=beat_s, private=is_private, chain=False)
         testnet = Testnet.create(
             tmp_path / name, name=name, topology=topology.model_copy(update={"network": plan})
         )

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from skyops_p2p.crypto.wallet import address_from_bytes, address_to_bytes
 from skyops_p2p.errors import TestnetError
 from skyops_p2p.limits import TESTNET_NODES_MAX
+from skyops_p2p.testnet.chain.development import created_account, governor
+from skyops_p2p.testnet.creation import shared_settings
 from skyops_p2p.testnet.disturbance import parse_groups
 from skyops_p2p.testnet.places import find_existing, list_existing, place_of, testnets_root
 from skyops_p2p.testnet.port_numbers import PORT_FIRST, release_ports, reserve_ports
-from skyops_p2p.testnet.record import NodeEntry, TestnetRecord, locked, read_record, write_record
-from skyops_p2p.testnet.topology import default_topology, load_topology
+from skyops_p2p.testnet.record import ChainEntry, NodeEntry, TestnetRecord, locked, read_record, write_record
+from skyops_p2p.testnet.topology import CHAIN_NAME, default_topology, load_topology
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "testnet" / "topologies"
 
@@ -28,8 +31,51 @@ def record_of(*names: str) -> TestnetRecord:
     )
 
 
+def generated(nonce: int) -> str:
+    """Compute a contract's account as py-evm does."""
+    from eth._utils.address import generate_contract_address
+    from eth_typing import Address
+
+    return address_from_bytes(generate_contract_address(Address(address_to_bytes(governor().address)), nonce))
+
+
 def code_of(error: pytest.ExceptionInfo[TestnetError]) -> str:
     return error.value.code
+
+
+def test_no_node_has_the_chains_name(tmp_path: Path) -> None:
+    from skyops_p2p.cli import testnet as commands
+
+    assert commands.CHAIN_NAME == CHAIN_NAME
+    path = tmp_path / "t.toml"
+    path.write_text(f'[[nodes]]\nname = "{CHAIN_NAME}"\n')
+    with pytest.raises(TestnetError) as error:
+        load_topology(path)
+    assert code_of(error) == "topology_invalid"
+
+
+def test_settings_lead_to_the_chain_and_its_contracts(tmp_path: Path) -> None:
+    chain = ChainEntry(port=20_100, contracts="0x9fE46736679d2D9a65F0992F2272dE9f3c7fa6e0")
+    without = record_of("node-1")
+    assert "payment.directory" not in shared_settings(without, tmp_path)
+    settings = shared_settings(without.model_copy(update={"chain": chain}), tmp_path)
+    assert settings["chain.endpoints"] == ["http://127.0.0.1:20100"]
+    assert (settings["payment.directory"], settings["chain.confirmations"]) == (chain.contracts, 0)
+
+
+@pytest.mark.parametrize(
+    ("nonce", "account"),
+    [
+        (0, "0x5FbDB2315678afecb367f032d93F642f64180aa3"),
+        (1, "0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512"),
+        (0x7F, generated(0x7F)),
+        (0x80, generated(0x80)),
+        (2**40, generated(2**40)),
+    ],
+)
+def test_account_of_a_contract_follows_from_who_makes_it(nonce: int, account: str) -> None:
+    creator = address_to_bytes(governor().address)
+    assert address_from_bytes(created_account(creator, nonce)) == account
 
 
 # --- topologies -------------------------------------------------------------------------------------------------
