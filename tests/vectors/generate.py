@@ -15,8 +15,10 @@ from tests.vectors import (
     execution_cases,
     handshake_cases,
     message_cases,
+    pair_cases,
     peering_cases,
     proof_cases,
+    reputation_cases,
     schema,
     settlement_cases,
     signed_receipt_cases,
@@ -45,6 +47,8 @@ FAMILIES: dict[str, tuple[str, Callable[[], list[dict[str, Any]]]]] = {
     **execution_cases.FAMILIES,
     **settlement_cases.FAMILIES,
     **signed_receipt_cases.FAMILIES,
+    **pair_cases.FAMILIES,
+    **reputation_cases.FAMILIES,
 }
 
 
