@@ -184,3 +184,13 @@ def test_nothing_is_ruled_before_a_jury_was_drawn(court: Court, dispute: bytes) 
     with boa.reverts("wrong_phase"):
         court.disputes.close(dispute)
     assert court.registry.nodes(person("bob").address).holds == 1
+
+
+def test_jury_whose_draw_was_closed_is_not_drawn_again(court: Court, dispute: bytes) -> None:
+    """Who enrolled after the juries were settled would have the seat's stake locked for good."""
+    boa.env.time_travel(seconds=DRAW)
+    boa.env.time_travel(blocks=300)
+    court.disputes.close_draw(dispute)
+    court.disputes.settle_jury(dispute, 0)
+    with boa.reverts("wrong_phase"):
+        court.disputes.fix_seed(court.jury(dispute))

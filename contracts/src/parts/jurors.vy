@@ -95,7 +95,7 @@ def __init__(parameters: address, registry: address):
 def fix_seed(jury: bytes32):
     """@notice Take the seed from its block, or name another block if it is too old to be known. Anybody may."""
     found: Jury = self.juries[jury]
-    assert found.size > 0 and found.seed == empty(bytes32), "wrong_phase"
+    assert found.size > 0 and found.seed == empty(bytes32) and found.commit_ends == 0, "wrong_phase"
     assert block.number > found.seed_block, "too_soon"
     if block.number - found.seed_block > 255:
         self._arm(jury)
