@@ -1,4 +1,4 @@
-"""Brings a laid-out test network up: its chain, then all nodes at once, then until all see each other.
+"""Brings a laid-out test network up: its chain, then the nodes, some at a time, then until all see each other.
 
 The chain's process starts first and the contracts are put on it before the nodes look for them; the wallets are given
 money while the nodes start.
@@ -9,6 +9,10 @@ import signal
 from skyops_p2p.errors import SkyopsError
 from skyops_p2p.testnet.launcher import READY_TIMEOUT_S, Progress, Testnet
 from skyops_p2p.testnet.topology import CHAIN_NAME
+
+STARTED_AT_ONCE = 12
+"""Nodes that start at the same time. Starting and joining is work; with fifty at once on two cores every node was late
+with everything, and after five minutes they did not all see each other."""
 
 
 def bring_up(testnet: Testnet, *, timeout_s: float, progress: Progress) -> None:
@@ -26,13 +30,15 @@ def bring_up(testnet: Testnet, *, timeout_s: float, progress: Progress) -> None:
         if chain is not None:
             progress("starting the chain, deploying the contracts")
             chain.finish_start(chain.launch())
-        progress(f"starting {len(names)} nodes")
-        testnet.start(names)
-        if chain is not None:
-            progress(f"{len(names)} processes started, giving {len(names)} wallets money")
-            chain.give_nodes_money()
-        progress(f"{len(names)} processes started, waiting for their first answer")
-        testnet.wait_ready(names, timeout_s=max(READY_TIMEOUT_S, timeout_s))
+        for first in range(0, len(names), STARTED_AT_ONCE):
+            wave = names[first : first + STARTED_AT_ONCE]
+            progress(f"starting {len(names)} nodes, {first + len(wave)} so far")
+            testnet.start(wave)
+            if chain is not None and first == 0:
+                progress(f"giving {len(names)} wallets money")
+                chain.give_nodes_money()
+            progress(f"{first + len(wave)} of {len(names)} processes started, waiting for their first answer")
+            testnet.wait_ready(wave, timeout_s=max(READY_TIMEOUT_S, timeout_s))
         testnet.wait_converged(timeout_s=timeout_s, progress=progress)
     except (SkyopsError, KeyboardInterrupt):
         for name in names:
