@@ -9,7 +9,7 @@ LANES := -n auto
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check static format fuzz vectors machines contracts bench docs constraints clean
+.PHONY: help setup demo test check static format fuzz vectors machines contracts prove bench docs constraints clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,10 @@ machines: setup ## draw protocol/machines anew from the tables in core/
 
 contracts: setup ## compile contracts/src into contracts/artifacts anew
 	@$(PYTHON) contracts/build.py
+
+prove: setup ## prove properties of the contracts with halmos (installed into build/halmos), and run forge's invariants
+	@test -x build/halmos/bin/halmos || { $(PYTHON) -m venv build/halmos && build/halmos/bin/pip install -q halmos==0.3.3; }
+	@$(PYTEST) -q -rs tests/contracts/test_forge.py $(ARGS)
 
 bench: setup ## run the benchmarks and print their tables
 	@$(PYTHON) -m bench $(ARGS)

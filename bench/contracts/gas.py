@@ -10,11 +10,19 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import boa
-from boa.contracts.vyper.vyper_contract import VyperContract
 from eth_abi import encode
 from eth_account import Account
 from eth_utils import keccak
 
+from bench.contracts._other_calls import (
+    escrow_calls,
+    rare_dispute_calls,
+    reservation_calls,
+    role_calls,
+    stake_calls,
+    token_calls,
+)
+from bench.contracts._transactions import Row, gas_of
 from bench.tables import print_place, print_table, say
 from tests.contracts.chain import DAY, ETH, HOUR, UNIT, Person, domain_of, person, sha256
 from tests.contracts.court import (
@@ -34,24 +42,19 @@ from tests.contracts.test_token import PERMIT
 
 BATCHES = (1, 16, 64, 200)
 JOBS = (1, 10, 100, 1000)
-TRANSACTION = 21_000
+ESCROW = ("post_job", "claim", "complete", "accept")
 PROTOTYPE = "59.6k alone, 25.7k each in a batch of 64; 257 a job at 100"
 HASHES = (sha256(b"execution"), sha256(b"log"), sha256(b"metering"))
-Row = tuple[str, int]
-
-
-def gas_of(contract: VyperContract, call: str, *args: Any, sender: Person, value: int = 0) -> int:
-    """Send a call as a transaction of its own; return what it would be charged."""
-    state = boa.env.evm.vm.state
-    state.lock_changes()  # begins a transaction: storage is what it was, and everything is cold
-    precompiles = [number.to_bytes(20, "big") for number in range(1, 11)]
-    for address in (bytes.fromhex(contract.address[2:]), bytes.fromhex(sender.address[2:]), *precompiles):
-        state.mark_address_warm(address)
-    getattr(contract, call)(*args, sender=sender.address, value=value)
-    done = contract._computation
-    data = sum(16 if byte else 4 for byte in done.msg.data)
-    total = TRANSACTION + data + int(done.get_gas_used())
-    return total - min(int(done.get_gas_refund()), total // 5)
+PUBLISHED = (
+    (
+        "Akash on an EVM rollup: create, bid, lease, withdraw, close",
+        2_160_000,
+        "AEP-79, document 04, section 14; ±40 %",
+    ),
+    ("Livepeer: redeeming a ticket on the main chain", 350_000, "go-livepeer, starter.go"),
+    ("Livepeer: redeeming a ticket on a rollup", 1_200_000, "go-livepeer, starter.go"),
+)
+"""What others have published: (what, gas, source)."""
 
 
 def _stranger(number: int) -> Person:
@@ -162,7 +165,7 @@ def earning_calls(settled: Settled) -> Iterator[tuple[str, int, int]]:
         yield call, first, later
 
 
-def dispute_calls() -> Iterator[Row]:
+def dispute_calls() -> Iterator[tuple[str, int]]:
     """Yield (step, gas) of a dispute with a jury of seven, and the whole of it."""
     court = Court()
     alice, bob = person("alice"), person("bob")
@@ -198,6 +201,17 @@ def dispute_calls() -> Iterator[Row]:
     yield "the whole dispute", total
 
 
+def _beside_peers(calls: list[Row], rows: list[list[str]]) -> list[list[str]]:
+    """Return the table of what one payment costs here and with others."""
+    escrow = sum(first for call, first, _ in calls if call in ESCROW)
+    batch = next(row for row in rows if row[:2] == ["allotment", "redeem_batch of 64"])
+    own = [
+        ["Skyops: a voucher of an allotment, one of 64", batch[3], "above"],
+        ["Skyops: a job in escrow: post, claim, complete, accept", f"{escrow:,}", "above, first time"],
+    ]
+    return own + [[what, f"{gas:,}", source] for what, gas, source in PUBLISHED]
+
+
 def main(argv: Sequence[str]) -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(prog="python -m bench contracts.gas", description=__doc__)
@@ -219,6 +233,17 @@ def main(argv: Sequence[str]) -> None:
     say("the other calls")
     others = [*deposit_calls(settled), *earning_calls(settled)]
     print_table(["call", "first time", "later"], [[name, f"{a:,}", f"{b:,}"] for name, a, b in others])
+    print_table(["beside published figures", "gas", "source"], _beside_peers(others, rows))
+    for title, calls in (
+        ("SkyopsToken", token_calls(settled)),
+        ("Parameters and Directory", role_calls(settled)),
+        ("NodeRegistry", stake_calls(settled)),
+        ("escrow, other ends", escrow_calls(settled)),
+        ("Reservations", reservation_calls()),
+    ):
+        say(title)
+        print_table([title, "first time", "later"], [[name, f"{a:,}", f"{b:,}"] for name, a, b in calls])
     say("a dispute")
-    print_table(["dispute", "gas"], [[name, f"{gas:,}"] for name, gas in dispute_calls()])
+    steps = [*dispute_calls(), *rare_dispute_calls()]
+    print_table(["dispute", "gas"], [[name, f"{gas:,}"] for name, gas in steps])
     print_place()
