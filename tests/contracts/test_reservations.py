@@ -2,10 +2,23 @@
 
 import boa
 import pytest
+from eth_abi import encode
+from eth_utils import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.contracts.chain import DAY, ETH, HOUR, UNIT, Person, deploy, domain_of, events, person
+from tests.contracts.chain import (
+    DAY,
+    ETH,
+    HOUR,
+    TEST_SOURCES,
+    UNIT,
+    Person,
+    deploy,
+    domain_of,
+    events,
+    person,
+)
 from tests.contracts.reserved import OVER, RATE, SALT, STAKE, USAGE, Reserved
 
 
@@ -232,6 +245,32 @@ def test_revoked_offer_is_void(reserved: Reserved, alice: Person, bob: Person) -
     assert events(reserved.contract) == [("OfferRevoked", {"worker": bob.address, "salt": SALT})]
     with boa.reverts("offer_taken"):
         reserved.reserve(alice, bob)
+
+
+def test_requester_that_calls_back_when_refunded_gets_nothing_twice(reserved: Reserved, bob: Person) -> None:
+    contract, thief = reserved.contract, deploy("Reentrant", folder=TEST_SOURCES)
+    offer = reserved.offer(bob, token=ETH, rate=1000)
+    price = contract.price_of(1000, 10)
+    boa.env.set_balance(thief.address, price)
+    signed = reserved.sign(bob, offer)
+    taken = contract.reserve.prepare_calldata(offer, 10, boa.env.timestamp, *signed)
+    thief.act(contract.address, taken, price)
+    fields = ["uint256", "address", "address", "bytes32"]
+    made = keccak(encode(fields, [boa.env.evm.chain.chain_id, contract.address, bob.address, SALT]))
+    thief.act(contract.address, contract.leave.prepare_calldata(made, 0), 0)
+    refund = contract.owed(thief.address, ETH)
+    assert refund == price * 7 // 10
+    boa.env.set_balance(contract.address, 10 * price)  # of others
+    for call in (
+        contract.collect.prepare_calldata(ETH, thief.address),
+        contract.pay_fees.prepare_calldata(ETH),
+    ):
+        with boa.env.anchor():
+            thief.arm(contract.address, call)
+            thief.act(contract.address, contract.collect.prepare_calldata(ETH, thief.address), 0)
+            assert thief.was_called()
+            assert not thief.is_answered()
+            assert boa.env.get_balance(thief.address) == refund
 
 
 def test_unknown_reservation_is_refused(reserved: Reserved, alice: Person) -> None:

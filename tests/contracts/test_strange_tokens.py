@@ -7,6 +7,7 @@ from boa.contracts.vyper.vyper_contract import VyperContract
 from tests.contracts.chain import DAY, ETH, TEST_SOURCES, UNIT, Person, deploy
 from tests.contracts.settled import Settled
 
+BONUS_POOL = 29  # a key of Parameters
 NOTHING, FEE, LIAR, NO, GREEDY, REENTRANT = range(6)
 
 
@@ -136,3 +137,18 @@ def test_account_that_calls_back_when_paid_gets_nothing_twice(settled: Settled, 
     assert not thief.is_answered()
     assert boa.env.get_balance(thief.address) == 10
     assert boa.env.get_balance(contract.address) == 100
+
+
+def test_pool_that_calls_back_when_fees_are_paid_gets_nothing_twice(
+    settled: Settled, alice: Person, bob: Person
+) -> None:
+    contract, pool = settled.settlement, deploy("Reentrant", folder=TEST_SOURCES)
+    settled.set_parameter(BONUS_POOL, int(pool.address, 16))
+    settled.deposit(alice, 10 * UNIT, token=ETH)
+    settled.redeem(alice, bob, 10 * UNIT, token=ETH)
+    fees = contract.fees(ETH)
+    pool.arm(contract.address, contract.pay_fees.prepare_calldata(ETH))
+    assert contract.pay_fees(ETH) == fees > 0
+    assert pool.was_called()
+    assert not pool.is_answered()
+    assert (contract.fees(ETH), boa.env.get_balance(pool.address)) == (0, fees // 2)
