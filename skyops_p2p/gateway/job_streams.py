@@ -109,8 +109,14 @@ async def say_published(job: JobSubject, lines: Lines) -> None:
     await lines.say(published=ended.model_dump(mode="json"))
 
 
+async def say_verified(job: JobSubject, shard: int | None, lines: Lines) -> None:
+    """Run a job again: {"progress": {"done": …, "total": …}} in shards, then {"verified": …}."""
+    ended = await job.verify(shard=shard, progress=_teller(lines))
+    await lines.say(verified=ended.model_dump(mode="json"))
+
+
 def _teller(lines: Lines) -> Callable[[int, int], None]:
-    """Return what mentions (done, total) bytes, not more often than views are shown, and the end."""
+    """Return what mentions (done, total), not more often than views are shown, and the end."""
     told_at = -1.0
 
     def tell(done: int, total: int) -> None:

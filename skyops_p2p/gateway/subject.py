@@ -12,6 +12,7 @@ from skyops_p2p.node.job_preview import PreviewView
 from skyops_p2p.node.job_rows import JobRowView
 from skyops_p2p.node.jobs.job_views import CheckpointView, JobView, LogLineView, PublishedView, ResultView
 from skyops_p2p.node.match_view import MatchStepView, MatchView
+from skyops_p2p.node.jobs.verify_views import VerifyView
 from skyops_p2p.node.views import (
     MapQuery,
     NodeEventView,
@@ -64,6 +65,15 @@ class JobSubject(Protocol):
         """Run again what has not succeeded.
 
         Raises:
+    async def verify(
+        self, *, shard: int | None = ..., progress: Callable[[int, int], None] = ...
+    ) -> VerifyView:
+        """Wait for its end, run it again here, and compare.
+
+        Raises:
+            ExecutionError: `not_deterministic`, `no_result`, `no_shard`, `verify_busy` or `inputs_gone`.
+        """
+
             ExecutionError: `job_open` or `job_succeeded`.
         """
 

@@ -82,6 +82,8 @@ SEARCH_REASONS_SHOWN = 16
 """Reasons why nobody took a shard, and kinds of answers, that its view holds."""
 SEARCH_SHARDS_SHOWN = 64
 """Jobs of more shards show no steps of their matches: their views are long enough."""
+VERIFY_DIFFERENCES_MAX = 100
+"""Files of one shard that a verification names; of others it says how many there are."""
 JOB_NO_MATCH_PAUSE_S = 5.0
 """Before the market is asked again when nobody took the job, as long as its queue time-out lasts."""
 

@@ -1,9 +1,11 @@
 """What running jobs takes of the world, beside what every node needs."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import trio
 
 from skyops_p2p.node.execution.tools import GpuMeter
 from skyops_p2p.ports import Sandbox, Workspace
@@ -16,6 +18,17 @@ async def no_gpus(_uuids: tuple[str, ...]) -> tuple[GpuLoadPart, ...]:
     return ()
 
 
+OpenRuntimes = Callable[[], AbstractAsyncContextManager[Mapping[str, Sandbox]]]
+"""Opens runtimes for the length of a block: name -> sandbox."""
+
+
+@asynccontextmanager
+async def no_runtimes() -> AsyncIterator[Mapping[str, Sandbox]]:
+    """Open none."""
+    await trio.lowlevel.checkpoint()
+    yield {}
+
+
 @dataclass(frozen=True, slots=True)
 class JobPorts:
     """Where jobs run and where their data is."""
@@ -23,10 +36,12 @@ class JobPorts:
     folder: Path
     """Holds logs, and results on their way."""
     open_blocks: Callable[[], AbstractAsyncContextManager[BlockStore]]
-    open_sandboxes: Callable[[], AbstractAsyncContextManager[Mapping[str, Sandbox]]]
+    open_sandboxes: OpenRuntimes
     """Finds out which runtimes this machine has."""
     open_workspace: Callable[[], Awaitable[Workspace]]
     """Finds out what workspaces this user may have."""
+    open_own_runtimes: OpenRuntimes = no_runtimes
+    """Opens the runtimes that need nothing of the machine, for runs that a node makes for itself."""
     gpu_meter: GpuMeter = no_gpus
     channel_port: int | None = None
     """TCP port of data channels, 0 for any free one; None: libp2p streams alone."""

@@ -40,3 +40,20 @@ async def open_sandboxes(
                 found["native"] = native
             log.info("runtimes %s", " ".join(sorted(found)) or "none")
         yield found
+
+
+@asynccontextmanager
+async def open_own_runtimes(data_dir: Path) -> AsyncIterator[Mapping[str, Sandbox]]:
+    """Open the runtime that every node has, `wasm`, for runs of one's own; a worker's is not disturbed.
+
+    Args:
+        data_dir: The node's; compiled modules are kept below it.
+    """
+    from skyops_p2p.adapters.wasm import open_wasm_sandbox
+
+    found: dict[str, Sandbox] = {}
+    async with AsyncExitStack() as stack:
+        wasm = open_wasm_sandbox(data_dir)
+        if wasm is not None:
+            found["wasm"] = await stack.enter_async_context(wasm)
+        yield found

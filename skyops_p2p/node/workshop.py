@@ -152,7 +152,7 @@ class Workshop:
         if self._config.worker.enabled:
             tools = self._run_tools(sandboxes, workspace)
             self.execution = ExecutionService(tools, self._parts.market.bidding)
-        self.keeper = JobKeeper(self._job_tools(blocks))
+        self.keeper = JobKeeper(self._job_tools(blocks, workspace))
 
     def _payment_desk(self) -> PaymentDesk | None:
         parts, payment = self._parts, self._config.payment
@@ -185,7 +185,7 @@ class Workshop:
             payments=self.payments,
         )
 
-    def _job_tools(self, blocks: BlockStore) -> JobTools:
+    def _job_tools(self, blocks: BlockStore, workspace: Workspace) -> JobTools:
         ipfs = IpfsContent(
             self._job_ports.folder / PASSAGE, IpfsExchange(self._parts.network, blocks), self._ipfs_peers
         )
@@ -212,6 +212,8 @@ class Workshop:
             resolvers={"ipfs": ipfs.resolve, "cid": ipfs.resolve},
             publish=publish,
             tell=self._host.tell,
+            workspace=workspace,
+            open_own_runtimes=self._job_ports.open_own_runtimes,
             payments=self.payments,
         )
 

@@ -22,6 +22,7 @@ from skyops_p2p.node.jobs.job_views import (
     UsageView,
     meaning_of,
 )
+from skyops_p2p.node.jobs.verify_views import FileDifferenceView, ShardCheckView, VerifyView
 from tests.gateway.row_of_view import job_row
 
 BOB = "12D3KooWBobBobBobBobBobBobBobBobBobBobBobBobBobBobBo"
@@ -128,6 +129,24 @@ def published(job_id: str = TRAIN_ID) -> PublishedView:
     return PublishedView(job_id=job_id, cid="bafycid", files=1, size_bytes=4, addrs=addrs)
 
 
+def verified(view: JobView, *paths: str, shard: int = 0) -> VerifyView:
+    """Return how a job came out when it was run again: with other bytes in these files."""
+    check = ShardCheckView(
+        shard=shard,
+        worker=BOB,
+        code="differs" if paths else "same",
+        text=f"{len(paths)} files differ" if paths else "the same bytes",
+        files=2,
+        size_bytes=4096,
+        took_s=1.25,
+        fuel=12,
+        differences=tuple(
+            FileDifferenceView(path=path, kind="differs", came_bytes=2, here_bytes=3) for path in paths
+        ),
+    )
+    return VerifyView(job_id=view.job_id, name=view.name, is_same=not paths, shards=(check,))
+
+
 @dataclass
 class FakeJob:
     """A job that stands as it is told to."""
@@ -187,6 +206,16 @@ class FakeJob:
         await trio.Path(into).mkdir(parents=True, exist_ok=True)
         await trio.Path(into / "model.bin").write_bytes(b"done")
         return ResultView(job_id=self.shown.job_id, folder=str(into), files=1, size_bytes=4)
+
+    async def verify(
+        self, *, shard: int | None = None, progress: Callable[[int, int], None] = lambda _done, _total: None
+    ) -> VerifyView:
+        self.calls.append(f"verify {shard}")
+        if self.shown.runtime != "wasm":
+            raise ExecutionError("job 6b6577c4ec70 cannot be verified", code="not_deterministic")
+        progress(0, 1)
+        progress(1, 1)
+        return verified(self.shown, shard=shard or 0)
 
     async def publish(
         self, *, progress: Callable[[int, int], None] = lambda _done, _total: None

@@ -258,6 +258,18 @@ async def test_publishing_is_told_while_it_goes_on(api: Api, train: fj.FakeJob) 
     assert (answer.status_code, answer.json()["code"]) == (409, "no_result")
 
 
+async def test_verifying_is_told_while_it_goes_on(api: Api, train: fj.FakeJob) -> None:
+    train.become(fj.job("succeeded", code="succeeded"))
+    told = lines_of((await api.ask("POST", "/v1/jobs/train/verify?shard=3")).text)
+    assert told[-2]["progress"] == {"done": 1, "total": 1}
+    assert (told[-1]["verified"]["is_same"], told[-1]["verified"]["shards"][0]["shard"]) == (True, 3)
+    train.become(fj.job("succeeded", code="succeeded").model_copy(update={"runtime": "docker"}))
+    answer = await api.ask("POST", "/v1/jobs/train/verify")
+    assert (answer.status_code, answer.json()["code"]) == (409, "not_deterministic")
+    assert (await api.ask("POST", "/v1/jobs/train/verify?shard=-1")).json()["code"] == "request_invalid"
+    assert train.calls == ["verify 3", "verify None"]
+
+
 async def test_a_failed_job_has_no_result(api: Api, train: fj.FakeJob, tmp_path: Any) -> None:
     train.become(fj.job("failed", code="program_failed"))
     answer = await api.ask("POST", "/v1/jobs/train/result", json={"into": str(tmp_path / "out")})

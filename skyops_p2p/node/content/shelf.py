@@ -16,6 +16,7 @@ from pathlib import Path
 import trio
 
 from skyops_p2p import limits
+from skyops_p2p.core.content.bundle import BundleTree
 from skyops_p2p.core.rate import PeerRates
 from skyops_p2p.crypto.chunks import chunk_keys
 from skyops_p2p.crypto.node_key import peer_id_from_bytes
@@ -192,8 +193,12 @@ class ContentShelf:
 
     async def list_tree(self, ref: BundleRef, *, key: bytes) -> tuple[tuple[str, int], ...]:
         """Return (path, bytes) of the files of a bundle, without opening them; as `open_tree`."""
-        tree = await opening.read_tree(self._store, ref, chunk_keys(key))
+        tree = await self.read_tree(ref, key=key)
         return tuple((file.path, file.size_bytes) for file in tree.files)
+
+    async def read_tree(self, ref: BundleRef, *, key: bytes) -> BundleTree:
+        """Return a bundle's list of files, without opening them; equal files of one job have equal roots."""
+        return await opening.read_tree(self._store, ref, chunk_keys(key))
 
     # --- getting and letting go ---------------------------------------------------------------------------------
     async def fetch(

@@ -20,6 +20,8 @@ from skyops_p2p.node.jobs.job_views import CheckpointView, JobView, LogLineView,
 from skyops_p2p.node.jobs.log_files import LogLine
 from skyops_p2p.node.jobs.results import open_result
 from skyops_p2p.node.jobs.shard_task import ShardTask
+from skyops_p2p.node.jobs.verify_views import VerifyView
+from skyops_p2p.node.jobs.verifying import verify_job
 from skyops_p2p.node.settlement.payments import Payments
 from skyops_p2p.node.settlement.settlement_views import BillingView
 
@@ -126,6 +128,23 @@ class Job:
         finally:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(shutil.rmtree, passage)
+
+    async def verify(
+        self, *, shard: int | None = None, progress: Callable[[int, int], None] = lambda _done, _total: None
+    ) -> VerifyView:
+        """Wait for its end, run it again on this machine, and compare its outputs with those that came.
+
+        Args:
+            shard: Only this one; None: all that have succeeded.
+            progress: Told (shards compared, shards in all).
+
+        Raises:
+            ExecutionError: `not_deterministic`, `no_result`, `no_shard`, `verify_busy`, `inputs_gone`, or what running
+                it raises. That it came out differently is no error: the view says so.
+        """
+        self._shards(shard)
+        await self._task.wait_over()
+        return await verify_job(self._task, shard=shard, told=progress)
 
     def checkpoints(self) -> tuple[CheckpointView, ...]:
         """Return the saved checkpoints of all shards."""

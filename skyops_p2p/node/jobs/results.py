@@ -25,6 +25,18 @@ def outputs_of(task: JobTask) -> list[tuple[int, BundleRef]]:
     return found
 
 
+def no_result(task: JobTask) -> ExecutionError:
+    """Return the error for a job without outputs."""
+    view = task.view()
+    return ExecutionError(
+        f"job {task.job.short} has no outputs ({view.state})",
+        code="no_result",
+        hint="`skyops logs` shows what the program said; outputs are what the job file lists under them."
+        if view.is_over
+        else "Wait for it with `skyops status --watch`.",
+    )
+
+
 async def open_result(task: JobTask, into: Path, *, progress: Progress) -> ResultView:
     """Decrypt a job's outputs into a directory, as their paths say; shards of an array each into "shard-N".
 
@@ -39,14 +51,7 @@ async def open_result(task: JobTask, into: Path, *, progress: Progress) -> Resul
     """
     bundles = outputs_of(task)
     if not bundles:
-        view = task.view()
-        raise ExecutionError(
-            f"job {task.job.short} has no outputs ({view.state})",
-            code="no_result",
-            hint="`skyops logs` shows what the program said; outputs are what the job file lists under them."
-            if view.is_over
-            else "Wait for it with `skyops status --watch`.",
-        )
+        raise no_result(task)
     draft = into.with_name(f".{into.name}.{secrets.token_hex(4)}")
     try:
         for shard, bundle in bundles:

@@ -1,18 +1,21 @@
 """What the jobs of a requester are made with, together."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import trio
+
 from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.node.content.shelf import ContentShelf
+from skyops_p2p.node.job_ports import OpenRuntimes
 from skyops_p2p.node.jobs.inputs import Resolve
 from skyops_p2p.node.jobs.lease_client import OpenSession
 from skyops_p2p.node.jobs.records import JobRecords
 from skyops_p2p.node.match_view import MatchStepView, MatchView
 from skyops_p2p.node.settlement.desk import PaymentDesk
-from skyops_p2p.ports import Entropy, WallClock
+from skyops_p2p.ports import Entropy, WallClock, Workspace
 from skyops_p2p.types import PeerId
 from skyops_p2p.wire.messages.execution import HolderPart
 
@@ -70,5 +73,11 @@ class JobTools:
     """Puts outputs where IPFS nodes find them, on the person's word."""
     tell: Callable[[str, PeerId, str], None]
     """Tells whoever watches the node."""
+    workspace: Workspace
+    """For runs that this node makes for itself."""
+    open_own_runtimes: OpenRuntimes
+    """Opens what they run in."""
     payments: PaymentDesk | None = None
     """Pays leases; None: nothing is paid here."""
+    verify_turn: trio.Lock = field(default_factory=trio.Lock)
+    """Held while a job is run again to verify it: one at a time."""

@@ -11,6 +11,7 @@ from skyops_p2p.node.control_client import ControlClient
 from skyops_p2p.node.control_jobs import JobsClient
 from skyops_p2p.node.job_rows import JobRowView
 from skyops_p2p.node.jobs.job_views import JobView, LogLineView, PublishedView, ResultView
+from skyops_p2p.node.jobs.verify_views import VerifyView
 from skyops_p2p.node.run_file import RunFile
 from tests.gateway import fake_jobs as fj
 from tests.gateway.row_of_view import job_row
@@ -27,6 +28,8 @@ class ScriptedJobs(JobsClient):
     lines: list[LogLineView] = field(default_factory=list)
     calls: list[object] = field(default_factory=list)
     moved: tuple[tuple[int, int], ...] = ((0, 4), (4, 4))
+    other_files: tuple[str, ...] = ()
+    """What comes out differently when a job is verified."""
     refusal: Exception | None = None
     """Raised by the next submission after the first."""
 
@@ -72,6 +75,17 @@ class ScriptedJobs(JobsClient):
     def retry(self, job: str) -> JobView:
         self.calls.append(("retry", job))
         return self.show(job)
+
+    def verify(
+        self,
+        job: str,
+        *,
+        shard: int | None = None,
+        told: Callable[[int, int], None] = lambda _done, _total: None,
+    ) -> VerifyView:
+        self.calls.append(("verify", job, shard))
+        told(0, 1)
+        return fj.verified(self.show(job), *self.other_files, shard=shard or 0)
 
     def result(
         self, job: str, into: Path, *, told: Callable[[int, int], None] = lambda _done, _total: None

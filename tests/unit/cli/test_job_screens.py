@@ -1,4 +1,4 @@
-"""`ps`, `status JOB`, `top`, `logs`, `result`, `cancel`, `retry` and `checkpoints`, as they look."""
+"""`ps`, `status JOB`, `top`, `logs`, `result`, `verify`, `cancel`, `retry` and `checkpoints`, as they look."""
 
 import json
 import time
@@ -311,6 +311,29 @@ def test_a_result_goes_where_it_is_wanted(
     assert shown.err == ""  # no bar where there is no terminal
     assert run("result", "train", "-o", "out", "--json") == 0
     assert json.loads(capsys.readouterr().out)["folder"] == str(tmp_path / "out")
+
+
+def test_a_job_that_is_the_same_here_says_so(node: ScriptedJobs, out_of: Callable[..., str]) -> None:
+    node.scripts["train"] = [fj.job("succeeded", code="succeeded")]
+    shown = out_of("verify", "train")
+    assert "SAME: 1 of 1 shards of train (6b6577c4ec70) made the same bytes here" in shown
+    assert out_of("verify", "train", "--shard", "2").splitlines()[1].split()[0] == "2"
+    assert node.calls == [("verify", "train", None), ("verify", "train", 2)]
+
+
+def test_a_job_that_differs_names_the_files_and_has_its_exit_code(
+    node: ScriptedJobs, capsys: Capture
+) -> None:
+    node.scripts["train"] = [fj.job("succeeded", code="succeeded")]
+    node.other_files = ("results/model.bin", f"results/{EVIL}", *(f"results/{n}" for n in range(30)))
+    assert run("verify", "train") == 13
+    shown = capsys.readouterr().out
+    assert "shard 0: results/model.bin: 2 bytes came, 3 bytes here, not the same" in shown
+    assert "DIFFERENT: 0 of 1 shards" in shown
+    assert "… and 12 more" in shown
+    assert "\x1b" not in shown
+    assert run("verify", "train", "--json") == 13
+    assert json.loads(capsys.readouterr().out)["shards"][0]["differences"][0]["path"] == "results/model.bin"
 
 
 def test_a_published_result_says_its_cid_and_how_to_fetch_it(node: ScriptedJobs, capsys: Capture) -> None:
