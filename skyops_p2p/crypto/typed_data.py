@@ -25,8 +25,14 @@ VOUCHER_TYPE = (
 )
 STATEMENT_TYPE = "Statement(bytes32 lane,uint64 sequence,bytes32 content)"
 PERMIT_TYPE = "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
+OFFER_TYPE = (
+    "Offer(address worker,address token,uint256 rate,uint256 hoursLeast,uint256 hoursMost,"
+    "uint256 expiresAt,bytes32 salt)"
+)
+USAGE_TYPE = "Usage(bytes32 reservation,uint256 usedS)"
 SETTLEMENT_NAME = "Skyops Settlement"
 DISPUTES_NAME = "Skyops Disputes"
+RESERVATIONS_NAME = "Skyops Reservations"
 DOMAIN_NAME = "Skyops"
 DOMAIN_VERSION = "1"
 
@@ -37,6 +43,8 @@ _SESSION_HASH = keccak256(SESSION_TYPE.encode())
 _VOUCHER_HASH = keccak256(VOUCHER_TYPE.encode())
 _STATEMENT_HASH = keccak256(STATEMENT_TYPE.encode())
 _PERMIT_HASH = keccak256(PERMIT_TYPE.encode())
+_OFFER_HASH = keccak256(OFFER_TYPE.encode())
+_USAGE_HASH = keccak256(USAGE_TYPE.encode())
 
 
 def binding_digest(
@@ -189,6 +197,64 @@ def permit_digest(
         _unsigned(deadline_unix_s, 256),
     )
     separator = _contract_separator(DOMAIN_NAME, chain_id, contract)
+    return keccak256(b"\x19\x01" + separator + keccak256(b"".join(words)))
+
+
+def offer_digest(
+    *,
+    chain_id: int,
+    contract: bytes,
+    worker: bytes,
+    token: bytes,
+    rate: int,
+    hours: tuple[int, int],
+    expires_unix_s: int,
+    salt: bytes,
+) -> bytes:
+    """Return the 32 bytes that a worker's wallet signs to offer a reservation.
+
+    Args:
+        chain_id: EIP-155 chain.
+        contract: Account of Reservations, 20 bytes.
+        worker: Wallet that signs, 20 bytes.
+        token: What is paid with, 20 bytes; zero for ETH.
+        rate: Wei an hour, before the discount.
+        hours: Shortest and longest term.
+        expires_unix_s: Unix s, by the chain's clock.
+        salt: 32 bytes; an offer is taken once.
+
+    Raises:
+        LocalProtocolError: A number or the salt is out of its type's range.
+        RemoteProtocolError: Code `malformed`: an account has not 20 bytes.
+    """
+    words = (
+        _OFFER_HASH,
+        _address_word(worker),
+        _address_word(token),
+        _unsigned(rate, 256),
+        _unsigned(hours[0], 256),
+        _unsigned(hours[1], 256),
+        _unsigned(expires_unix_s, 256),
+        _bytes32(salt),
+    )
+    separator = _contract_separator(RESERVATIONS_NAME, chain_id, contract)
+    return keccak256(b"\x19\x01" + separator + keccak256(b"".join(words)))
+
+
+def usage_digest(*, chain_id: int, contract: bytes, reservation: bytes, used_s: int) -> bytes:
+    """Return the 32 bytes that a requester's wallet signs to say how long it has used a reservation.
+
+    Args:
+        chain_id: EIP-155 chain.
+        contract: Account of Reservations, 20 bytes.
+        reservation: Its id, 32 bytes.
+        used_s: Seconds so far.
+
+    Raises:
+        LocalProtocolError: `used_s` or `reservation` is out of its type's range.
+    """
+    words = (_USAGE_HASH, _bytes32(reservation), _unsigned(used_s, 256))
+    separator = _contract_separator(RESERVATIONS_NAME, chain_id, contract)
     return keccak256(b"\x19\x01" + separator + keccak256(b"".join(words)))
 
 

@@ -111,6 +111,11 @@ class Disputes(Contract):
         (found,) = await self.ask("seats_of(bytes32)", ["address[]"], jury)
         return tuple(map(account_bytes, found))
 
+    async def is_settled(self, jury: bytes) -> bool:
+        """Return whether the jurors of a round were paid or slashed."""
+        (found,) = await self.ask("is_settled(bytes32)", ["bool"], jury)
+        return bool(found)
+
     async def bond_for(self, token: bytes, amount: Wei) -> Wei:
         """Return what challenging a job of that value costs, SKYOPS."""
         return Wei(await self.number("bond_for(address,uint256)", token, amount))

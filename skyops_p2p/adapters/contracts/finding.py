@@ -7,6 +7,7 @@ checked: whoever deployed could have bound a false arbiter.
 
 from dataclasses import dataclass
 
+from skyops_p2p.adapters.contracts.calling import Contract
 from skyops_p2p.adapters.contracts.disputes import Disputes
 from skyops_p2p.adapters.contracts.parameters import Directory, Parameters
 from skyops_p2p.adapters.contracts.registry import NodeRegistry
@@ -15,11 +16,13 @@ from skyops_p2p.adapters.contracts.settlement import Settlement
 from skyops_p2p.adapters.contracts.token import Token
 from skyops_p2p.core.settlement.funds import NO_ACCOUNT, ContractSet
 from skyops_p2p.crypto.wallet import address_from_bytes
-from skyops_p2p.errors import ChainRefusal
+from skyops_p2p.errors import ChainError, ChainRefusal
 from skyops_p2p.ports import Chain, Store
 
 PUBLISHED = ("Parameters", "SkyopsToken", "Settlement", "NodeRegistry", "Disputes", "Reservations")
 """The names in the Directory, in the order of ContractSet and of what is kept."""
+_OTHER_CONTRACT = {"abi_mismatch", "call_reverted"}
+"""What comes of asking a contract that is another one, or none."""
 _KEPT_NAME = "contracts-{}-{}"
 _CHECK_HINT = "Do not put money there; ask whoever runs the network for the right `payment.directory`."
 
@@ -127,17 +130,30 @@ async def check_wiring(found: Contracts) -> None:
     wrong = [
         what
         for what, (contract, getter, wanted) in pointers.items()
-        if await contract.account_of(f"{getter}()") != wanted
+        if not await _points_to(contract, getter, wanted)
     ]
-    for name, account in (("Disputes", places.disputes), ("Reservations", places.reservations)):
-        if not await found.registry.is_slasher(account):
-            wrong.append(f"NodeRegistry, slasher {name}")
+    if not wrong:
+        slashers = {"Disputes": places.disputes, "Reservations": places.reservations}
+        wrong = [
+            f"NodeRegistry, slasher {name}"
+            for name, account in slashers.items()
+            if not await found.registry.is_slasher(account)
+        ]
     if wrong:
         raise ChainRefusal(
             f"the contracts of the Directory do not belong together: {'; '.join(wrong)}",
             code="contracts_unfit",
             hint=_CHECK_HINT,
         )
+
+
+async def _points_to(contract: Contract, getter: str, wanted: bytes) -> bool:
+    try:
+        return await contract.account_of(f"{getter}()") == wanted
+    except ChainError as error:
+        if error.code not in _OTHER_CONTRACT:
+            raise
+        return False
 
 
 def _to_bytes(places: ContractSet) -> bytes:

@@ -47,6 +47,11 @@ class ContractMoney:
         """The wallet, 20 bytes."""
         return self._account
 
+    @property
+    def sender(self) -> Sender:
+        """Sends for the wallet."""
+        return self._sender
+
     # --- the port -----------------------------------------------------------------------------------------------
 
     async def pair_funds(self, requester: bytes, worker: bytes) -> PairFunds:

@@ -6,8 +6,9 @@ from skyops_p2p.core.settlement.contract_facts import ReservationOffer, Reservat
 from skyops_p2p.core.settlement.funds import NO_ACCOUNT
 from skyops_p2p.core.settlement.vouchers import compact
 from skyops_p2p.crypto.hashing import keccak256
-from skyops_p2p.crypto.wallet import address_to_bytes
-from skyops_p2p.types import WalletAddress, Wei
+from skyops_p2p.crypto.typed_data import offer_digest
+from skyops_p2p.crypto.wallet import Wallet
+from skyops_p2p.types import Wei
 
 OFFER = "(address,address,uint256,uint256,uint256,uint256,bytes32)"
 _RESERVATION = (
@@ -82,10 +83,25 @@ class Reservations(Contract):
         return Wei(await self.number("owed(address,address)", owner, token))
 
 
-def reservation_id(chain_id: int, contract: WalletAddress, worker: bytes, salt: bytes) -> bytes:
+def reservation_id(chain_id: int, contract: bytes, worker: bytes, salt: bytes) -> bytes:
     """Return the id that an offer's reservation has."""
-    accounts = (address_to_bytes(contract).rjust(32, b"\0"), worker.rjust(32, b"\0"))
+    accounts = (contract.rjust(32, b"\0"), worker.rjust(32, b"\0"))
     return keccak256(b"".join((chain_id.to_bytes(32, "big"), *accounts, salt)))
+
+
+def sign_offer(wallet: Wallet, offer: ReservationOffer, *, chain_id: int, contract: bytes) -> bytes:
+    """Sign an offer with its worker's wallet; return r, s and v."""
+    digest = offer_digest(
+        chain_id=chain_id,
+        contract=contract,
+        worker=offer.worker,
+        token=offer.token,
+        rate=offer.rate,
+        hours=(offer.hours_least, offer.hours_most),
+        expires_unix_s=offer.expires_at_unix_s,
+        salt=offer.salt,
+    )
+    return wallet.sign_digest(digest)
 
 
 def offer_tuple(offer: ReservationOffer) -> tuple[bytes, bytes, int, int, int, int, bytes]:
