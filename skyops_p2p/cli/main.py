@@ -35,12 +35,11 @@ Exit codes:
   10  no worker took the job
   11  the job that was watched has failed
   12  the job that was watched was cancelled
-  13  the job that was verified came out differently
   70  a bug in skyops
   130 interrupted with Ctrl-C"""
 
 _NODE, _NETWORK, _TEST = "This node", "The network (asks the running node)", "Try it out"
-_JOBS = "Jobs"
+_JOBS, _MONEY = "Jobs", "Money"
 ENTRIES = {
     "init": Entry("skyops_p2p.cli.identity:init", "Make a new node: keys, wallet and a config file.", _NODE),
     "id": Entry("skyops_p2p.cli.identity:show_id", "Print the peer id and the wallet.", _NODE),
@@ -65,8 +64,10 @@ ENTRIES = {
     "cancel": Entry("skyops_p2p.cli.job_control:cancel", "End a job.", _JOBS),
     "retry": Entry("skyops_p2p.cli.job_control:retry", "Run again what failed of a job.", _JOBS),
     "checkpoints": Entry("skyops_p2p.cli.job_control:checkpoints", "List a job's checkpoints.", _JOBS),
-    "verify": Entry("skyops_p2p.cli.job_verify:verify", "Run a job again here and compare.", _JOBS),
+    "billing": Entry("skyops_p2p.cli.earnings:billing", "Show what a job has cost.", _JOBS),
     "audit": Entry("skyops_p2p.cli.audit:audit", "Re-run the award of a bid book.", _JOBS),
+    "earnings": Entry("skyops_p2p.cli.earnings:earnings", "Show what this node has earned.", _MONEY),
+    "settle": Entry("skyops_p2p.cli.earnings:settle", "Redeem what this node has earned.", _MONEY),
     "chain": Entry("skyops_p2p.cli.chain:chain", "Look at the chain; run a small one.", _TEST),
     "demo": Entry("skyops_p2p.cli.demo:demo", "Watch a network come up and survive a crash.", _TEST),
     "testnet": Entry("skyops_p2p.cli.testnet:testnet", "Run a test network on this machine.", _TEST),

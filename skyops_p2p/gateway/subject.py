@@ -12,7 +12,15 @@ from skyops_p2p.node.job_preview import PreviewView
 from skyops_p2p.node.job_rows import JobRowView
 from skyops_p2p.node.jobs.job_views import CheckpointView, JobView, LogLineView, PublishedView, ResultView
 from skyops_p2p.node.match_view import MatchStepView, MatchView
-from skyops_p2p.node.jobs.verify_views import VerifyView
+from skyops_p2p.node.settlement.settlement_views import (
+    BillingView,
+    EarningsView,
+    GroupName,
+    PairView,
+    QuoteView,
+    ReceiptView,
+    SettledView,
+)
 from skyops_p2p.node.views import (
     MapQuery,
     NodeEventView,
@@ -65,15 +73,6 @@ class JobSubject(Protocol):
         """Run again what has not succeeded.
 
         Raises:
-    async def verify(
-        self, *, shard: int | None = ..., progress: Callable[[int, int], None] = ...
-    ) -> VerifyView:
-        """Wait for its end, run it again here, and compare.
-
-        Raises:
-            ExecutionError: `not_deterministic`, `no_result`, `no_shard`, `verify_busy` or `inputs_gone`.
-        """
-
             ExecutionError: `job_open` or `job_succeeded`.
         """
 
@@ -99,6 +98,35 @@ class JobDesk(Protocol):
 
     def rows(self, *, is_open: bool = ...) -> tuple[JobRowView, ...]:
         """Return a row for each job, or for each that has not ended, oldest first."""
+
+
+class PaymentSubject(Protocol):
+    """What the node pays and is paid; `Payments` is one.
+
+    Each call but `billing` raises ConfigError `payment_not_configured` where nothing is paid.
+    """
+
+    def billing(self, job_id: bytes, name: str) -> BillingView:
+        """Return what a job has cost."""
+
+    def earnings(self, *, by: GroupName = ...) -> EarningsView:
+        """Return what the node has earned as a worker."""
+
+    def pairs(self) -> tuple[PairView, ...]:
+        """Return all pairs."""
+
+    def receipt(self, lane: bytes) -> ReceiptView:
+        """Return the receipt of a lease with its proof.
+
+        Raises:
+            ExecutionError: `unknown_lane`, `no_receipt`, `receipt_unprovable`.
+        """
+
+    async def quote(self) -> QuoteView:
+        """Return what redeeming everything now would bring."""
+
+    async def settle(self) -> SettledView:
+        """Redeem everything now, and wait for its end."""
 
 
 class Subject(Protocol):
@@ -155,6 +183,10 @@ class Subject(Protocol):
         Raises:
             ExecutionError: `no_jobs_here`.
         """
+
+    @property
+    def payments(self) -> PaymentSubject:
+        """What it pays and is paid."""
 
     def events(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[NodeEventView]]:
         """Follow what happens, boundedly."""

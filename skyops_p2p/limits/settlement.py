@@ -68,6 +68,8 @@ FUNDS_ASKED_MAX = 4
 """Looks at the chain that are under way at a time."""
 FUNDS_WAIT_S = 30.0
 """How long a lease waits for the first look at the money that is to pay it."""
+ALLOTMENT_WAIT_S = 60.0
+"""How long a lease waits for an allotment that its worker wants to see first; some blocks."""
 SETTLE_IDLE_S = 60.0
 """A requester closes the session of a pair that has had nothing to say for so long."""
 SETTLE_BACKOFF_S_MAX = 30.0

@@ -24,6 +24,7 @@ from skyops_p2p.node.views import (
 
 if TYPE_CHECKING:
     from skyops_p2p.node.control_jobs import JobsClient
+    from skyops_p2p.node.control_payments import PaymentsClient
     from skyops_p2p.node.job_preview import PreviewView
     from skyops_p2p.node.match_view import MatchStepView, MatchView
 
@@ -135,6 +136,13 @@ class ControlClient(ControlLink):
         from skyops_p2p.node.control_jobs import JobsClient
 
         return JobsClient(self)
+
+    @property
+    def payments(self) -> "PaymentsClient":
+        """What the node pays and is paid."""
+        from skyops_p2p.node.control_payments import PaymentsClient
+
+        return PaymentsClient(self)
 
     def events(self) -> Iterator[NodeEventView]:
         """Yield events as they happen, until the node stops or the iterator is closed.

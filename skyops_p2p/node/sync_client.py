@@ -20,10 +20,11 @@ from skyops_p2p.config import find_data_dir
 from skyops_p2p.errors import NetworkError
 from skyops_p2p.node.control_client import ControlClient
 from skyops_p2p.node.control_jobs import JobsClient
+from skyops_p2p.node.control_payments import PaymentsClient
 from skyops_p2p.node.job_rows import JobRowView
 from skyops_p2p.node.jobs.job_views import CheckpointView, JobView, LogLineView, PublishedView, ResultView
+from skyops_p2p.node.settlement.settlement_views import BillingView, EarningsView, GroupName
 from skyops_p2p.node.submission import prepare, prepare_file
-from skyops_p2p.node.jobs.verify_views import VerifyView
 
 if TYPE_CHECKING:
     from skyops_p2p.core.jobs.spec import JobSpec
@@ -117,18 +118,11 @@ class SyncJob:
 
     def checkpoints(self) -> tuple[CheckpointView, ...]:
         """Return its saved checkpoints."""
-    def verify(self, *, shard: int | None = None) -> VerifyView:
-        """Wait for its end, have it run again on this machine, and compare its outputs with those that came.
-
-        Args:
-            shard: Only this one; None: all that have succeeded.
-
-        Raises:
-            ExecutionError: `not_deterministic`, `no_result`, `no_shard`, `verify_busy` or `inputs_gone`.
-        """
-        return self._jobs.verify(self.job_id, shard=shard)
-
         return self._jobs.checkpoints(self.job_id)
+
+    def billing(self) -> BillingView:
+        """Return what it has cost."""
+        return PaymentsClient(self._jobs.link).billing(self.job_id)
 
     def cancel(self) -> JobView:
         """End it; programs that run get time for a last checkpoint."""
@@ -200,6 +194,14 @@ class SyncClient:
             ExecutionError: `unknown_job` or `ambiguous_job`.
         """
         return SyncJob(self.control.jobs, self.control.jobs.show(name).job_id)
+
+    def earnings(self, *, by: GroupName = "job") -> EarningsView:
+        """Return what the node has earned as a worker, by job, day or mode.
+
+        Raises:
+            ConfigError: `payment_not_configured`.
+        """
+        return self.control.payments.earnings(by=by)
 
     def jobs(self, *, is_open: bool = False) -> tuple[JobRowView, ...]:
         """Return all jobs of the node, or those that have not ended, oldest first."""

@@ -22,6 +22,7 @@ from skyops_p2p.node.views import (
 )
 from skyops_p2p.types import Multiaddr, PeerId
 from tests.gateway.fake_jobs import BOB, FakeJobs
+from tests.gateway.fake_payments import FakePayments
 
 ALICE = "12D3KooWAliceAliceAliceAliceAliceAliceAliceAliceAlic"
 MALLORY = "12D3KooWMallorymalloryMallorymalloryMallorymalloryMa"
@@ -76,6 +77,7 @@ class FakeNode:
 
     def __init__(self) -> None:
         self.jobs = FakeJobs()
+        self.payments = FakePayments()
         self.queries: list[MapQuery] = []
         self.feeds: list[trio.MemorySendChannel[NodeEventView]] = []
         self.is_listening = True

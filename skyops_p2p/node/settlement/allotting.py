@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 def wanted_wei(pair: PayerPair, allotment_h: float, available_wei: int) -> Wei:
     """Return what should be set aside for a pair now; 0: nothing.
 
-    It is topped up when what is set aside lasts less than half of the time that it should last.
+    It is topped up when what is set aside lasts less than half of the time that it should last, by half of the deposit
+    at most, so that another worker finds something too; but lanes that need more get it.
 
     Args:
         pair: Whose.
@@ -31,15 +32,17 @@ def wanted_wei(pair: PayerPair, allotment_h: float, available_wei: int) -> Wei:
         available_wei: What of the deposit can be set aside for it.
     """
     funds, account = pair.funds, pair.account
-    goal_wei = int(account.rate_wei * round(allotment_h * HOUR_S) // HOUR_S)
+    goal_wei = int(pair.rate_wei * round(allotment_h * HOUR_S) // HOUR_S)
     if funds is None or goal_wei <= 0:
         return Wei(0)
     left_wei = funds.redeemed + funds.allotted - account.cumulative
     if 2 * left_wei >= goal_wei:
         return Wei(0)
     unit = pair.terms.unit_wei
-    amount = min(goal_wei - left_wei, available_wei) // unit * unit
-    return Wei(amount if 8 * amount >= goal_wei else 0)  # less is not worth a transaction
+    least_wei = max(pair.secured_need_wei - funds.redeemed - funds.allotted, 0)
+    amount = min(goal_wei - left_wei, max(available_wei // 2, least_wei), available_wei) // unit * unit
+    is_worth = 8 * amount >= goal_wei or amount >= least_wei > 0
+    return Wei(max(amount, 0) if is_worth else 0)  # less is not worth a transaction
 
 
 class Allotter:

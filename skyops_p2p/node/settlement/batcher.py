@@ -13,7 +13,7 @@ from skyops_p2p import limits
 from skyops_p2p.core.chain.transaction import Ending, Outcome
 from skyops_p2p.core.settlement.batching import Batch, BatchRules, Claim, cost_bps, is_worth, plan
 from skyops_p2p.core.settlement.funds import RedemptionQuote
-from skyops_p2p.errors import ChainError, ChainRefusal, StoreError
+from skyops_p2p.errors import ChainError, ChainRefusal, SkyopsError, StoreError
 from skyops_p2p.node.settlement.payee_pair import PayeePair
 from skyops_p2p.node.settlement.settlement_views import QuoteView, SettledView
 from skyops_p2p.node.settlement.tools import PayTools
@@ -44,6 +44,7 @@ class Batcher:
         self._turn = trio.Lock()
         """Held while a transaction is under way."""
         self._woken = trio.Event()
+        self._nursery: trio.Nursery | None = None
         self.trouble = ""
         """Why the last round failed; empty if it did not."""
 
@@ -53,9 +54,14 @@ class Batcher:
 
     async def run(self) -> None:
         """Redeem when it is time, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            async with self._turn:
+                await self._resume()
+            await self._redeem_when_due()
+
+    async def _redeem_when_due(self) -> None:
         pause_s = limits.REDEEM_LOOK_S
-        async with self._turn:
-            await self._resume()
         while True:
             try:
                 await self._round()
@@ -94,12 +100,28 @@ class Batcher:
         )
 
     async def settle(self) -> SettledView:
-        """Redeem everything now, whatever it costs, and wait until that has ended.
+        """Redeem everything now, whatever it costs, and wait until that has ended; it goes on if nobody waits any more.
 
         Raises:
             ChainError: It could not be sent, or the contract refused it.
             StoreError: It could not be written down.
         """
+        assert self._nursery is not None, "asked before it runs"
+        send, receive = trio.open_memory_channel[SettledView | SkyopsError](1)
+        self._nursery.start_soon(self._settle_for, send)
+        answer = await receive.receive()
+        if isinstance(answer, SkyopsError):
+            raise answer
+        return answer
+
+    async def _settle_for(self, answer: "trio.MemorySendChannel[SettledView | SkyopsError]") -> None:
+        try:
+            answer.send_nowait(await self._settle())
+        except SkyopsError as error:
+            log.warning("settlement_failed code=%s", error.code)
+            answer.send_nowait(error)
+
+    async def _settle(self) -> SettledView:
         async with self._turn:
             batch = self._plan(is_asked=True)
             vouchers = self._vouchers(batch)
@@ -164,9 +186,10 @@ class Batcher:
             stored = await self._store.value(_VALUE)
             if stored:
                 await self._wait(stored.decode(), [pair.terms.requester for pair in self._pairs()])
-        except ChainError as error:
-            if error.code == "unknown_order":  # it never got so far
-                await self._store.set_value(_VALUE, b"")
+        except (
+            ChainError,
+            StoreError,
+        ) as error:  # one that nobody knows never got so far: the next one replaces it
             log.info("redemption_unknown code=%s", error.code)
 
     def _plan(self, *, is_asked: bool = False) -> Batch:

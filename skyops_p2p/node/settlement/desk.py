@@ -49,6 +49,7 @@ class PaymentDesk:
 
     def __init__(self, tools: PayTools, store: Store, *, is_worker: bool) -> None:
         self.tools = tools
+        self.store = store
         self.pairs: dict[PairKey, LivePair] = {}
         self._leases: dict[bytes, PaidLease] = {}
         """Leases that this node pays, by lane."""
@@ -149,6 +150,10 @@ class PaymentDesk:
             StoreError: It cannot be written.
         """
         await self.tools.ledger.note_lane(lane)
+
+    def now_ms(self) -> int:
+        """Return the wall clock's time."""
+        return self.tools.ledger.now_ms()
 
     # --- as a worker ------------------------------------------------------------------------------------------------
     async def expect(self, session: LiveSession, terms: LaneTerms, *, name: str, mode: str) -> PaidRun:

@@ -174,6 +174,8 @@ class LivePair(ABC):
     async def _perform(self, effect: Effect, *, is_from_peer: bool) -> None:
         match effect:
             case ev.SendToPeer(message):
+                if getattr(message, "code", "") == "deposit_too_small":
+                    self.look_now()  # what is missing may be there by now
                 await self._send(message)
             case ev.StartLane(lane) if lane in self.users:
                 self.users[lane].lane_started()
@@ -184,10 +186,14 @@ class LivePair(ABC):
             case ev.StopLane(lane, code):
                 self._stop(lane, code, is_from_peer=is_from_peer)
             case ev.CloseLane(lane, code, paid):
-                self.users.pop(lane, None)
+                self._closed(lane)
                 log.info("lane_closed lane=%s code=%s paid_wei=%d", lane.hex()[:12], code, paid)
             case _:
                 self._perform_own(effect)
+
+    def _closed(self, lane: bytes) -> None:
+        """Forget whom a lane was for."""
+        self.users.pop(lane, None)
 
     @abstractmethod
     def _stop(self, lane: bytes, code: str, *, is_from_peer: bool) -> None:
@@ -216,7 +222,8 @@ class LivePair(ABC):
         pause_s = limits.FUNDS_POLL_S / 4
         while True:
             self._poked = trio.Event()
-            wait_s = limits.FUNDS_POLL_S if self.is_at_work else limits.FUNDS_POLL_IDLE_S
+            is_wanted = self.is_at_work or bool(self.users)
+            wait_s = limits.FUNDS_POLL_S if is_wanted else limits.FUNDS_POLL_IDLE_S
             try:
                 async with self._tools.asking:
                     with trio.fail_after(limits.REQUEST_TIMEOUT_S):

@@ -4,6 +4,7 @@ It decides nothing about the lease: whoever holds that says what becomes of it, 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 import trio
@@ -38,6 +39,9 @@ class Budget(Protocol):
     async def note_lane(self, lane: LaneRecord) -> None:
         """Write down that a lane begins."""
 
+    def now_ms(self) -> int:
+        """Return the wall clock's time."""
+
 
 class PaidLease:
     """One lease, as its requester pays it.
@@ -71,6 +75,10 @@ class PaidLease:
         self._told = told
         self._end: Event | None = None
         self._over = trio.Event()
+        self._is_unsecured = False
+        """The worker wants more set aside for it before it takes the lane."""
+        self._secured_by: float | None = None
+        """Monotonic; until then the worker is offered the lane again; None: it has not asked for more."""
 
     @property
     def is_over(self) -> bool:
@@ -111,6 +119,8 @@ class PaidLease:
             self._read()
             if self._budget.is_spent(self.terms.job_id):
                 self._budget.stop_job(self.terms.job_id)
+            if self._is_unsecured:
+                await self._offer_again()
         assert self._end is not None
         await pair.post(self._end)
 
@@ -135,6 +145,32 @@ class PaidLease:
             f"here, and {unpaid_text} of work at most wait to be paid"
         )
         return True
+
+    async def _offer_again(self) -> None:
+        """Offer the lane again once what is set aside covers it, or give the lease up after a while."""
+        pair, lane = self._pair, self.terms.lane
+        pair.asked_for[lane] = self.terms
+        try:
+            await trio.sleep(limits.PAY_RESEND_MS / 1000)  # the worker looks at the chain meanwhile
+            with trio.move_on_at(self._secured_by or trio.current_time()):
+                while not pair.is_secured and not self.is_over:
+                    await pair.wait_step()
+        finally:
+            is_secured = pair.is_secured
+            del pair.asked_for[lane]
+        self._is_unsecured = False
+        if self.is_over:
+            return
+        if not is_secured:
+            self.lapse()
+            self._stopped("not_secured", "the worker wants more money set aside for it than there is")
+            return
+        try:
+            await self._budget.note_lane(replace(self.record, began_unix_ms=self._budget.now_ms()))
+        except StoreError as error:
+            self.stop(error.code, f"the payment could not be written down: {error.message}")
+            return
+        await pair.begin(self.terms, self)
 
     async def _wait_for_money(self) -> None:
         """Wait until the chain was asked, or a restart has brought what was seen before."""
@@ -166,8 +202,14 @@ class PaidLease:
         """Nothing: the worker's beats say so."""
 
     def lane_stopped(self, code: str, text: str) -> None:
-        """Have the lease end; the lane is over already."""
-        if not self.is_over:
+        """Have the lease end; the lane is over already. One that wants an allotment first is offered again."""
+        now = trio.current_time()
+        if self._secured_by is None and code == "not_secured":
+            self._secured_by = now + limits.ALLOTMENT_WAIT_S
+        may_wait = self._secured_by is not None and now < self._secured_by
+        if code == "not_secured" and may_wait and not self.is_over:
+            self._is_unsecured = True
+        elif not self.is_over:
             self.lapse()
             self._stopped(code, text)
 

@@ -105,12 +105,14 @@ class PaidRun:
         if not self._is_over:
             self._is_over = True
             await self._pair.post(ev.LaneFinished(self._terms.lane, facts))
+            await self._pair.forget_unoffered(self._terms.lane)
 
     async def lapse(self) -> None:
         """Charge nothing further: the lease is void. A lane that is finished stays so. Rules: SET-18."""
         if not self._is_over:
             self._is_over = True
             await self._pair.post(ev.LaneLapsed(self._terms.lane))
+            await self._pair.forget_unoffered(self._terms.lane)
 
     # --- what its lane wants: see tools.LaneUser --------------------------------------------------------------------
     def lane_started(self) -> None:

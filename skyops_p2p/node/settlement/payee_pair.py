@@ -11,8 +11,10 @@ from skyops_p2p.core.settlement import pay_events as ev
 from skyops_p2p.core.settlement.account import Account
 from skyops_p2p.core.settlement.funds import PairFunds
 from skyops_p2p.core.settlement.lanes import LaneTerms
+from skyops_p2p.core.settlement.meters import NOTHING
 from skyops_p2p.core.settlement.payee import Payee
 from skyops_p2p.core.settlement.vouchers import PairTerms
+from skyops_p2p.errors import StoreError
 from skyops_p2p.node.settlement.live_pair import LivePair
 from skyops_p2p.node.settlement.tools import LaneUser, PayTools
 from skyops_p2p.types import MonotonicS, PeerId, Wei
@@ -82,6 +84,17 @@ class PayeePair(LivePair):
         """Wait for the lane of a lease that stands, or is about to."""
         self.users[terms.lane] = user
         await self.post(ev.LaneExpected(terms))
+
+    async def forget_unoffered(self, lane: bytes) -> None:
+        """Forget the lane of a lease that has ended before its requester has offered it."""
+        record = self._tools.ledger.lanes.get(lane)
+        if lane in self.account.lanes or self.users.pop(lane, None) is None or record is None:
+            return
+        ended = record.ended("not_offered", 0, NOTHING, now=self._tools.ledger.now_ms())
+        try:
+            await self._tools.ledger.note_lane(ended)
+        except StoreError as error:  # the next start ends it
+            log.info("lane_end_not_stored lane=%s code=%s", lane.hex()[:12], error.code)
 
     def _money(self) -> ev.FundsSeen:
         """Count on what is set aside, and on what is shared, or was never seen, only so far. Rules: SET-12."""

@@ -66,6 +66,8 @@ class PayerPair(LivePair):
         self._unclaimed = set(self.account.lanes)
         """Lanes of before a restart that no lease has claimed again."""
         self._terms: dict[bytes, LaneTerms] = {}
+        self.asked_for: dict[bytes, LaneTerms] = {}
+        """Lanes whose worker wants more set aside for it first, by name."""
         self._wanted = trio.Event()
 
     @property
@@ -74,6 +76,23 @@ class PayerPair(LivePair):
         funds = self.funds
         secured = 0 if funds is None else funds.redeemed + funds.allotted
         return Wei(max(self.account.need_wei - secured, 0))
+
+    @property
+    def rate_wei(self) -> Wei:
+        """Of all lanes, and of those that wait for an allotment, for an hour."""
+        return Wei(self.account.rate_wei + sum(terms.rate_wei for terms in self.asked_for.values()))
+
+    @property
+    def secured_need_wei(self) -> Wei:
+        """What must be set aside, with what was redeemed of it, so that all these lanes are covered by that alone."""
+        waiting = sum(Lane(terms).need_wei for terms in self.asked_for.values())
+        return Wei(self.account.need_wei + waiting)
+
+    @property
+    def is_secured(self) -> bool:
+        """Whether what is set aside covers all that."""
+        funds = self.funds
+        return funds is not None and funds.redeemed + funds.allotted >= self.secured_need_wei
 
     @property
     def refund_wei(self) -> Wei:
@@ -110,6 +129,10 @@ class PayerPair(LivePair):
         user = self.users.pop(lane, None)
         if user is not None:
             user.lane_stopped(code, text)
+
+    def _closed(self, lane: bytes) -> None:
+        super()._closed(lane)
+        self._terms.pop(lane, None)
 
     def _too_small(self, terms: LaneTerms) -> str:
         """Say how much is missing, and how it is added. Rules: SET-22."""

@@ -1,0 +1,177 @@
+"""`billing JOB`, `earnings` and `settle`: what jobs cost, and what running them brings."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from skyops_p2p.cli.invocation import Invocation, data_dir_option, json_option
+from skyops_p2p.cli.output import Column, print_fields, print_json, print_table, short_peer
+
+if TYPE_CHECKING:
+    from skyops_p2p.node.settlement.settlement_views import (
+        BillingView,
+        EarningRowView,
+        EarningsView,
+        LaneView,
+        QuoteView,
+    )
+
+LANE_COLUMNS = (
+    Column("SHARD", is_right=True),
+    Column("EPOCH", is_right=True),
+    Column("WORKER"),
+    Column("RATE/H", is_right=True),
+    Column("RUNTIME", is_right=True),
+    Column("GPU", is_right=True),
+    Column("PAID", is_right=True),
+    Column("STATE"),
+    Column("RECEIPT"),
+)
+EARNING_COLUMNS = (
+    Column("KEY"),
+    Column("LEASES", is_right=True),
+    Column("RUNTIME", is_right=True),
+    Column("GPU", is_right=True),
+    Column("EARNED", is_right=True),
+    Column("RECEIPTS", is_right=True),
+)
+
+
+@click.command()
+@click.argument("job")
+@data_dir_option
+@json_option
+@click.pass_obj
+def billing(invocation: Invocation, job: str, *, as_json: bool) -> None:
+    """Show what JOB has cost: metered runtime, GPU seconds, price and payment of each lease.
+
+    Runtime is what both sides have metered while the program ran, without pauses; the smaller count is paid.
+    """
+    view = invocation.client().payments.billing(job)
+    if as_json:
+        print_json(view)
+        return
+    print_fields(_bill_fields(view))
+    if view.lanes:
+        click.echo()
+        print_table(LANE_COLUMNS, [_lane_cells(lane) for lane in view.lanes], is_color=invocation.is_color)
+
+
+@click.command()
+@click.option(
+    "--by", type=click.Choice(["job", "day", "mode"]), default="job", help="What makes a row of the table."
+)
+@data_dir_option
+@json_option
+@click.pass_obj
+def earnings(invocation: Invocation, *, by: Literal["job", "day", "mode"], as_json: bool) -> None:
+    """Show what this node has earned as a worker, and what of it is redeemed."""
+    view = invocation.client().payments.earnings(by=by)
+    if as_json:
+        print_json(view)
+        return
+    if not view.rows:
+        click.echo("Nothing was earned here yet.")
+        return
+    print_table(
+        EARNING_COLUMNS, [_earning_cells(view, row) for row in view.rows], is_color=invocation.is_color
+    )
+    click.echo()
+    print_fields(_earning_fields(view))
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Say what it would bring and cost, and redeem nothing.")
+@data_dir_option
+@json_option
+@click.pass_obj
+def settle(invocation: Invocation, *, dry_run: bool, as_json: bool) -> None:
+    """Redeem all vouchers now, in one transaction, whatever it costs.
+
+    The node does so by itself when they are due or the money behind them would leave.
+    """
+    payments = invocation.client().payments
+    quote = payments.quote()
+    if not as_json:
+        for line in _quote_lines(quote):
+            click.echo(line)
+    settled = payments.settle() if quote.vouchers and not dry_run else None
+    if as_json:
+        print_json({"quote": quote, "settled": settled.model_dump(mode="json") if settled else None})
+    elif settled is not None and settled.transaction_hash:
+        click.echo(f"Redeemed {settled.vouchers} vouchers in {settled.transaction_hash}.")
+
+
+def _bill_fields(view: "BillingView") -> Iterator[tuple[str, str]]:
+    from skyops_p2p.cli.job_text import span
+    from skyops_p2p.cli.plain_text import plain
+
+    yield "job", view.job_id
+    yield "name", plain(view.name)
+    if not view.is_paid:
+        yield "paid", "nothing: it runs free"
+        return
+    yield "paid", f"{_amount(view.paid_wei)}, of which the contract keeps {_amount(view.fee_wei)}"
+    yield "runtime", span(view.runtime_ms / 1000)
+    if view.gpu_ms:
+        yield "GPU time", span(view.gpu_ms / 1000)
+    if view.budget_wei is not None:
+        yield "bound", f"{_amount(view.budget_wei)} for the whole job"
+    yield "refund", f"{_amount(view.refund_wei)} of the deposit, if everything stopped now"
+
+
+def _lane_cells(lane: "LaneView") -> tuple[str, ...]:
+    from skyops_p2p.cli.job_text import span
+
+    return (
+        str(lane.shard),
+        str(lane.epoch),
+        short_peer(lane.peer_id),
+        _amount(lane.rate_wei),
+        span(lane.runtime_ms / 1000),
+        span(lane.gpu_ms / 1000) if lane.gpu_ms else "-",
+        _amount(lane.paid_wei),
+        "open" if lane.is_open else lane.code,
+        "yes" if lane.has_receipt else "-",
+    )
+
+
+def _earning_cells(view: "EarningsView", row: "EarningRowView") -> tuple[str, ...]:
+    from skyops_p2p.cli.job_text import short_job, span
+
+    return (
+        short_job(row.key) if view.by == "job" else row.key,
+        str(row.leases),
+        span(row.runtime_ms / 1000),
+        span(row.gpu_ms / 1000) if row.gpu_ms else "-",
+        _amount(row.paid_wei),
+        str(row.receipts),
+    )
+
+
+def _earning_fields(view: "EarningsView") -> Iterator[tuple[str, str]]:
+    yield "earned", _amount(view.paid_wei)
+    yield "not redeemed", _amount(view.unredeemed_wei)
+    if view.unsecured_wei:
+        yield "of that unsecured", f"{_amount(view.unsecured_wei)}: nobody has set it aside for this node"
+    if view.held_wei:
+        yield "held back", f"{_amount(view.held_wei)}, until its challenge window closes"
+
+
+def _quote_lines(quote: "QuoteView") -> Iterator[str]:
+    from skyops_p2p.core.settlement.amounts import ETH, format_amount
+
+    if not quote.vouchers:
+        yield "There is nothing to redeem."
+        return
+    fee = format_amount(quote.fee_wei, ETH)
+    yield f"{quote.vouchers} vouchers bring {_amount(quote.credited_wei)} now and cost {fee} of gas ({quote.gas})."
+    if not quote.is_worth:
+        yield "That is more than the node would pay for it by itself (payment.redeem_cost_bps_max)."
+
+
+def _amount(wei: int) -> str:
+    from skyops_p2p.core.settlement.amounts import SKYOPS, format_amount
+
+    return format_amount(wei, SKYOPS)

@@ -1,0 +1,62 @@
+"""The payments of a node that runs in another process, over its control API."""
+
+from urllib.parse import quote
+
+from skyops_p2p.errors import ExecutionError
+from skyops_p2p.node.control_link import ControlLink
+from skyops_p2p.node.settlement.settlement_views import (
+    BillingView,
+    EarningsView,
+    GroupName,
+    PairView,
+    QuoteView,
+    ReceiptView,
+    SettledView,
+)
+
+
+class PaymentsClient:
+    """What one node pays and is paid.
+
+    Args:
+        link: To the node.
+
+    Raises:
+        SkyopsError: Of every method: what the node answered, or that it did not answer.
+    """
+
+    def __init__(self, link: ControlLink) -> None:
+        self._link = link
+
+    def billing(self, job: str) -> BillingView:
+        """Return what a job has cost.
+
+        Args:
+            job: Its id, a unique beginning of it, or its name.
+        """
+        if not job:
+            raise ExecutionError(
+                "no job is named", code="unknown_job", hint="`skyops ps` lists all jobs of this node."
+            )
+        return BillingView.model_validate(self._link.call("GET", f"/v1/jobs/{quote(job, safe='')}/billing"))
+
+    def earnings(self, *, by: GroupName = "job") -> EarningsView:
+        """Return what the node has earned as a worker, by job, day or mode."""
+        return EarningsView.model_validate(self._link.call("GET", f"/v1/earnings?by={by}"))
+
+    def pairs(self) -> tuple[PairView, ...]:
+        """Return whom the node pays, and who pays it."""
+        found = self._link.call("GET", "/v1/pairs")["pairs"]
+        return tuple(PairView.model_validate(pair) for pair in found)
+
+    def receipt(self, lane: str) -> ReceiptView:
+        """Return the receipt of a lease with its proof; the lane is 64 hex digits, as `billing` says it."""
+        return ReceiptView.model_validate(self._link.call("GET", f"/v1/receipts/{quote(lane, safe='')}"))
+
+    def quote(self) -> QuoteView:
+        """Return what redeeming everything now would bring, and cost."""
+        return QuoteView.model_validate(self._link.call("GET", "/v1/settlement"))
+
+    def settle(self) -> SettledView:
+        """Have everything redeemed now."""
+        return SettledView.model_validate(self._link.call("POST", "/v1/settlement"))

@@ -1,0 +1,140 @@
+"""Payments of a node that are always the same, for tests of the API and of commands."""
+
+from skyops_p2p.errors import ConfigError, ExecutionError
+from skyops_p2p.node.settlement.settlement_views import (
+    BillingView,
+    EarningRowView,
+    EarningsView,
+    GroupName,
+    LaneView,
+    PairView,
+    QuoteView,
+    ReceiptView,
+    SettledView,
+)
+
+WORKER = "12D3KooWBob"
+WALLET = "0xAb5801a7D398351b8bE11C439e05C5B3259aeC9B"
+LANE = "ab" * 32
+PAID = 2**60 + 1
+"""Wei: more than a JSON number holds exactly."""
+
+
+def lane_view(**changes: object) -> LaneView:
+    fields: dict[str, object] = {
+        "lane": LANE,
+        "peer_id": WORKER,
+        "wallet": WALLET,
+        "shard": 0,
+        "epoch": 1,
+        "is_open": False,
+        "code": "paid",
+        "rate_wei": 10**18,
+        "runtime_ms": 61_000,
+        "metered_ms": 61_000,
+        "gpu_ms": 30_000,
+        "moved_bytes": 0,
+        "paid_wei": PAID,
+        "began_unix_ms": 1_700_000_000_000,
+        "ended_unix_ms": 1_700_000_070_000,
+        "has_receipt": True,
+    }
+    return LaneView.model_validate({**fields, **changes})
+
+
+class FakePayments:
+    """What alice pays, and what she is paid."""
+
+    def __init__(self) -> None:
+        self.is_configured = True
+        self.vouchers = 2
+        self.settled = 0
+
+    def billing(self, job_id: bytes, name: str) -> BillingView:
+        lanes = (lane_view(),) if self.is_configured else ()
+        return BillingView(
+            job_id=job_id.hex(),
+            name=name,
+            symbol="SKYOPS",
+            is_paid=bool(lanes),
+            paid_wei=sum(lane.paid_wei for lane in lanes),
+            runtime_ms=61_000,
+            gpu_ms=30_000,
+            fee_wei=10**16,
+            budget_wei=None,
+            refund_wei=5 * 10**18,
+            lanes=lanes,
+        )
+
+    def earnings(self, *, by: GroupName = "job") -> EarningsView:
+        self._check()
+        key = {"job": "00" * 16, "day": "2026-11-26", "mode": "flex"}[by]
+        row = EarningRowView(key=key, leases=1, runtime_ms=61_000, gpu_ms=0, paid_wei=PAID, receipts=1)
+        return EarningsView(
+            symbol="SKYOPS",
+            by=by,
+            rows=(row,),
+            paid_wei=PAID,
+            unredeemed_wei=10**17,
+            unsecured_wei=10**16,
+            held_wei=0,
+        )
+
+    def pairs(self) -> tuple[PairView, ...]:
+        self._check()
+        pair = PairView(
+            peer_id=WORKER,
+            wallet=WALLET,
+            role="requester",
+            is_linked=True,
+            lanes=1,
+            state="clear",
+            promised_wei=PAID,
+            redeemed_wei=0,
+            held_wei=0,
+            allotted_wei=10**18,
+            shared_wei=0,
+            runway_s=3600,
+            receipts=1,
+            chain_trouble="",
+        )
+        return (pair,)
+
+    def receipt(self, lane: bytes) -> ReceiptView:
+        self._check()
+        if lane.hex() != LANE:
+            raise ExecutionError("this node knows no such lease", code="unknown_lane")
+        return ReceiptView(
+            lane=LANE,
+            receipt="00",
+            is_signed_by_both=True,
+            index=0,
+            count=1,
+            path=(),
+            leaf="11" * 32,
+            root="11" * 32,
+            is_on_chain=True,
+            amount_wei=PAID,
+            outcome="succeeded",
+            result="22" * 32,
+        )
+
+    async def quote(self) -> QuoteView:
+        self._check()
+        return QuoteView(
+            vouchers=self.vouchers,
+            credited_wei=10**17,
+            gas=120_000,
+            fee_wei=10**14,
+            cost_bps=10_000,
+            is_worth=False,
+        )
+
+    async def settle(self) -> SettledView:
+        self._check()
+        self.settled += 1
+        return SettledView(vouchers=self.vouchers, transaction_hash="0x" + "33" * 32, fee_wei=10**14)
+
+    def _check(self) -> None:
+        if not self.is_configured:
+            raise ConfigError("nothing is paid here", code="payment_not_configured")

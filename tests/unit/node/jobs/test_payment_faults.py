@@ -1,0 +1,180 @@
+"""What goes wrong under paid jobs, and what each side is left with: outages, silence, small deposits, many leases."""
+
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from skyops_p2p import limits
+from skyops_p2p.core.settlement.prices import charge
+from skyops_p2p.errors import ChainError
+from skyops_p2p.node.settlement.live_pair import LivePair
+from skyops_p2p.wire.model import Message
+from tests.unit.node.jobs.job_world import ended, spec, until
+from tests.unit.node.jobs.paid_world import SKYOPS, PaidWorld, paid_world
+from tests.unit.node.small_world import account
+
+EXPOSED_S = (limits.PAY_GRACE_MS + 2 * limits.METER_READ_MS) / 1000
+LONG = {"STEP_S": "30"}
+
+
+def unpaid_wei(world: PaidWorld, worker: str) -> int:
+    """Return what a worker has computed beyond its newest vouchers, over all its lanes."""
+    total = 0
+    for pair in world.desk(worker).payees():
+        for lane in pair.account.lanes.values():
+            total += max(charge(lane.terms.rate_wei, lane.own.runtime_ms) - lane.paid, 0)
+    return total
+
+
+async def test_a_requester_that_vanishes_owes_no_more_than_an_interval(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:  # SET-8
+    async with paid_world(tmp_path) as world:
+        job = await world.nodes["alice"].submit(spec(env=LONG), base_dir=tmp_path)
+        await until(job, lambda view: view.shards and view.shards[0].done >= 2)
+        worker = world.worker_of(job)
+        (lane,) = world.lanes(worker)
+        world.small.networks["alice"].kill()
+        await world.crash("alice")
+        bound_s = (limits.PAY_INTERVAL_MS_MAX + limits.PAY_GRACE_MS + 2 * limits.METER_READ_MS) / 1000
+        for _ in range(40):
+            await trio.sleep(10)
+            assert unpaid_wei(world, worker) <= charge(lane.rate_wei, round(bound_s * 1000))
+        service = world.nodes[worker]._workshop.execution  # type: ignore[union-attr]
+        assert service is not None
+        assert all(run.phase in ("delivering", "collecting") for run in service.runs)
+        before = world.desk(worker).payees()[0].account.cumulative
+        assert before > 0
+        settled = await world.nodes[worker].payments.settle()
+        assert settled.vouchers == 1
+        pair = world.bank.pair(account("alice"), account(worker))
+        assert pair.redeemed == before // 10**9 * 10**9
+
+
+async def test_the_market_goes_on_while_the_chain_is_away(autojump_clock: MockClock, tmp_path: Path) -> None:
+    async with paid_world(tmp_path) as world:
+        first = await world.nodes["alice"].submit(spec(), base_dir=tmp_path)
+        assert (await ended(first)).state == "succeeded"
+        worker = world.worker_of(first)
+        world.bank.leave()
+        await trio.sleep(60)
+        again = await world.nodes["alice"].submit(
+            spec(env={"STEP_S": "5"}, placement={"allow": [world.nodes[worker].peer_id]}), base_dir=tmp_path
+        )
+        view = await ended(again)
+        assert view.state == "succeeded", view
+        await trio.sleep(5)
+        paid = [lane for lane in world.lanes(worker) if lane.job_id.hex() == again.job_id]
+        assert [lane.code for lane in paid] == ["paid"]
+        with pytest.raises(ChainError):
+            await world.nodes[worker].payments.quote()
+        world.bank.come_back()
+        await trio.sleep(limits.FUNDS_BACKOFF_S_MAX + 5)
+        assert (await world.nodes[worker].payments.settle()).vouchers == 1
+
+
+async def test_a_chain_that_was_never_seen_pays_nothing_and_the_job_says_so(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    async with paid_world(tmp_path) as world:
+        world.bank.leave()
+        job = await world.nodes["alice"].submit(
+            spec(retry={"attempts_max": 1}, timeouts={"queue": 60}), base_dir=tmp_path
+        )
+        view = await ended(job)
+        assert (view.state, view.code) == ("failed", "chain_unavailable"), view
+        assert all(lane.paid_wei == 0 for lane in world.lanes("alice"))
+        world.bank.come_back()
+
+
+async def test_a_job_costs_no_more_than_its_bound(autojump_clock: MockClock, tmp_path: Path) -> None:
+    async with paid_world(tmp_path) as world:
+        job = await world.nodes["alice"].submit(
+            spec(env=LONG, price={"total_max": "0.002"}), base_dir=tmp_path
+        )
+        view = await ended(job)
+        assert (view.state, view.code) == ("failed", "over_budget"), view
+        await trio.sleep(130)
+        paid_wei = sum(lane.paid_wei for lane in world.lanes("alice"))
+        assert 0 < paid_wei <= 2 * SKYOPS // 1000
+        assert paid_wei >= 18 * SKYOPS // 10_000, "stopped far too early"
+        (mine,), (theirs,) = world.lanes("alice"), world.lanes(world.worker_of(job))
+        assert mine.paid_wei == theirs.paid_wei
+
+
+async def test_lost_messages_are_made_up_for(
+    autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = LivePair._send
+    counts = {"sent": 0}
+
+    async def lossy(self: LivePair, message: Message) -> None:
+        counts["sent"] += 1
+        if counts["sent"] % 3:
+            await send(self, message)
+
+    monkeypatch.setattr(LivePair, "_send", lossy)
+    async with paid_world(tmp_path) as world:
+        job = await world.nodes["alice"].submit(spec(env={"STEP_S": "5"}), base_dir=tmp_path)
+        view = await ended(job)
+        assert view.state == "succeeded", view
+        await trio.sleep(20)
+        worker = world.worker_of(job)
+        (mine,), (theirs,) = world.lanes("alice"), world.lanes(worker)
+        assert (mine.code, mine.paid_wei) == (theirs.code, theirs.paid_wei) == ("paid", mine.paid_wei)
+        world.check_receipts("alice", worker, job)
+
+
+async def test_each_lease_of_an_array_is_a_lane_of_its_own(autojump_clock: MockClock, tmp_path: Path) -> None:
+    async with paid_world(tmp_path) as world:
+        job = await world.nodes["alice"].submit(spec(shards=5, command=["shout"]), base_dir=tmp_path)
+        view = await ended(job)
+        assert view.state == "succeeded", view
+        await trio.sleep(10)
+        lanes = world.lanes("alice")
+        assert sorted(lane.shard for lane in lanes) == list(range(5))
+        assert {lane.code for lane in lanes} == {"paid"}
+        for worker in ("bob", "carol"):
+            world.check_receipts("alice", worker, job)
+        earned = sum(world.nodes[who].payments.earnings().paid_wei for who in ("bob", "carol"))
+        assert earned == job.billing().paid_wei == sum(lane.paid_wei for lane in lanes)
+
+
+async def test_what_was_metered_before_a_job_is_cancelled_is_paid(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    async with paid_world(tmp_path) as world:
+        job = await world.nodes["alice"].submit(spec(env=LONG), base_dir=tmp_path)
+        await until(job, lambda view: view.shards and view.shards[0].done >= 1)
+        worker = world.worker_of(job)
+        await job.cancel()
+        await ended(job)
+        await trio.sleep(130)
+        (mine,), (theirs,) = world.lanes("alice"), world.lanes(worker)
+        assert (mine.code, theirs.code) == ("paid", "paid"), "what was metered before the wish is paid"
+        assert mine.paid_wei == theirs.paid_wei > 0
+
+
+async def test_vouchers_are_redeemed_when_due_and_holdbacks_released(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    payment: dict[str, object] = {"redeem_interval_s": 100.0, "redeem_cost_bps_max": 10_000}
+    async with paid_world(tmp_path, payment=payment) as world:
+        costly = spec(env={"STEP_S": "60"}, price={"per_hour_max": 1000})
+        for name in ("bob", "carol"):
+            await world.stop(name)
+            await world.start(name, price_microcredits_per_hour=2_000_000_000)
+        await world.all_know_each_other()
+        job = await world.nodes["alice"].submit(costly, base_dir=tmp_path)
+        view = await ended(job, timeout_s=3000)
+        assert view.state == "succeeded", view
+        worker = world.worker_of(job)
+        pair = world.bank.pair(account("alice"), account(worker))
+        await trio.sleep(200)
+        paid_wei = sum(lane.paid_wei for lane in world.lanes(worker))
+        assert pair.redeemed == paid_wei // 10**9 * 10**9
+        assert pair.held > 0
+        await trio.sleep(3700)
+        assert pair.held == 0
