@@ -109,7 +109,7 @@ def _setting(setting: SettingDescription) -> str:
     )
 
 
-LIMIT_MODULES = ("wire", "network", "node", "auction", "execution", "content", "settlement")
+LIMIT_MODULES = ("wire", "network", "node", "auction", "execution", "content", "settlement", "reputation")
 """In the order of the page."""
 
 

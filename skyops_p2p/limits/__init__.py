@@ -10,5 +10,6 @@ from skyops_p2p.limits.content import *
 from skyops_p2p.limits.execution import *
 from skyops_p2p.limits.network import *
 from skyops_p2p.limits.node import *
+from skyops_p2p.limits.reputation import *
 from skyops_p2p.limits.settlement import *
 from skyops_p2p.limits.wire import *

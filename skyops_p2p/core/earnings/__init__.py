@@ -1,0 +1,1 @@
+"""Earnings: what a job brings its worker by its score, and what faults cost. Pure."""

@@ -1,0 +1,1 @@
+"""Reputation: from co-signed receipts and verdicts to a score that every node computes alike. Pure."""

@@ -1,0 +1,230 @@
+"""All evidence that a node holds, kept so that scores come from what changed. Pure.
+
+Evidence may come in any order and any number of times: the scores are those of the set. Receipts are taken only of
+pairs that have money on chain, so that to fill a ledger costs what trading costs. Spec: protocol/08-reputation.md,
+"Evidence".
+"""
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from skyops_p2p import limits
+from skyops_p2p.core.reputation.conduct import EPOCH_MS, Day
+from skyops_p2p.core.reputation.deals import (
+    Check,
+    Deal,
+    Offence,
+    PairMoney,
+    PairRatings,
+    deciding,
+    ratings_of,
+)
+from skyops_p2p.core.reputation.newest import Newest
+from skyops_p2p.core.reputation.parameters import DEFAULTS, Parameters
+from skyops_p2p.core.reputation.ratings import Kind, Pair, Rating, RatingBook, Role
+from skyops_p2p.core.reputation.standings import Assessment, Inputs
+from skyops_p2p.core.reputation.voices import Stake
+from skyops_p2p.core.settlement.receipts import ChainPlace
+from skyops_p2p.types import UnixMs
+
+NOTHING = PairMoney(redeemed=0, funded=0, height=0)
+
+
+class Ledger:
+    """Evidence of one market.
+
+    Args:
+        parameters: The network's.
+        deals_max: Receipts that are kept.
+    """
+
+    def __init__(
+        self, parameters: Parameters = DEFAULTS, *, deals_max: int = limits.REPUTATION_DEALS_MAX
+    ) -> None:
+        self._parameters = parameters
+        self._deals: Newest[Deal] = Newest(deals_max)
+        self._of_pair: dict[Pair, Newest[Deal]] = {}
+        """(requester, worker) -> its deals."""
+        self._checks: Newest[Check] = Newest(limits.REPUTATION_CHECKS_MAX)
+        self._checks_of: defaultdict[bytes, dict[bytes, Check]] = defaultdict(dict)
+        """Receipt -> proof -> check."""
+        self._offences: Newest[Offence] = Newest(limits.REPUTATION_OFFENCES_MAX)
+        self._money: dict[Pair, PairMoney] = {}
+        self._days: defaultdict[bytes, dict[int, Day]] = defaultdict(dict)
+        self._links: dict[tuple[bytes, int], bytes] = {}
+        """(account, place in its chain) -> link."""
+        self._banned: OrderedDict[bytes, None] = OrderedDict()
+        self._books = {role: RatingBook(parameters) for role in Role}
+        self._given: dict[Pair, PairRatings] = {}
+        """What the books hold of each pair."""
+        self._changed: set[Pair] = set()
+
+    def __len__(self) -> int:
+        return len(self._deals)
+
+    @property
+    def banned(self) -> frozenset[bytes]:
+        """Accounts with a double history."""
+        return frozenset(self._banned)
+
+    def set_money(self, requester: bytes, worker: bytes, money: PairMoney) -> None:
+        """Say what a pair has moved on chain; what is of an older height than is known changes nothing."""
+        pair = (requester, worker)
+        if money.height >= self._money.get(pair, NOTHING).height:
+            self._money[pair] = money
+            self._changed.add(pair)
+
+    def add_deal(self, deal: Deal, *, now: UnixMs) -> bool:
+        """Take a receipt in; return whether it is held now.
+
+        It is not if it ends in the future, if its pair has no money on chain, or if it is older than all that fits.
+        A receipt that is there already gains the halves that it lacked.
+
+        Rules: REP-4, REP-8, REP-23.
+        """
+        pair = (deal.requester, deal.worker)
+        is_due = deal.ended_unix_ms <= now + limits.CLOCK_SKEW_MS_MAX
+        if not is_due or not self._money.get(pair, NOTHING).funded:
+            return False
+        known = self._deals.get(deal.receipt)
+        if known is not None:
+            deal = _joined(known, deal)
+        is_in, gone = self._deals.put(deal.receipt, deal.ended_unix_ms, deal)
+        if gone is not None:
+            self._drop(gone, is_of_pair=True)
+        if not is_in:
+            return False
+        of_pair = self._of_pair.setdefault(pair, Newest(limits.REPUTATION_DEALS_PER_PAIR_MAX))
+        is_in, gone = of_pair.put(deal.receipt, deal.ended_unix_ms, deal)
+        for lost in [gone] if gone is not None else [] if is_in else [deal]:
+            self._deals.discard(lost.receipt)
+            self._drop(lost, is_of_pair=False)
+        if is_in:
+            self._note_places(deal)
+        self._changed.add(pair)
+        return is_in
+
+    def add_check(self, check: Check) -> bool:
+        """Take in what somebody found of a result; return whether it is held now. Rules: REP-6."""
+        if self._checks.get(check.proof) is not None:
+            return True
+        is_in, gone = self._checks.put(check.proof, check.decided_unix_ms, check)
+        if gone is not None:
+            self._checks_of[gone.receipt].pop(gone.proof)
+            self._touch(gone.receipt)
+            if not self._checks_of[gone.receipt]:
+                del self._checks_of[gone.receipt]
+        if is_in:
+            self._checks_of[check.receipt][check.proof] = check
+            self._touch(check.receipt)
+        return is_in
+
+    def add_offence(self, offence: Offence) -> bool:
+        """Take in a fault beside wrong results; return whether it is held now. Rules: REP-8."""
+        if self._offences.get(offence.proof) is not None:
+            return True
+        is_in, gone = self._offences.put(offence.proof, offence.unix_ms, offence)
+        if gone is not None:
+            self._books[gone.role].remove([_offence_rating(gone)])
+        if is_in:
+            self._books[offence.role].add([_offence_rating(offence)])
+        return is_in
+
+    def ban(self, account: bytes) -> None:
+        """Count nothing of an account any more, and give it no score: it has two pasts. Rules: REP-21."""
+        self._banned.setdefault(account)
+        while len(self._banned) > limits.REPUTATION_BANNED_MAX:
+            self._banned.popitem(last=False)
+
+    def set_day(self, account: bytes, epoch: int, day: Day) -> None:
+        """Say what probes of one day came to; of two counts the one with more probes stands. Rules: REP-17."""
+        days = self._days[account]
+        days[epoch] = max(days.get(epoch, day), day, key=lambda its: (its.probed, its.answered))
+        while len(days) > limits.REPUTATION_UPTIME_EPOCHS:
+            del days[min(days)]
+
+    def assess(self, role: Role, stakes: Mapping[bytes, Stake], *, epoch: int) -> Assessment:
+        """Return the scores of all accounts in one role.
+
+        Args:
+            role: Which.
+            stakes: Of all registered accounts, at one block.
+            epoch: Days since 1970.
+        """
+        for pair in self._changed:
+            self._rate(pair)
+        self._changed.clear()
+        comparisons = tuple(found for given in self._given.values() for found in given.comparisons)
+        inputs = Inputs(stakes, self._days, comparisons, self.banned)
+        return Assessment(self._books[role], role, inputs, epoch=epoch, parameters=self._parameters)
+
+    def receipts_behind(self, account: bytes, role: Role) -> list[tuple[Deal, Rating]]:
+        """Return the deals that rate an account in a role, with what each says, as of the last assessment."""
+        found = []
+        for given in self._given.values():
+            for receipt, ratings in given.by_receipt.items():
+                deal = self._deals.get(receipt)
+                found += [
+                    (deal, rating)
+                    for its, rating in ratings
+                    if deal is not None and its is role and rating.rated == account
+                ]
+        return found
+
+    def _rate(self, pair: Pair) -> None:
+        deals = list(self._of_pair.get(pair, ()))
+        given = PairRatings()
+        if deals:
+            checks = {deal.receipt: deciding(self._checks_of_deal(deal), deal) for deal in deals}
+            decided = {receipt: check for receipt, check in checks.items() if check is not None}
+            given = ratings_of(deals, decided, self._money.get(pair, NOTHING))
+        before = self._given.pop(pair, PairRatings())
+        for role, book in self._books.items():
+            book.remove(before.ratings.get(role, ()))
+            book.add(given.ratings.get(role, ()))
+        if deals:
+            self._given[pair] = given
+
+    def _checks_of_deal(self, deal: Deal) -> Iterable[Check]:
+        return self._checks_of[deal.receipt].values() if deal.receipt in self._checks_of else ()
+
+    def _touch(self, receipt: bytes) -> None:
+        deal = self._deals.get(receipt)
+        if deal is not None:
+            self._changed.add((deal.requester, deal.worker))
+
+    def _note_places(self, deal: Deal) -> None:
+        """Notice a double history: two links in one place of one chain. Rules: SET-17, REP-21."""
+        for account, place in _places(deal):
+            known = self._links.setdefault((account, place.sequence), place.link)
+            if known != place.link:
+                self.ban(account)
+
+    def _drop(self, deal: Deal, *, is_of_pair: bool) -> None:
+        pair = (deal.requester, deal.worker)
+        if is_of_pair and pair in self._of_pair:
+            self._of_pair[pair].discard(deal.receipt)
+            if not len(self._of_pair[pair]):
+                del self._of_pair[pair]
+        for account, place in _places(deal):
+            if self._links.get((account, place.sequence)) == place.link:
+                del self._links[account, place.sequence]
+        self._changed.add(pair)
+
+
+def _places(deal: Deal) -> list[tuple[bytes, ChainPlace]]:
+    halves = ((deal.requester, deal.requester_place), (deal.worker, deal.worker_place))
+    return [(account, place) for account, place in halves if place is not None]
+
+
+def _joined(known: Deal, more: Deal) -> Deal:
+    return replace(
+        known,
+        requester_place=known.requester_place or more.requester_place,
+        worker_place=known.worker_place or more.worker_place,
+    )
+
+
+def _offence_rating(offence: Offence) -> Rating:
+    return Rating(offence.victim, offence.account, Kind.WRONG, offence.value, offence.unix_ms // EPOCH_MS)

@@ -1,0 +1,240 @@
+"""What a ledger takes, what it keeps at its limits, and what it makes of two pasts."""
+
+from dataclasses import replace
+
+import pytest
+
+from skyops_p2p import limits
+from skyops_p2p.core.reputation.conduct import EPOCH_MS, Day
+from skyops_p2p.core.reputation.deals import Check, Deal, Offence, PairMoney, deal_of
+from skyops_p2p.core.reputation.explanation import explain
+from skyops_p2p.core.reputation.ledger import Ledger
+from skyops_p2p.core.reputation.newest import Newest
+from skyops_p2p.core.reputation.ratings import Kind, Role
+from skyops_p2p.core.reputation.voices import Stake
+from skyops_p2p.core.settlement.receipts import ChainPlace
+from skyops_p2p.crypto.hashing import sha256
+from skyops_p2p.crypto.wallet import address_to_bytes
+from skyops_p2p.types import UnixMs
+from tests.vectors.people import ALICE, BOB, CAROL, NOW
+from tests.vectors.reputation_cases import MARKET, SKY, TODAY, signed
+
+ALICES, BOBS, CAROLS = (address_to_bytes(one.wallet.address) for one in (ALICE, BOB, CAROL))
+STAKES = {ALICES: Stake(10**8, TODAY - 30)}
+RICH = PairMoney(redeemed=50 * SKY, funded=100 * SKY, height=7)
+
+
+def deal(number: int, **changes: object) -> Deal:
+    place = ChainPlace(number, sha256(b"link %d" % number))
+    plain = Deal(
+        receipt=sha256(b"receipt %d" % number), requester=ALICES, worker=BOBS, outcome="succeeded",
+        ended_unix_ms=UnixMs(NOW + number), metered_ms=10_000, rate=SKY, amount=SKY, cumulative=number * SKY,
+        requester_place=place, worker_place=place,
+    )  # fmt: skip
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def ledger(*deals: Deal, money: PairMoney = RICH, deals_max: int = 100) -> Ledger:
+    made = Ledger(deals_max=deals_max)
+    made.set_money(ALICES, BOBS, money)
+    for one in deals:
+        made.add_deal(one, now=NOW)
+    return made
+
+
+def accuracy(made: Ledger, who: bytes = BOBS, role: Role = Role.WORKER) -> int:
+    return made.assess(role, STAKES, epoch=TODAY).standing(who).accuracy
+
+
+def verdict(receipt: bytes, *, level: int, is_right: bool) -> Check:
+    return Check(
+        sha256(receipt + bytes([level, is_right])), receipt, level, is_right, NOW, checkers=(CAROLS,)
+    )
+
+
+def test_a_receipt_from_the_wire_raises_both_sides() -> None:  # REP-3, REP-5
+    made = ledger()
+    assert made.add_deal(deal_of(signed(1), MARKET), now=NOW + EPOCH_MS)  # type: ignore[arg-type]
+    stakes = {ALICES: Stake(10**8, TODAY - 30), BOBS: Stake(10**8, TODAY - 30)}
+    for role, who in ((Role.WORKER, BOBS), (Role.REQUESTER, ALICES)):
+        found = made.assess(role, stakes, epoch=TODAY + 1)
+        assert found.standing(who).accuracy > found.standing(who).prior
+
+
+def test_a_receipt_without_money_on_chain_is_not_kept() -> None:  # REP-23
+    made = ledger(money=PairMoney(0, 0, 1))
+    assert not made.add_deal(deal(1), now=NOW)
+    made.set_money(ALICES, BOBS, RICH)
+    assert made.add_deal(deal(1), now=NOW)
+    assert accuracy(made) > 200_000
+
+
+@pytest.mark.parametrize(
+    ("ahead_ms", "is_kept"), [(limits.CLOCK_SKEW_MS_MAX, True), (limits.CLOCK_SKEW_MS_MAX + 1, False)]
+)
+def test_a_receipt_of_the_future_is_not_kept(ahead_ms: int, is_kept: bool) -> None:  # REP-23
+    future = deal(1, ended_unix_ms=UnixMs(NOW + ahead_ms))
+    assert ledger().add_deal(future, now=NOW) is is_kept
+
+
+def test_money_of_an_older_block_changes_nothing() -> None:  # REP-4
+    made = ledger(deal(1))
+    before = accuracy(made)
+    made.set_money(ALICES, BOBS, PairMoney(0, 0, RICH.height - 1))
+    assert accuracy(made) == before
+    made.set_money(ALICES, BOBS, PairMoney(0, 1, RICH.height))
+    assert accuracy(made) == 200_000
+
+
+def test_a_requester_alone_never_makes_a_result_wrong() -> None:  # REP-6
+    made = ledger(deal(1))
+    before = accuracy(made)
+    made.add_check(replace(verdict(deal(1).receipt, level=1, is_right=False), checkers=(ALICES,)))
+    made.add_check(replace(verdict(deal(1).receipt, level=2, is_right=False), checkers=(ALICES, CAROLS)))
+    assert accuracy(made) == before
+
+
+def test_a_verdict_sinks_and_a_later_one_may_overrule_it() -> None:  # REP-6, REP-16
+    made = ledger(deal(1))
+    unchecked = accuracy(made)
+    made.add_check(verdict(deal(1).receipt, level=2, is_right=False))
+    assert accuracy(made) < 200_000 < unchecked
+    made.add_check(verdict(deal(1).receipt, level=3, is_right=True))
+    assert accuracy(made) > unchecked
+
+
+def test_a_check_may_come_before_its_receipt() -> None:  # REP-6
+    made = ledger()
+    made.add_check(verdict(deal(1).receipt, level=2, is_right=False))
+    made.add_deal(deal(1), now=NOW)
+    assert accuracy(made) < 200_000
+
+
+def test_an_offence_counts_once() -> None:  # REP-8
+    made = ledger()
+    offence = Offence(b"o" * 32, ALICES, Role.REQUESTER, BOBS, 10**6, NOW)
+    stakes = {BOBS: Stake(10**8, TODAY - 30)}
+    made.add_offence(offence)
+    once = made.assess(Role.REQUESTER, stakes, epoch=TODAY).standing(ALICES)
+    made.add_offence(offence)
+    assert made.assess(Role.REQUESTER, stakes, epoch=TODAY).standing(ALICES) == once
+    assert once.accuracy < 200_000
+
+
+def test_two_pasts_end_a_reputation_in_both_roles() -> None:  # REP-21
+    fork = deal(
+        2, requester_place=deal(1).requester_place, worker_place=ChainPlace(1, sha256(b"another past"))
+    )
+    made = ledger(deal(1), fork)
+    assert made.banned == {BOBS}
+    for role in Role:
+        standing = made.assess(role, STAKES, epoch=TODAY).standing(BOBS)
+        assert (standing.credibility, standing.is_banned) == (0, True)
+    assert not explain(made.assess(Role.WORKER, STAKES, epoch=TODAY), BOBS).changes
+
+
+def test_a_half_that_comes_later_joins() -> None:  # REP-5, REP-7
+    alone = deal(1, worker_place=None)
+    made = ledger(alone)
+    assert accuracy(made) == 200_000
+    made.add_deal(deal(1, requester_place=None), now=NOW)
+    assert len(made) == 1
+    assert accuracy(made) == accuracy(ledger(deal(1)))
+
+
+def test_at_the_limit_the_newest_stay() -> None:  # REP-23
+    deals = [deal(n) for n in range(1, 6)]
+    for order in (deals, deals[::-1]):
+        made = ledger(*order, deals_max=3)
+        assert len(made) == 3
+        kept = {one.receipt for one, _ in behind(made)}
+        assert kept == {one.receipt for one in deals[2:]}
+    assert not made.add_deal(deal(1), now=NOW)
+
+
+def behind(made: Ledger) -> list[tuple[Deal, object]]:
+    made.assess(Role.WORKER, STAKES, epoch=TODAY)
+    return [*made.receipts_behind(BOBS, Role.WORKER)]
+
+
+def test_one_pair_keeps_no_more_than_its_part() -> None:  # REP-23
+    most = limits.REPUTATION_DEALS_PER_PAIR_MAX
+    deals = [deal(n, cumulative=SKY) for n in range(1, most + 2)]
+    made = ledger(*deals, deals_max=2 * most)
+    assert len(made) == most
+    assert not made.add_deal(deals[0], now=NOW)
+    assert len(made) == most
+    made.set_money(ALICES, CAROLS, RICH)
+    assert made.add_deal(replace(deals[0], worker=CAROLS), now=NOW)
+
+
+def test_a_forgotten_receipt_takes_its_rating_along() -> None:  # REP-23
+    made = ledger(deal(1), deals_max=1)
+    rich = accuracy(made)
+    made.set_money(ALICES, CAROLS, RICH)
+    made.add_deal(deal(2, worker=CAROLS), now=NOW)
+    assert accuracy(made) == 200_000
+    assert accuracy(made, CAROLS) == rich
+
+
+def test_of_two_counts_of_a_day_the_fuller_stands() -> None:  # REP-17
+    made, other = ledger(), ledger()
+    days = (Day(100, 90), Day(100, 95), Day(99, 99))
+    for day in days:
+        made.set_day(BOBS, TODAY, day)
+    for day in days[::-1]:
+        other.set_day(BOBS, TODAY, day)
+    found = [
+        one.assess(Role.WORKER, STAKES, epoch=TODAY).standing(BOBS).availability for one in (made, other)
+    ]
+    assert found[0] == found[1]
+    for age in range(2 * limits.REPUTATION_UPTIME_EPOCHS):
+        made.set_day(BOBS, TODAY - 100 + age, Day(144, 0))
+    assert made.assess(Role.WORKER, STAKES, epoch=TODAY).standing(BOBS).availability == found[0]
+
+
+def test_the_newest_of_many_is_a_set() -> None:
+    kept: Newest[int] = Newest(2)
+    assert kept.put(b"a", 5, 1) == (True, None)
+    assert kept.put(b"b", 7, 2) == (True, None)
+    assert kept.put(b"c", 4, 3) == (False, None)
+    assert kept.put(b"d", 6, 4) == (True, 1)
+    assert kept.put(b"d", 6, 5) == (True, None)
+    assert sorted(kept) == [2, 5]
+    kept.discard(b"d")
+    assert kept.put(b"e", 1, 6) == (True, None)
+    for number in range(1000):  # what was taken out leaves no heap behind
+        kept.discard(b"e")
+        kept.put(b"e", number, number)
+    assert len(kept) == 2
+    assert len(kept._dates) < 200
+
+
+def test_an_explanation_names_parts_receipts_and_what_would_change_them() -> None:
+    made = ledger(*(deal(n) for n in range(1, 4)), deal(4, outcome="run_lost"))
+    found = made.assess(Role.WORKER, STAKES, epoch=TODAY)
+    told = explain(found, BOBS, made.receipts_behind(BOBS, Role.WORKER))
+    assert told.standing == found.standing(BOBS)
+    (voice,) = told.voices
+    assert (voice.rater, voice.part) == (ALICES, 10**6)
+    assert voice.good == told.standing.tally.good
+    assert voice.bad == told.standing.tally.bad
+    assert [source.receipt for source in told.sources] == [deal(n).receipt for n in (4, 3, 2, 1)]
+    assert [source.rating.kind for source in told.sources][:2] == [Kind.SOFT, Kind.GOOD]
+    now = told.standing.credibility
+    after = {change.code: change.credibility for change in told.changes}
+    assert after["wrong_result"] < after["soft_fail"] < now < after["unverified_job"] < after["verified_job"]
+    assert min(after["full_stake"], after["full_uptime"], after["full_speed"]) > now
+
+
+def test_what_an_explanation_foretells_comes_true() -> None:
+    stakes = {ALICES: Stake(10**8, TODAY - 30), CAROLS: Stake(10**8, TODAY - 30)}
+    made = ledger(deal(1))
+    told = explain(made.assess(Role.WORKER, stakes, epoch=TODAY), BOBS)
+    made.set_money(CAROLS, BOBS, RICH)
+    more = deal(2, requester=CAROLS, cumulative=SKY, worker_place=ChainPlace(2, sha256(b"next")))
+    made.add_deal(more, now=NOW)
+    made.add_check(replace(verdict(more.receipt, level=2, is_right=True), checkers=(b"somebody",)))
+    (foretold,) = [change for change in told.changes if change.code == "verified_job"]
+    after = made.assess(Role.WORKER, stakes, epoch=TODAY).standing(BOBS)
+    assert (after.accuracy, after.credibility) == (foretold.accuracy, foretold.credibility)
