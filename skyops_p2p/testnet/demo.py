@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from skyops_p2p.errors import SkyopsError
+from skyops_p2p.testnet import demo_money as money
 from skyops_p2p.testnet import demo_network as network
 from skyops_p2p.testnet import demo_training as training
 from skyops_p2p.testnet.demo_stage import Demo, Outcome, Stage
@@ -15,6 +16,7 @@ from skyops_p2p.testnet.demo_stage import Demo, Outcome, Stage
 STAGES = (
     Stage("up", "A network comes up", network.bring_up),
     Stage("join", "A requester joins from outside", network.join),
+    Stage("deposit", "It puts down a deposit on the chain", money.deposit),
     Stage("map", "It finds workers on its node map", network.query_map),
     Stage("ping", "It measures the way to one", network.ping),
     Stage("handshake", "Both prove their wallets and share a key", network.handshake),
@@ -26,6 +28,9 @@ STAGES = (
     Stage("result", "The model arrives and is decrypted", training.result),
     Stage("audit", "Anybody can check who was chosen, and why", training.audit_awards),
     Stage("restart", "The dead node comes back", network.restart),
+    Stage("bill", "Both workers were paid while they computed", money.bill),
+    Stage("settle", "The workers redeem, and every balance fits", money.settle),
+    Stage("prove", "The contract proves what was computed", money.prove),
 )
 DOWN = Stage("down", "All is taken down", network.take_down)
 

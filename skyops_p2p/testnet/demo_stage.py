@@ -66,6 +66,11 @@ class Demo:
         assert self.job is not None
         return self.job
 
+    def name_of(self, peer_id: str) -> str:
+        """Return the name of a node of the network; of a peer that is none, the end of its id."""
+        entries = self.network.record.nodes
+        return next((entry.name for entry in entries if entry.peer_id == peer_id), peer_id[-8:])
+
     def audited(self, tender_job: str) -> tuple[int, str]:
         """Re-run an award from the requester's bid book; return how many bids were in it, and the book's digest.
 

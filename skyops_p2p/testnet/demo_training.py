@@ -11,13 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from skyops_p2p.core.jobs.spec import JobSpec
+from skyops_p2p.core.settlement.amounts import SKYOPS, format_amount
 from skyops_p2p.node.job_files import read_job
 from skyops_p2p.node.jobs.job_views import JobView, ShardView
 from skyops_p2p.testnet.creation import guests_dir
 from skyops_p2p.testnet.demo_network import all_see, state_on
 from skyops_p2p.testnet.demo_stage import MICROCREDITS, POLL_S, Demo, failed, wait_until
 
-EPOCHS = 30
+EPOCHS = 50
 PAUSE_MS = 300
 CHECKPOINT_S = 2
 ACCURACY_MIN = 0.9
@@ -56,29 +57,33 @@ def submit(demo: Demo) -> str:
     demo.job = demo.client.jobs.submit(tree, base_dir=example_dir(), secrets={})
     shard = _wait_training(demo, lambda shard: shard.phase == "running", "the training runs")
     took_s = time.monotonic() - started
-    price = shard.attempts[-1].price_microcredits_per_hour / MICROCREDITS
+    price, name = shard.attempts[-1].price_microcredits_per_hour / MICROCREDITS, demo.name_of(shard.worker)
     return (
         f"skyops submit job-wasm.toml: job {demo.training.job_id[:12]}, inputs encrypted for its worker alone;\n"
-        f"leased to {_name(demo, shard.worker)} (…{shard.worker[-8:]}) for {price:g} credits/h as epoch {shard.epoch}, "
+        f"leased to {name} (…{shard.worker[-8:]}) for {price:g} credits/h as epoch {shard.epoch}, "
         f"running after {took_s:.1f} s."
     )
 
 
 def learn(demo: Demo) -> str:
-    """Watch the training until it is half-way and saved."""
+    """Watch the training until it is half-way, saved, and paid for its first interval."""
     first = _wait_training(demo, lambda shard: "loss" in shard.metrics, "the training tells its loss")
-    shard = _wait_training(demo, _is_half_way, "the training is half-way")
-    saved = shard.checkpoints[-1]
+    shard = _wait_training(
+        demo, lambda shard: _is_half_way(shard) and _paid_wei(demo) > 0, "it is half-way and paid"
+    )
+    saved, paid = shard.checkpoints[-1], format_amount(_paid_wei(demo), SKYOPS)
+    label = f"{saved.sequence} ({saved.label}, {saved.size_bytes / 1024:.0f} KiB)"
     return (
         f"epoch {shard.done} of {EPOCHS}, loss {first.metrics['loss']:.3f} -> {shard.metrics['loss']:.3f};\n"
-        f"checkpoint {saved.sequence} ({saved.label}, {saved.size_bytes / 1024:.0f} KiB) is encrypted, signed and here."
+        f"checkpoint {label} is encrypted, signed and here;\n"
+        f"both have metered the first interval, and a voucher of {paid} is with the worker."
     )
 
 
 def kill(demo: Demo) -> str:
     """Kill the worker the hard way; watch the requester's map, and who gets the training."""
     worker = _shard(demo).worker
-    demo.victim = _name(demo, worker)
+    demo.victim = demo.name_of(worker)
     started = time.monotonic()
     demo.network.signal(demo.victim, signal.SIGKILL)
     seen: dict[str, float] = {}
@@ -98,7 +103,7 @@ def kill(demo: Demo) -> str:
     wait_until(demo, lambda: all_see(demo, worker, "inactive"), f"{demo.victim} is INACTIVE on every map")
     everywhere_s = time.monotonic() - started
     _look(demo)
-    code, heir = _shard(demo).attempts[0].code, _name(demo, _shard(demo).worker)
+    code, heir = _shard(demo).attempts[0].code, demo.name_of(_shard(demo).worker)
     return (
         f"kill -9 {demo.victim}: SUSPECT after {seen['suspect']:.1f} s, INACTIVE after {seen['inactive']:.1f} s, "
         f"on every map after {everywhere_s:.1f} s;\n"
@@ -119,10 +124,10 @@ def resume(demo: Demo) -> str:
     own = told.get(shard.epoch, [1])
     before = [epoch for lease, epochs in told.items() if lease != shard.epoch for epoch in epochs]
     if own[0] == 1 or set(before + own) != set(range(1, EPOCHS + 1)) or not shard.is_log_proven:
-        raise failed(f"{_name(demo, shard.worker)} did not go on where the training was saved: {told}")
+        raise failed(f"{demo.name_of(shard.worker)} did not go on where the training was saved: {told}")
     twice = len(set(before) & set(own))
     return (
-        f"{_name(demo, shard.worker)} went on with epoch {own[0]}; epochs done twice: {twice}, left out: none;\n"
+        f"{demo.name_of(shard.worker)} went on with epoch {own[0]}; epochs done twice: {twice}, left out: none;\n"
         f"{EPOCHS} of {EPOCHS}, loss {loss}; its log is the one that it signed."
     )
 
@@ -146,7 +151,7 @@ def audit_awards(demo: Demo) -> str:
     for attempt in _shard(demo).attempts:
         bids, _ = demo.audited(attempt.tender_job)
         sentences.append(
-            f"skyops audit {attempt.tender_job[:12]}: {bids} bids, {_name(demo, attempt.worker)}: OK"
+            f"skyops audit {attempt.tender_job[:12]}: {bids} bids, {demo.name_of(attempt.worker)}: OK"
         )
     return ";\n".join(sentences) + "."
 
@@ -190,7 +195,11 @@ def _line(demo: Demo, shard: ShardView) -> str:
         return f"the training: {shard.phase or shard.state}"
     rest = f", about {shard.remaining_s:.0f} s left" if shard.remaining_s is not None else ""
     loss = f", loss {shard.metrics['loss']:.4f}" if "loss" in shard.metrics else ""
-    return f"epoch {shard.done}/{shard.total} on {_name(demo, shard.worker)}{loss}{rest}"
+    return f"epoch {shard.done}/{shard.total} on {demo.name_of(shard.worker)}{loss}{rest}"
+
+
+def _paid_wei(demo: Demo) -> int:
+    return demo.client.payments.billing(demo.training.job_id).paid_wei
 
 
 def _is_half_way(shard: ShardView) -> bool:
@@ -200,7 +209,3 @@ def _is_half_way(shard: ShardView) -> bool:
 def _shard(demo: Demo) -> ShardView:
     """Return the only shard as it was last seen."""
     return demo.training.shards[0]
-
-
-def _name(demo: Demo, peer_id: str) -> str:
-    return next((entry.name for entry in demo.network.record.nodes if entry.peer_id == peer_id), peer_id[-8:])
