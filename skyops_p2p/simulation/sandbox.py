@@ -38,6 +38,7 @@ class SimBox:
     spec: SandboxSpec
     output: trio.MemorySendChannel[OutputChunk]
     is_stopping: bool = False
+    is_paused: bool = False
     worked_s: float = 0.0
     _woken: trio.Event = field(default_factory=trio.Event)
 
@@ -74,9 +75,13 @@ class SimBox:
         Raises:
             StopAsked: It is asked to end.
         """
-        if not self.is_stopping:
-            with trio.move_on_after(seconds):
+        left_s = seconds
+        while left_s > 0 and not self.is_stopping:
+            began, was_paused = trio.current_time(), self.is_paused
+            with trio.move_on_after(float("inf") if was_paused else left_s):
                 await self._woken.wait()
+            if not was_paused:
+                left_s -= trio.current_time() - began
         self.worked_s += seconds
         if self.is_stopping:
             raise StopAsked
@@ -84,7 +89,16 @@ class SimBox:
     def ask_to_stop(self) -> None:
         """Tell the program to end, once."""
         self.is_stopping = True
+        self._wake()
+
+    def set_paused(self, *, is_paused: bool) -> None:
+        """Let it work no further for now, or go on."""
+        self.is_paused = is_paused
+        self._wake()
+
+    def _wake(self) -> None:
         self._woken.set()
+        self._woken = trio.Event()
 
 
 SimProgram = Callable[[SimBox], Awaitable[int]]
@@ -134,10 +148,13 @@ class SimRunning:
 
     async def pause(self) -> None:
         """See ports.RunningSandbox."""
-        raise ExecutionError("simulated programs cannot be paused", code="not_supported")
+        await trio.lowlevel.checkpoint()
+        self._box.set_paused(is_paused=True)
 
     async def resume(self) -> None:
         """See ports.RunningSandbox."""
+        await trio.lowlevel.checkpoint()
+        self._box.set_paused(is_paused=False)
 
     async def signal(self, number: int) -> None:
         """See ports.RunningSandbox."""

@@ -65,7 +65,7 @@ class LeasePayment:
                     lane_terms(facts.job_id, facts.shard, facts.epoch, facts.award, rate_wei),
                     name=spec.name,
                     mode=spec.mode.kind,
-                    budget_wei=None if total is None else wei_of_credits(total),
+                    budget_wei=None if total is None else wei_of_credits(MicroCredits(total)),
                     stopped=self._stopped,
                     told=self._told,
                 )

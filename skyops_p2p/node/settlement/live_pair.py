@@ -74,6 +74,11 @@ class LivePair(ABC):
         return self._machine.account
 
     @property
+    def phase(self) -> str:
+        """Where its machine is, by name."""
+        return str(self._machine.state.value)
+
+    @property
     def is_at_work(self) -> bool:
         """Whether there is anything to be said to the other side."""
         return bool(self.account.lanes) or self.account.is_out
@@ -187,6 +192,7 @@ class LivePair(ABC):
                 self._stop(lane, code, is_from_peer=is_from_peer)
             case ev.CloseLane(lane, code, paid):
                 self._closed(lane)
+                self.look_now()
                 log.info("lane_closed lane=%s code=%s paid_wei=%d", lane.hex()[:12], code, paid)
             case _:
                 self._perform_own(effect)

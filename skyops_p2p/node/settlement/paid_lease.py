@@ -139,10 +139,10 @@ class PaidLease:
             return False
         rate_wei = self.terms.rate_wei
         worker, own = exposure(rate_wei, self.terms.interval_ms_max, EXPOSED_MS, self.terms.prepaid_ms)
-        paid_text, unpaid_text = format_amount(own, SKYOPS), format_amount(worker, SKYOPS)
+        ahead = f"{format_amount(own, SKYOPS)} are paid ahead" if own else "nothing is paid ahead"
         self._told(
-            f"paid at {format_amount(rate_wei, SKYOPS)} an hour; {paid_text} at most are paid for what was not metered "
-            f"here, and {unpaid_text} of work at most wait to be paid"
+            f"paid at {format_amount(rate_wei, SKYOPS)} an hour: {ahead}, and work for {format_amount(worker, SKYOPS)} "
+            "at most is unpaid at a time"
         )
         return True
 

@@ -251,7 +251,7 @@ def _pair_view(desk: PaymentDesk, pair: LivePair) -> PairView:
         role="requester" if pair.key.is_payer else "worker",
         is_linked=pair.is_linked,
         lanes=len(pair.account.lanes),
-        state=pair.machine.state.value,
+        state=pair.phase,
         promised_wei=pair.account.cumulative,
         redeemed_wei=0 if funds is None else funds.redeemed,
         held_wei=0 if funds is None else funds.held,

@@ -178,3 +178,38 @@ async def test_vouchers_are_redeemed_when_due_and_holdbacks_released(
         assert pair.held > 0
         await trio.sleep(3700)
         assert pair.held == 0
+
+
+async def test_a_run_that_is_not_paid_is_paused_and_goes_on_once_it_is(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:  # SET-8
+    async with paid_world(tmp_path) as world:
+        job = await world.nodes["alice"].submit(spec(env={"STEP_S": "5"}), base_dir=tmp_path)
+        await until(job, lambda view: view.shards and view.shards[0].done >= 3)
+        worker, job_id = world.worker_of(job), job.job_id
+        await world.crash("alice")
+        await trio.sleep(60)
+        service = world.nodes[worker]._workshop.execution  # type: ignore[union-attr]
+        assert service is not None
+        assert [run.phase for run in service.runs] == ["paused"]
+        alice = await world.start("alice")
+        job = alice.jobs.find(job_id)
+        view = await ended(job)
+        assert (view.state, len(view.shards[0].attempts)) == ("succeeded", 1), view
+        await trio.sleep(10)
+        (mine,), (theirs,) = world.lanes("alice"), world.lanes(worker)
+        assert (mine.code, mine.paid_wei) == (theirs.code, theirs.paid_wei) == ("paid", theirs.paid_wei)
+        assert 45_000 <= mine.billed.runtime_ms <= 55_000, "pauses are not paid"
+        world.check_receipts("alice", worker, job)
+
+
+async def test_each_member_of_a_gang_is_paid_for_itself(autojump_clock: MockClock, tmp_path: Path) -> None:
+    async with paid_world(tmp_path) as world:
+        gang = spec(shards=2, gang=True, command=["shout"], checkpoint=None)
+        job = await world.nodes["alice"].submit(gang, base_dir=tmp_path)
+        view = await ended(job)
+        assert view.state == "succeeded", view
+        await trio.sleep(10)
+        lanes = world.lanes("alice")
+        assert sorted((lane.shard, lane.code) for lane in lanes) == [(0, "paid"), (1, "paid")]
+        assert len({lane.account for lane in lanes}) == 2
