@@ -11,7 +11,6 @@ import trio
 from skyops_p2p import limits
 from skyops_p2p.core.auction.leases import AwardUse, LeaseTerms
 from skyops_p2p.core.execution.opening import EpochMemory, OpenedLease, check_opening, is_award_kept
-from skyops_p2p.core.settlement.amounts import wei_of_credits
 from skyops_p2p.errors import NetworkError, RemoteProtocolError, SkyopsError
 from skyops_p2p.node.execution.delivery import Delivery, release_run
 from skyops_p2p.node.execution.run_journal import KeptRun
@@ -21,7 +20,7 @@ from skyops_p2p.node.lease_link import FROM_REQUESTER, LeaseLink, short_name
 from skyops_p2p.node.session import LiveSession
 from skyops_p2p.node.settlement.desk import deals_in_skyops, lane_terms
 from skyops_p2p.node.settlement.paid_run import PaidRun
-from skyops_p2p.types import MicroCredits, PeerId
+from skyops_p2p.types import PeerId
 from skyops_p2p.wire.messages import execution as msg
 
 log = logging.getLogger(__name__)
@@ -175,8 +174,7 @@ class ExecutionService:
         desk, facts, price = self._tools.payments, opened.facts, opened.terms.bid.price
         if desk is None or price == 0:
             return None
-        rate_wei = wei_of_credits(MicroCredits(price))
-        lane = lane_terms(facts.job_id, facts.shard, facts.epoch, facts.award, rate_wei)
+        lane = lane_terms(facts, price)
         return await desk.expect(link.session, lane, name=opened.spec.name, mode=opened.spec.mode.kind)
 
     def _run_of(self, opened: OpenedLease, payment: PaidRun | None) -> WorkerRun:

@@ -57,12 +57,11 @@ class LeasePayment:
             if not deals_in_skyops(session.manifest):
                 self._told("the worker takes nothing for it: it runs free")
                 return
-            rate_wei = wei_of_credits(MicroCredits(self._attempt.price))
             total = spec.price.total_max
             try:
                 self._lease = desk.pay(
                     session,
-                    lane_terms(facts.job_id, facts.shard, facts.epoch, facts.award, rate_wei),
+                    lane_terms(facts, self._attempt.price),
                     name=spec.name,
                     mode=spec.mode.kind,
                     budget_wei=None if total is None else wei_of_credits(MicroCredits(total)),

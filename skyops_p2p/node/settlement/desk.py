@@ -10,6 +10,8 @@ from typing import TypeVar
 import trio
 
 from skyops_p2p import limits
+from skyops_p2p.core.execution.receipts import LeaseFacts
+from skyops_p2p.core.settlement.amounts import wei_of_credits
 from skyops_p2p.core.settlement.lanes import LaneTerms
 from skyops_p2p.core.settlement.prices import holdback_bps
 from skyops_p2p.core.settlement.vouchers import PairTerms
@@ -28,7 +30,7 @@ from skyops_p2p.node.settlement.payer_pair import PayerPair
 from skyops_p2p.node.settlement.records import LaneRecord, PairKey
 from skyops_p2p.node.settlement.tools import SYMBOL, PayTools, account_of
 from skyops_p2p.ports import Store
-from skyops_p2p.types import PeerId
+from skyops_p2p.types import MicroCredits, PeerId
 from skyops_p2p.wire.messages.handshake import Manifest
 
 log = logging.getLogger(__name__)
@@ -298,6 +300,14 @@ def deals_in_skyops(manifest: Manifest) -> bool:
     return SYMBOL in manifest.tokens
 
 
-def lane_terms(job_id: bytes, shard: int, epoch: int, award: bytes, rate_wei: int) -> LaneTerms:
-    """Return the terms of a lease's lane, the same on both sides; nothing is paid ahead."""
-    return LaneTerms(job_id, shard, epoch, award, rate_wei)
+def lane_terms(facts: LeaseFacts, price: int) -> LaneTerms:
+    """Return the terms of a lease's lane, the same on both sides; nothing is paid ahead.
+
+    Args:
+        facts: Of the lease.
+        price: Of the bid that was awarded, microcredits an hour.
+
+    Rules: SET-2, SET-27.
+    """
+    rate_wei = wei_of_credits(MicroCredits(price))
+    return LaneTerms(facts.job_id, facts.shard, facts.epoch, facts.award, rate_wei)
