@@ -165,4 +165,5 @@ async def _is_proven(demo: Demo, view: ReceiptView) -> bool:
     place = ReceiptPlace(view.index, view.count, tuple(bytes.fromhex(node) for node in view.path))
     async with open_chain([chain_entry.url], chain_id=demo.network.record.chain_id) as chain:
         found: Contracts = contracts_at(chain, await read_directory(chain, directory_account()))
-        return await found.settlement.is_proven(receipt.requester, receipt.worker, receipt.token, leaf, place)
+        parties = (receipt.requester, receipt.worker, receipt.token)
+        return await found.settlement.is_proven(*parties, leaf=leaf, place=place)

@@ -145,7 +145,7 @@ class Settlement(Contract):
         return bool(found)
 
     async def is_proven(
-        self, requester: bytes, worker: bytes, token: bytes, leaf: ReceiptLeaf, place: ReceiptPlace
+        self, requester: bytes, worker: bytes, token: bytes, *, leaf: ReceiptLeaf, place: ReceiptPlace
     ) -> bool:
         """Return whether a receipt is under the pair's newest root."""
         types = f"prove_receipt(address,address,address,{LEAF},uint256,uint256,bytes32[])"

@@ -147,8 +147,8 @@ async def test_a_paid_job_is_proven_disputed_and_stays_paid_without_a_jury(marke
     async with market.money(BOB) as money:
         await money.redeem("redeem", [market.voucher(ALICE, BOB, 10 * ONE, root=root)])
         await money.confirm("redeem")
-    assert await at.settlement.is_proven(alice, bob, token, leaf, place)
-    assert not await at.settlement.is_proven(alice, bob, token, leaf, ReceiptPlace(1, 2, (other,)))
+    assert await at.settlement.is_proven(alice, bob, token, leaf=leaf, place=place)
+    assert not await at.settlement.is_proven(alice, bob, token, leaf=leaf, place=ReceiptPlace(1, 2, (other,)))
     case = dispute_id(alice, bob, token, leaf.job_id)
     assert (await at.disputes.case(case)).opened_at_unix_s == 0
     bond = await at.disputes.bond_for(token, leaf.amount)
