@@ -1,6 +1,6 @@
 """Plots beside the tables, where matplotlib is installed (`pip install -e '.[bench]'`)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,10 @@ class Curve:
     """Of matplotlib."""
 
 
-def save_curves(name: str, curves: Sequence[Curve], *, title: str, across: str, up: str) -> bool:
-    """Draw curves on two logarithmic axes into bench/plots/NAME.png; return whether matplotlib is there to do it."""
+def save_curves(
+    name: str, curves: Sequence[Curve], *, title: str, across: str, up: str, is_log: bool = True
+) -> bool:
+    """Draw curves on two logarithmic or linear axes into bench/plots/NAME.png; return whether matplotlib is there."""
     try:
         from matplotlib.figure import Figure
         from matplotlib.ticker import LogFormatter
@@ -31,13 +33,46 @@ def save_curves(name: str, curves: Sequence[Curve], *, title: str, across: str, 
     axes = figure.subplots()
     for curve in curves:
         axes.plot(*zip(*curve.points, strict=True), curve.style, label=curve.label)
-    axes.set(xscale="log", yscale="log", title=title, xlabel=across, ylabel=up)
-    marks = sorted({x for curve in curves for x, _ in curve.points})
-    axes.set_xticks(marks, [f"{mark:g}" for mark in marks], minor=False)
-    axes.set_xticks([], minor=True)
-    axes.yaxis.set_major_formatter(LogFormatter())
+    axes.set(title=title, xlabel=across, ylabel=up)
+    if is_log:
+        axes.set(xscale="log", yscale="log")
+        marks = sorted({x for curve in curves for x, _ in curve.points})
+        axes.set_xticks(marks, [f"{mark:g}" for mark in marks], minor=False)
+        axes.set_xticks([], minor=True)
+        axes.yaxis.set_major_formatter(LogFormatter())
     axes.grid(visible=True, which="both", alpha=0.3)
     axes.legend()
     FOLDER.mkdir(exist_ok=True)
     figure.savefig(FOLDER / f"{name}.png", dpi=110)
+    return True
+
+
+def save_bars(name: str, groups: Mapping[str, Mapping[str, float]], *, title: str, across: str) -> bool:
+    """Draw groups of horizontal bars into bench/plots/NAME.png; return whether matplotlib is there to do it.
+
+    Args:
+        name: Of the file.
+        groups: Group -> bar -> value; the same bars in each.
+        title: Above.
+        across: What the values are.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        say("no plot: matplotlib is not installed")
+        return False
+    bars = list(next(iter(groups.values())))
+    figure = Figure(figsize=(9.0, 0.6 + 0.13 * len(groups) * (len(bars) + 1)), layout="constrained")
+    axes = figure.subplots()
+    height = 1 / (len(bars) + 1)
+    for number, bar in enumerate(bars):
+        places = [group + number * height for group in range(len(groups))]
+        axes.barh(places, [values[bar] for values in groups.values()], height, label=bar)
+    axes.set_yticks([group + height * (len(bars) - 1) / 2 for group in range(len(groups))], list(groups))
+    axes.set(title=title, xlabel=across)
+    axes.invert_yaxis()
+    axes.grid(visible=True, axis="x", alpha=0.3)
+    axes.legend(loc="lower right")
+    FOLDER.mkdir(exist_ok=True)
+    figure.savefig(FOLDER / f"{name}.png", dpi=100, metadata={"Software": None})
     return True
