@@ -1,5 +1,6 @@
 """The demonstration's stages about the network: it comes up, is joined and asked, and gets a dead node back."""
 
+import signal
 import time
 
 from skyops_p2p.core.auction.codes import ACCEPTED
@@ -8,8 +9,8 @@ from skyops_p2p.node.control_client import ControlClient
 from skyops_p2p.node.views import MapQuery, NodeView
 from skyops_p2p.testnet.creation import guests_dir
 from skyops_p2p.testnet.demo_stage import MICROCREDITS, Demo, failed, wait_until
-from skyops_p2p.testnet.launcher import Testnet
-from skyops_p2p.testnet.processes import start_detached, state_of
+from skyops_p2p.testnet.launcher import STOP_TIMEOUT_S, Testnet
+from skyops_p2p.testnet.processes import send_signal, start_detached, state_of, wait_state
 from skyops_p2p.testnet.startup import bring_up as start_nodes
 from skyops_p2p.testnet.topology import default_topology
 
@@ -40,7 +41,7 @@ def join(demo: Demo) -> str:
     data_dir = guests_dir(demo.directory) / "guest-1"
     data_dir.mkdir(mode=0o700, parents=True)
     arguments = ["--data-dir", str(data_dir), "run", "--no-screen", "--join", str(demo.directory)]
-    pid, start = start_detached(arguments, log=data_dir / "log")
+    demo.guest = pid, start = start_detached(arguments, log=data_dir / "log")
 
     def sees_all() -> bool:
         if state_of(pid, start) == "dead":
@@ -120,6 +121,10 @@ def restart(demo: Demo) -> str:
 
 def take_down(demo: Demo) -> str:
     """Stop all processes and remove their files."""
+    if demo.guest is not None:  # before it has said where it is, nobody else knows of it
+        send_signal(*demo.guest, signal.SIGTERM)
+        if not wait_state([demo.guest], "dead", timeout_s=STOP_TIMEOUT_S):
+            send_signal(*demo.guest, signal.SIGKILL)
     count = demo.network.down()
     return f"{count} nodes and the requester stopped, files removed."
 

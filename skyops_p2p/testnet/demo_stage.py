@@ -41,6 +41,8 @@ class Demo:
     live: Progress
     testnet: Testnet | None = None
     requester: ControlClient | None = None
+    guest: tuple[int, str] | None = None
+    """The process of the requester's node, and its start."""
     worker: NodeView | None = None
     """The worker that was chosen from the map."""
     job: JobView | None = None
