@@ -29,6 +29,7 @@ OTHER_PROGRAMS = {
     "pip",
     "python3",
     "curl",
+    "tar",
     "systemctl",
     "journalctl",
     "export",

@@ -41,7 +41,7 @@ BROAD_EXCEPT_ALLOWED: dict[str, str] = {
 """Path prefix -> why a broad `except` may stand there."""
 
 BROAD = {"Exception", "BaseException"}
-NOT_TEXT = (".png", ".gz", ".bin", ".svg", ".wasm")
+NOT_TEXT = (".png", ".gif", ".gz", ".bin", ".svg", ".wasm")
 
 
 def test_files_have_at_most_400_lines() -> None:

@@ -4,7 +4,8 @@
    the state, so the host can save this module's memory, and the module saves the same to /checkpoint by itself. Every
    number comes from the seed and the epoch: a run that was resumed makes the same model, bit for bit.
 
-   Build: build.sh beside this file. Arguments: --epochs N --hidden N --seed N --sleep-ms N --save-every N */
+   Build: build.sh beside this file. Arguments: --epochs N --hidden N --rate N (thousandths) --seed N --sleep-ms N
+   --save-every N. Each N may be a list (8,16,32): shard n takes the nth combination, the last list counting fastest. */
 
 #include <dirent.h>
 #include <errno.h>
@@ -24,13 +25,14 @@
 #define RECORDS_MAX 4096
 #define HIDDEN_MAX 256
 #define HELD_OUT 5 /* each fifth record is for the test */
+#define CHOICES_MAX 64 /* numbers in one list of arguments */
 #define WEIGHTS_MAX ((PIXELS + 1) * HIDDEN_MAX + (HIDDEN_MAX + 1) * CLASSES)
 #define MAGIC 0x31474944u /* "DIG1" */
 #define DATA "/data/digits.bin"
 #define RESULTS "/results"
 
 static struct {
-  uint32_t magic, epochs, hidden, seed, epoch; /* a checkpoint must have been made with the same arguments */
+  uint32_t magic, epochs, hidden, rate, seed, epoch; /* a checkpoint must have been made with the same arguments */
   float loss;
   float weights[WEIGHTS_MAX];
 } state;
@@ -119,7 +121,7 @@ static void train_epoch(void) {
     order[i] = order[j];
     order[j] = kept;
   }
-  float total = 0, rate = 0.05f / (1 + 0.05f * state.epoch);
+  float total = 0, rate = state.rate / 1000.0f / (1 + 0.05f * state.epoch);
   for (int i = 0; i < length; i++) total += learn(records[order[i]], rate);
   state.loss = total / length;
   state.epoch++;
@@ -183,7 +185,7 @@ static int resume(void) {
   size_t size = fread(&found, 1, sizeof found, file);
   fclose(file);
   if (size != state_bytes() || found.magic != MAGIC || found.hidden != state.hidden || found.seed != state.seed ||
-      found.epochs != state.epochs)
+      found.rate != state.rate || found.epochs != state.epochs)
     return 0;
   state = found;
   saved_epoch = state.epoch;
@@ -204,32 +206,56 @@ static void tell_progress(void) {
 static int write_results(void) {
   char text[256];
   int length = snprintf(text, sizeof text,
-                        "{\"accuracy\": %.6f, \"epochs\": %u, \"hidden\": %u, \"loss\": %.6f, \"seed\": %u}\n",
-                        accuracy(), state.epochs, state.hidden, state.loss, state.seed);
+                        "{\"accuracy\": %.6f, \"epochs\": %u, \"hidden\": %u, \"loss\": %.6f, \"rate\": %.3f, "
+                        "\"seed\": %u}\n",
+                        accuracy(), state.epochs, state.hidden, state.loss, state.rate / 1000.0f, state.seed);
   printf("%s", text);
   fflush(stdout);
   if (write_whole(RESULTS "/model.bin", state.weights, weight_count() * sizeof(float))) return -1;
   return write_whole(RESULTS "/metrics.json", text, length);
 }
 
-/* Reads arguments as `--name number`; returns 0 if all are known and in their bounds. */
-static int read_arguments(void) {
-  __wasi_size_t argc = 0, size = 0;
-  static uint8_t *argv[64], text[4096];
-  if (__wasi_args_sizes_get(&argc, &size) || argc > 64 || size > sizeof text || __wasi_args_get(argv, text)) return -1;
-  for (__wasi_size_t i = 1; i < argc; i += 2) {
-    const char *name = (const char *)argv[i];
-    char *end = NULL;
-    long value = i + 1 < argc ? strtol((const char *)argv[i + 1], &end, 10) : -1;
-    if (!end || *end || value < 0 || value > 1000000000) return -1;
-    if (!strcmp(name, "--epochs")) state.epochs = value;
-    else if (!strcmp(name, "--hidden") && value >= 1 && value <= HIDDEN_MAX) state.hidden = value;
-    else if (!strcmp(name, "--seed")) state.seed = value;
-    else if (!strcmp(name, "--sleep-ms")) sleep_ms = value;
-    else if (!strcmp(name, "--save-every") && value >= 1) save_every = value;
-    else return -1;
+/* Reads numbers with commas between them; returns how many, or 0 if something else stands there. */
+static int read_numbers(const char *text, long *numbers) {
+  int length = 0;
+  for (char *end = NULL; length < CHOICES_MAX; text = end + 1) {
+    if (*text < '0' || *text > '9') return 0;
+    numbers[length] = strtol(text, &end, 10);
+    if (numbers[length++] > 1000000000) return 0;
+    if (!*end) return length;
+    if (*end != ',') return 0;
   }
   return 0;
+}
+
+/* Takes one setting; returns 0 if it is known and in its bounds. */
+static int take(const char *name, long value) {
+  if (!strcmp(name, "--epochs")) state.epochs = value;
+  else if (!strcmp(name, "--hidden") && value >= 1 && value <= HIDDEN_MAX) state.hidden = value;
+  else if (!strcmp(name, "--rate") && value >= 1 && value <= 1000) state.rate = value;
+  else if (!strcmp(name, "--seed")) state.seed = value;
+  else if (!strcmp(name, "--sleep-ms")) sleep_ms = value;
+  else if (!strcmp(name, "--save-every") && value >= 1) save_every = value;
+  else return -1;
+  return 0;
+}
+
+/* Reads arguments as `--name number` or `--name list`: of a list this shard takes its own; returns 0 if all is well. */
+static int read_arguments(void) {
+  const char *shard = getenv("SKYOPS_SHARD");
+  __wasi_size_t argc = 0, size = 0;
+  static uint8_t *argv[64], text[4096];
+  long place = shard ? atol(shard) : 0, numbers[CHOICES_MAX];
+  int has_list = 0;
+  if (__wasi_args_sizes_get(&argc, &size) || argc > 64 || size > sizeof text || __wasi_args_get(argv, text)) return -1;
+  if (argc % 2 != 1) return -1;
+  for (int i = (int)argc - 2; i >= 1; i -= 2) {
+    int length = read_numbers((const char *)argv[i + 1], numbers);
+    if (!length || take((const char *)argv[i], numbers[place % length])) return -1;
+    has_list |= length > 1;
+    place /= length;
+  }
+  return has_list && place ? -1 : 0; /* more shards than combinations */
 }
 
 static int fail(const char *what) {
@@ -238,7 +264,7 @@ static int fail(const char *what) {
 }
 
 __attribute__((export_name("init"))) int init(void) {
-  state.magic = MAGIC, state.epochs = 300, state.hidden = 128, state.seed = 1;
+  state.magic = MAGIC, state.epochs = 300, state.hidden = 128, state.rate = 50, state.seed = 1;
   errno = EINVAL;
   if (read_arguments()) return fail("arguments");
   FILE *file = fopen(DATA, "rb");

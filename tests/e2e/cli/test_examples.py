@@ -23,7 +23,7 @@ def run_example(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 
@@ -45,6 +45,21 @@ def test_secure_upload_leaves_nothing_in_the_clear() -> None:
         ("alice", True, "0"),
         ("bob", True, "0"),
     ]
+
+
+def test_full_workflow_survives_a_dead_worker_and_has_a_bill(own_home: Path, tmp_path: Path) -> None:
+    done = run_example("full_workflow.py", str(tmp_path / "out"))
+    assert (done.returncode, done.stderr) == (0, "")
+    victim = re.search(r"killed (\w+), who was half-way", done.stdout)
+    heir = re.search(r"attempt 2 on (\w+): succeeded", done.stdout)
+    assert victim is not None
+    assert heir is not None
+    assert victim[1] != heir[1]
+    assert f"attempt 1 on {victim[1]}: worker_lost" in done.stdout
+    assert (tmp_path / "out" / "results" / "model.bin").exists()
+    cost = re.search(r"it cost ([0-9.]+) SKYOPS for ([0-9.]+) s of 2 workers", done.stdout)
+    assert cost is not None
+    assert float(cost[1]) > 0
 
 
 def test_register_node_shows_up_on_the_network(

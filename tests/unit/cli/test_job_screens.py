@@ -321,9 +321,7 @@ def test_a_job_that_is_the_same_here_says_so(node: ScriptedJobs, out_of: Callabl
     assert node.calls == [("verify", "train", None), ("verify", "train", 2)]
 
 
-def test_a_job_that_differs_names_the_files_and_has_its_exit_code(
-    node: ScriptedJobs, capsys: Capture
-) -> None:
+def test_a_job_that_differs_names_files_and_has_its_code(node: ScriptedJobs, capsys: Capture) -> None:
     node.scripts["train"] = [fj.job("succeeded", code="succeeded")]
     node.other_files = ("results/model.bin", f"results/{EVIL}", *(f"results/{n}" for n in range(30)))
     assert run("verify", "train") == 13

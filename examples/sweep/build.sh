@@ -1,0 +1,6 @@
+#!/bin/sh
+# Builds reduce.wasm from reduce.c. Needs, on Debian 12: apt-get install clang lld wasi-libc libclang-rt-14-dev-wasm32
+set -eu
+cd "$(dirname "$0")"
+exec clang --target=wasm32-wasi -std=gnu11 -O2 -ffp-contract=off -Wall -Wextra -Werror -Wl,--strip-debug \
+    -o "${1:-.}/reduce.wasm" reduce.c
