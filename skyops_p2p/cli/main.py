@@ -35,6 +35,7 @@ Exit codes:
   10  no worker took the job
   11  the job that was watched has failed
   12  the job that was watched was cancelled
+  13  the job that was verified came out differently
   70  a bug in skyops
   130 interrupted with Ctrl-C"""
 
@@ -64,8 +65,12 @@ ENTRIES = {
     "cancel": Entry("skyops_p2p.cli.job_control:cancel", "End a job.", _JOBS),
     "retry": Entry("skyops_p2p.cli.job_control:retry", "Run again what failed of a job.", _JOBS),
     "checkpoints": Entry("skyops_p2p.cli.job_control:checkpoints", "List a job's checkpoints.", _JOBS),
+    "verify": Entry("skyops_p2p.cli.job_verify:verify", "Run a job again here and compare.", _JOBS),
     "billing": Entry("skyops_p2p.cli.earnings:billing", "Show what a job has cost.", _JOBS),
     "audit": Entry("skyops_p2p.cli.audit:audit", "Re-run the award of a bid book.", _JOBS),
+    "wallet": Entry("skyops_p2p.cli.wallet:wallet", "Make a wallet; deposit and withdraw.", _MONEY),
+    "stake": Entry("skyops_p2p.cli.stake:stake", "Put SKYOPS up for this node's word.", _MONEY),
+    "dispute": Entry("skyops_p2p.cli.dispute:dispute", "Challenge a result, answer, or judge.", _MONEY),
     "earnings": Entry("skyops_p2p.cli.earnings:earnings", "Show what this node has earned.", _MONEY),
     "settle": Entry("skyops_p2p.cli.earnings:settle", "Redeem what this node has earned.", _MONEY),
     "chain": Entry("skyops_p2p.cli.chain:chain", "Look at the chain; run a small one.", _TEST),

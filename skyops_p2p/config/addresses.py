@@ -156,6 +156,25 @@ def check_chain_url(text: str) -> str:
     return text
 
 
+def check_signer_url(text: str) -> str:
+    """Return `text` if it is empty, or the URL of a signer that nobody between can change: https, or on this machine.
+
+    Raises:
+        ValueError: It is not; the text is not repeated, as it may hold a secret.
+    """
+    if not text:
+        return text
+    try:
+        check_chain_url(text)
+        parts = urlsplit(text)
+        is_right = parts.scheme == "https" or is_loopback(parts.hostname or "")
+    except ValueError:
+        is_right = False
+    if not is_right:
+        raise ValueError("a signer is reached by https://, or by http:// on this machine")
+    return text
+
+
 def check_account(text: str) -> str:
     """Return `text` if it is empty, or an EVM account with its EIP-55 capitals.
 

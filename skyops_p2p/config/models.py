@@ -21,6 +21,7 @@ from skyops_p2p.config.addresses import (
     check_declared_gpu,
     check_listen,
     check_peer,
+    check_signer_url,
     check_token,
     is_loopback,
 )
@@ -54,6 +55,7 @@ BootstrapAddrs = Annotated[tuple[str, ...], _each(check_bootstrap)]
 DeclaredGpus = Annotated[tuple[str, ...], _each(check_declared_gpu)]
 PeerIds = Annotated[tuple[str, ...], _each(check_peer)]
 ChainUrls = Annotated[tuple[str, ...], _each(check_chain_url)]
+SignerUrl = Annotated[str, AfterValidator(check_signer_url)]
 Tokens = Annotated[tuple[str, ...], _each(check_token)]
 Account = Annotated[str, AfterValidator(check_account)]
 Amount = Annotated[str, AfterValidator(check_amount)]
@@ -179,6 +181,9 @@ class ChainSection(Section):
     """Seconds for one answer of one endpoint; then the next is asked."""
     fee_gwei_max: float = Field(200.0, gt=0.0, le=1_000_000.0)
     """Most that one gas may cost, in 1e-9 of the chain's coin; transactions wait rather than pay more."""
+    signer: SignerUrl = ""
+    """JSON-RPC URL of a program that signs the transactions and permits of this wallet, such as web3signer or clef;
+    https, or http on this machine. Empty: the key of the data directory signs, as it does all else."""
 
 
 class PaymentSection(Section):

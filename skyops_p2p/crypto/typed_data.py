@@ -258,6 +258,36 @@ def usage_digest(*, chain_id: int, contract: bytes, reservation: bytes, used_s: 
     return keccak256(b"\x19\x01" + separator + keccak256(b"".join(words)))
 
 
+def permit_document(message: dict[str, str], *, chain_id: int, contract: WalletAddress) -> dict[str, object]:
+    """Return the JSON of a permit, for signers that make the digest by themselves (eth_signTypedData_v4).
+
+    Args:
+        message: Owner and spender as addresses; value, nonce and deadline as decimal numbers.
+        chain_id: EIP-155 chain.
+        contract: The token.
+    """
+    return {
+        "types": {
+            "EIP712Domain": _fields_of(CONTRACT_DOMAIN_TYPE),
+            "Permit": _fields_of(PERMIT_TYPE),
+        },
+        "primaryType": "Permit",
+        "domain": {
+            "name": DOMAIN_NAME,
+            "version": DOMAIN_VERSION,
+            "chainId": chain_id,
+            "verifyingContract": contract,
+        },
+        "message": message,
+    }
+
+
+def _fields_of(kind: str) -> list[dict[str, str]]:
+    """Return the fields of a type as eth_signTypedData_v4 wants them."""
+    pairs = (field.split(" ") for field in kind.partition("(")[2].rstrip(")").split(","))
+    return [{"name": name, "type": type_name} for type_name, name in pairs]
+
+
 def _digest(chain_id: int, *words: bytes) -> bytes:
     return keccak256(b"\x19\x01" + _domain_separator(chain_id) + keccak256(b"".join(words)))
 

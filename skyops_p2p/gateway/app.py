@@ -18,6 +18,7 @@ from skyops_p2p.errors import NetworkError
 from skyops_p2p.gateway.event_stream import EventResponse, EventStreams
 from skyops_p2p.gateway.guard import Guard
 from skyops_p2p.gateway.jobs import job_routes
+from skyops_p2p.gateway.money import money_routes
 from skyops_p2p.gateway.payments import payment_routes
 from skyops_p2p.gateway.problems import install_problems
 from skyops_p2p.gateway.subject import FaultSwitch, Stop, Subject
@@ -132,6 +133,7 @@ def create_app(
     _add_actions(app, subject)
     app.include_router(job_routes(subject))
     app.include_router(payment_routes(subject))
+    app.include_router(money_routes(subject))
     if faults is not None:
         _add_faults(app, faults)
     return Guard(app, token=token, hosts=hosts, now=now)

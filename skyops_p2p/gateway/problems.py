@@ -13,6 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from skyops_p2p.errors import (
+    ChainError,
+    ChainRefusal,
     ConfigError,
     ExecutionError,
     LocalProtocolError,
@@ -38,6 +40,8 @@ _STATUS_OF_CLASS: tuple[tuple[type[SkyopsError], int], ...] = (
     (RemoteProtocolError, 502),
     (NetworkError, 504),
     (StoreError, 507),
+    (ChainRefusal, 409),
+    (ChainError, 503),
     (ExecutionError, 409),
     (TestnetError, 409),
     (LocalProtocolError, 500),

@@ -8,9 +8,11 @@ from typing import Protocol
 import trio
 
 from skyops_p2p.core.jobs.spec import JobSpec
+from skyops_p2p.gateway.purse_subject import PurseSubject
 from skyops_p2p.node.job_preview import PreviewView
 from skyops_p2p.node.job_rows import JobRowView
 from skyops_p2p.node.jobs.job_views import CheckpointView, JobView, LogLineView, PublishedView, ResultView
+from skyops_p2p.node.jobs.verify_views import VerifyView
 from skyops_p2p.node.match_view import MatchStepView, MatchView
 from skyops_p2p.node.settlement.settlement_views import (
     BillingView,
@@ -61,6 +63,15 @@ class JobSubject(Protocol):
 
         Raises:
             ExecutionError: `no_result`.
+        """
+
+    async def verify(
+        self, *, shard: int | None = ..., progress: Callable[[int, int], None] = ...
+    ) -> VerifyView:
+        """Wait for its end, run it again here, and compare.
+
+        Raises:
+            ExecutionError: `not_deterministic`, `no_result`, `no_shard`, `verify_busy` or `inputs_gone`.
         """
 
     def checkpoints(self) -> tuple[CheckpointView, ...]:
@@ -127,6 +138,10 @@ class PaymentSubject(Protocol):
 
     async def settle(self) -> SettledView:
         """Redeem everything now, and wait for its end."""
+
+    @property
+    def purse(self) -> PurseSubject:
+        """The wallet's own money, for a person's commands."""
 
 
 class Subject(Protocol):

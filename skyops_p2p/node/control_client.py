@@ -24,6 +24,7 @@ from skyops_p2p.node.views import (
 
 if TYPE_CHECKING:
     from skyops_p2p.node.control_jobs import JobsClient
+    from skyops_p2p.node.control_money import MoneyClient
     from skyops_p2p.node.control_payments import PaymentsClient
     from skyops_p2p.node.job_preview import PreviewView
     from skyops_p2p.node.match_view import MatchStepView, MatchView
@@ -143,6 +144,13 @@ class ControlClient(ControlLink):
         from skyops_p2p.node.control_payments import PaymentsClient
 
         return PaymentsClient(self)
+
+    @property
+    def money(self) -> "MoneyClient":
+        """The money of the node's wallet, for a person."""
+        from skyops_p2p.node.control_money import MoneyClient
+
+        return MoneyClient(self)
 
     def events(self) -> Iterator[NodeEventView]:
         """Yield events as they happen, until the node stops or the iterator is closed.

@@ -63,6 +63,25 @@ async def create_identity(
     return await trio.to_thread.run_sync(_create, data_dir, passphrase, entropy, kdf_work)
 
 
+async def add_wallet(
+    data_dir: Path, secret: bytes | None, *, passphrase: str, entropy: Entropy, kdf_work: int = KDF_WORK
+) -> Identity:
+    """Put a wallet into `data_dir` that has none, and a node key if there is none either.
+
+    Args:
+        data_dir: Where the files go, as for `create_identity`.
+        secret: The wallet's 32 bytes; None: a new one.
+        passphrase: Protects the wallet, as for `create_identity`.
+        entropy: Where new secrets come from.
+        kdf_work: See keystore.seal_secret.
+
+    Raises:
+        IdentityError: `identity_exists`: there is a wallet, and it is left as it is; `key_damaged`: that is no secret;
+            `key_unreadable`, and for the node key as `load_node_key`.
+    """
+    return await trio.to_thread.run_sync(_add_wallet, data_dir, secret, passphrase, (entropy, kdf_work))
+
+
 async def load_identity(data_dir: Path, passphrase: str) -> Identity:
     """Read both keys.
 
@@ -147,12 +166,42 @@ def _create(data_dir: Path, passphrase: str, entropy: Entropy, kdf_work: int) ->
             wallet_path.unlink()  # our own, a moment old and of no use without the other
             raise
     except OSError as error:
-        raise IdentityError(
-            f"cannot write the keys in {data_dir}: {error.strerror}",
-            code="key_unreadable",
-            hint="Check that the directory can be written and that the disk has room.",
-        ) from error
+        raise _unwritable(data_dir, error) from error
     return identity
+
+
+def _add_wallet(
+    data_dir: Path, secret: bytes | None, passphrase: str, made_with: tuple[Entropy, int]
+) -> Identity:
+    entropy, kdf_work = made_with
+    node_path, wallet_path = data_dir / NODE_KEY_FILE, data_dir / WALLET_FILE
+    if wallet_path.exists() or wallet_path.is_symlink():
+        raise _exists(wallet_path)
+    try:
+        wallet = Wallet.from_secret(_scalar(entropy) if secret is None else secret)
+    except LocalProtocolError as error:
+        raise IdentityError("these 32 bytes are no secret of a wallet", code="key_damaged") from error
+    has_node_key = node_path.exists()
+    node_key = load_node_key(node_path) if has_node_key else NodeKey.from_seed(entropy.token(32))
+    keystore = seal_secret(
+        wallet.secret, passphrase, address=wallet.address, random=entropy.token(64), kdf_work=kdf_work
+    )
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write_private(wallet_path, keystore)
+        if not has_node_key:
+            _write_private(node_path, _pem(node_key.seed))
+    except OSError as error:
+        raise _unwritable(data_dir, error) from error
+    return Identity(node_key, wallet)
+
+
+def _unwritable(data_dir: Path, error: OSError) -> IdentityError:
+    return IdentityError(
+        f"cannot write the keys in {data_dir}: {error.strerror}",
+        code="key_unreadable",
+        hint="Check that the directory can be written and that the disk has room.",
+    )
 
 
 def _load(data_dir: Path, passphrase: str) -> Identity:

@@ -6,6 +6,7 @@ single endpoint: `rpc_unreachable`, `rpc_timeout`, `rpc_garbage`, `rpc_busy`, `r
 pass. ChainRefusal is the chain's own answer: the same question gets it again.
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from skyops_p2p.core.chain.facts import Block, Fees, Log, LogFilter, Order, Receipt
@@ -111,6 +112,14 @@ class Signer(Protocol):
     ) -> tuple[bytes, bytes]:
         """Return a signed transaction of type 2 and its hash."""
 
+    async def sign_typed(self, digest: bytes, document: Mapping[str, object]) -> bytes:
+        """Return r, s and v (27 or 28) of the account over a typed document (EIP-712).
+
+        Args:
+            digest: 32 bytes; what is signed.
+            document: The same as JSON, for a signer that shows or makes it.
+        """
+
 
 class Sender(Protocol):
     """Sends transactions of one account, each once, whatever happens to this process, the endpoints and the chain."""
@@ -118,6 +127,10 @@ class Sender(Protocol):
     @property
     def account(self) -> WalletAddress:
         """Who sends."""
+
+    @property
+    def signer(self) -> Signer:
+        """Signs for the account."""
 
     async def send(self, key: str, order: Order) -> None:
         """Have an order executed once; returns when it is in the journal, so that kill -9 does not lose it.
@@ -143,6 +156,13 @@ class Sender(Protocol):
 
     def outcome(self, key: str) -> Outcome | None:
         """Return how an order ended, or None while it has not."""
+
+    def known_keys(self) -> tuple[str, ...]:
+        """Return the keys of all orders that have not ended, or whose outcome is remembered."""
+
+    def newest_hash(self, key: str) -> bytes | None:
+        """Return the hash of the transaction that carries an order, of the newest if its fee was raised; None: no order
+        has the key."""
 
 
 class Follower(Protocol):

@@ -6,7 +6,16 @@
 
 from skyops_p2p.adapters.chain.client import JsonRpcChain, open_chain
 from skyops_p2p.adapters.chain.follower import LogFollower
+from skyops_p2p.adapters.chain.remote_signer import open_remote_signer
 from skyops_p2p.adapters.chain.sender import JournalledSender, open_sender
 from skyops_p2p.adapters.chain.signing import KeySigner
 
-__all__ = ["JournalledSender", "JsonRpcChain", "KeySigner", "LogFollower", "open_chain", "open_sender"]
+__all__ = [
+    "JournalledSender",
+    "JsonRpcChain",
+    "KeySigner",
+    "LogFollower",
+    "open_chain",
+    "open_remote_signer",
+    "open_sender",
+]

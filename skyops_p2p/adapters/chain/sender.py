@@ -99,6 +99,11 @@ class JournalledSender:
         return self._signer.account
 
     @property
+    def signer(self) -> Signer:
+        """Signs for the account; see the port."""
+        return self._signer
+
+    @property
     def open_count(self) -> int:
         """How many orders have not ended."""
         return len(self._outbox)
@@ -148,6 +153,17 @@ class JournalledSender:
     def outcome(self, key: str) -> Outcome | None:
         """Return how an order ended, or None while it has not."""
         return self._outbox.outcome(key)
+
+    def known_keys(self) -> tuple[str, ...]:
+        """Return the keys of all orders that are open or remembered; see the port."""
+        return tuple(self._digests)
+
+    def newest_hash(self, key: str) -> bytes | None:
+        """Return the hash of the transaction that carries an order; see the port."""
+        outcome, transaction = self._outbox.outcome(key), self._outbox.find(key)
+        if outcome is not None:
+            return outcome.transaction_hash
+        return None if transaction is None else transaction.attempts[-1].hash
 
     async def run(self) -> None:
         """Carry out what is in the outbox, until cancelled. A chain that does not answer is asked again."""

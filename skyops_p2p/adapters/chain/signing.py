@@ -1,5 +1,6 @@
 """Signs transactions of type 2 (EIP-1559) with a key of this process, through eth-account."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from skyops_p2p.core.chain.facts import Fees, Order
@@ -18,12 +19,17 @@ class KeySigner:
         from eth_account import Account  # takes long to import, and only who sends needs it
 
         self._account: Any = Account.from_key(wallet.secret)
-        self._address = wallet.address
+        self._wallet = wallet
 
     @property
     def account(self) -> WalletAddress:
         """Whose transactions it signs."""
-        return self._address
+        return self._wallet.address
+
+    async def sign_typed(self, digest: bytes, document: Mapping[str, object]) -> bytes:
+        """Return the account's signature over a typed document; see the port."""
+        del document
+        return self._wallet.sign_digest(digest)
 
     async def sign(
         self, order: Order, *, chain_id: int, nonce: int, gas: int, fees: Fees

@@ -3,14 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from skyops_p2p.adapters.chain import KeySigner, open_chain, open_sender
+from skyops_p2p.adapters.chain import KeySigner, open_chain, open_remote_signer, open_sender
 from skyops_p2p.adapters.chain.sender import SenderTerms
 from skyops_p2p.adapters.contracts.finding import Contracts, find_contracts
 from skyops_p2p.adapters.contracts.money import ContractMoney
 from skyops_p2p.config import NodeConfig
 from skyops_p2p.crypto.wallet import Wallet, address_to_bytes
 from skyops_p2p.errors import ConfigError
-from skyops_p2p.ports import Store
+from skyops_p2p.ports import Signer, Store
 from skyops_p2p.types import WalletAddress, Wei
 
 _GWEI = 10**9
@@ -64,9 +64,20 @@ async def open_money(config: NodeConfig, wallet: Wallet, store: Store) -> AsyncI
     """
     async with (
         open_contracts(config, store=store) as contracts,
-        open_sender(contracts.chain, KeySigner(wallet), store, terms=sender_terms(config)) as sender,
+        open_signer(config, wallet) as signer,
+        open_sender(contracts.chain, signer, store, terms=sender_terms(config)) as sender,
     ):
         yield ContractMoney(contracts, sender)
+
+
+@asynccontextmanager
+async def open_signer(config: NodeConfig, wallet: Wallet) -> AsyncIterator[Signer]:
+    """Open what signs a wallet's transactions: the key here, or the program that `chain.signer` names."""
+    if not config.chain.signer:
+        yield KeySigner(wallet)
+        return
+    async with open_remote_signer(config.chain.signer, wallet.address) as signer:
+        yield signer
 
 
 def sender_terms(config: NodeConfig) -> SenderTerms:

@@ -2,8 +2,8 @@
 
 from skyops_p2p.adapters.contracts.calling import Contract
 from skyops_p2p.core.chain.facts import Order
-from skyops_p2p.crypto.typed_data import permit_digest
-from skyops_p2p.crypto.wallet import Wallet, address_to_bytes
+from skyops_p2p.crypto.typed_data import permit_digest, permit_document
+from skyops_p2p.crypto.wallet import Wallet, address_from_bytes, address_to_bytes
 from skyops_p2p.types import Wei
 
 
@@ -50,13 +50,38 @@ class Token(Contract):
             r, s and v.
         """
         owner = address_to_bytes(wallet.address)
+        digest, _ = await self.permit(
+            owner, spender, amount, chain_id=chain_id, deadline_unix_s=deadline_unix_s
+        )
+        return wallet.sign_digest(digest)
+
+    async def permit(
+        self, owner: bytes, spender: bytes, amount: Wei, *, chain_id: int, deadline_unix_s: int
+    ) -> tuple[bytes, dict[str, object]]:
+        """Return what a permit's owner signs, as `sign_permit` takes it: the digest, and the document that has it.
+
+        Args:
+            owner: Whose tokens they are, 20 bytes.
+            spender: Who may take them.
+            amount: Wei.
+            chain_id: Of the chain.
+            deadline_unix_s: Until when, by the chain's clock.
+        """
+        nonce = await self.number("nonces(address)", owner)
         digest = permit_digest(
             chain_id=chain_id,
             contract=self.account,
             owner=owner,
             spender=spender,
             amount=amount,
-            nonce=await self.number("nonces(address)", owner),
+            nonce=nonce,
             deadline_unix_s=deadline_unix_s,
         )
-        return wallet.sign_digest(digest)
+        message = {
+            "owner": address_from_bytes(owner),
+            "spender": address_from_bytes(spender),
+            "value": str(amount),
+            "nonce": str(nonce),
+            "deadline": str(deadline_unix_s),
+        }
+        return digest, permit_document(message, chain_id=chain_id, contract=self.address)

@@ -6,6 +6,7 @@ await node.payments.settle()
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from skyops_p2p.core.settlement.amounts import wei_from_bytes
 from skyops_p2p.core.settlement.lanes import Lane
@@ -32,6 +33,9 @@ from skyops_p2p.node.settlement.settlement_views import (
 from skyops_p2p.node.settlement.tools import SYMBOL
 from skyops_p2p.wire.messages.settlement import Receipt, SignedReceipt
 from skyops_p2p.wire.model import decode_message
+
+if TYPE_CHECKING:
+    from skyops_p2p.node.wallet.purse import Purse
 
 
 class Payments:
@@ -165,6 +169,19 @@ class Payments:
             outcome=receipt.outcome,
             result=receipt.result.hex(),
         )
+
+    @property
+    def purse(self) -> "Purse":
+        """The wallet's money, stake and disputes, for a person's commands."""
+        from skyops_p2p.adapters.contracts.money import (
+            ContractMoney,
+        )  # takes long to import, and only who pays has it
+        from skyops_p2p.node.wallet.purse import Purse
+
+        desk = self._need_desk()
+        money, tools = desk.tools.money, desk.tools
+        assert isinstance(money, ContractMoney), "simulated money has no commands"
+        return Purse(money, tools.wallet, desk.store, now_unix_s=lambda: tools.ledger.now_ms() // 1000)
 
     # --- within -----------------------------------------------------------------------------------------------------
     def _need_desk(self) -> PaymentDesk:

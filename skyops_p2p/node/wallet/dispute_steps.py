@@ -1,0 +1,225 @@
+"""Steps of disputes: opening, answering, appealing, sitting in a jury, and keeping them going."""
+
+from skyops_p2p import limits
+from skyops_p2p.adapters.contracts.disputes import commitment
+from skyops_p2p.adapters.contracts.parameters import Parameter
+from skyops_p2p.core.chain.facts import Order
+from skyops_p2p.core.settlement.amounts import SKYOPS, format_amount, wei_from_bytes
+from skyops_p2p.core.settlement.contract_facts import DisputeCase, JuryState, ReceiptLeaf, ReceiptPlace
+from skyops_p2p.core.settlement.receipts import DisputesDomain, open_signed
+from skyops_p2p.crypto.hashing import keccak256, sha256
+from skyops_p2p.errors import ChainRefusal, ExecutionError, RemoteProtocolError
+from skyops_p2p.node.wallet.actions import (
+    Advance,
+    Appeal,
+    Enrol,
+    OpenDispute,
+    OpenJobDispute,
+    Respond,
+    Vote,
+)
+from skyops_p2p.node.wallet.dispute_phase import phase_of
+from skyops_p2p.node.wallet.steps import Step, StepTools, instant
+from skyops_p2p.types import Wei
+from skyops_p2p.wire.messages.settlement import Receipt
+
+RIGHT, WRONG = 1, 2
+
+
+async def open_steps(action: OpenDispute, tools: StepTools) -> tuple[Step, ...]:
+    """Approve the bond, and challenge a receipt."""
+    at = tools.at
+    receipt = opened_receipt(action.receipt, at.chain.chain_id, at.places.disputes)
+    amount = wei_from_bytes(receipt.amount)
+    bond = await at.disputes.bond_for(receipt.token, amount)
+    leaf = ReceiptLeaf(
+        receipt.lane,
+        receipt.result,
+        receipt.log_head,
+        receipt.metering_root,
+        amount,
+        receipt.ended_unix_ms // 1000,
+    )
+    place = ReceiptPlace(action.index, action.count, tuple(map(bytes.fromhex, action.path)))
+
+    async def challenge() -> Order:
+        return at.disputes.open_receipt(
+            receipt.requester,
+            receipt.worker,
+            receipt.token,
+            leaf=leaf,
+            place=place,
+            evidence=bytes.fromhex(action.evidence),
+        )
+
+    return (_bond_step(bond, tools), Step("open", "challenges the job; its worker's money waits", challenge))
+
+
+async def open_job_steps(action: OpenJobDispute, tools: StepTools) -> tuple[Step, ...]:
+    """Approve the bond, and challenge a job in escrow."""
+    job = bytes.fromhex(action.job)
+    found = await tools.at.settlement.job(job)
+    if not found.state:
+        raise ChainRefusal("there is no such job in escrow", code="unknown_dispute")
+    bond = await tools.at.disputes.bond_for(found.token, found.payment)
+
+    async def challenge() -> Order:
+        return tools.at.disputes.open_job(job, bytes.fromhex(action.evidence))
+
+    return (_bond_step(bond, tools), Step("open", "challenges the job; its payment waits", challenge))
+
+
+async def respond_steps(action: Respond, tools: StepTools) -> tuple[Step, ...]:
+    """Note evidence."""
+    dispute = bytes.fromhex(action.dispute)
+    await find_case(dispute, tools)
+
+    async def make() -> Order:
+        return tools.at.disputes.add_evidence(dispute, bytes.fromhex(action.evidence))
+
+    return (Step("respond", f"notes the evidence {action.evidence[:16]}… in the dispute", make),)
+
+
+async def appeal_steps(action: Appeal, tools: StepTools) -> tuple[Step, ...]:
+    """Approve the larger bond, and appeal."""
+    dispute = bytes.fromhex(action.dispute)
+    case, jury, _ = await find_case(dispute, tools)
+    fee = await tools.at.parameters.value(Parameter.JUROR_FEE)
+    bond = max(case.bond << (case.round + 1), (jury.size * 2 + 1) * fee)
+
+    async def make() -> Order:
+        return tools.at.disputes.appeal(dispute, bytes.fromhex(action.evidence))
+
+    return (_bond_step(bond, tools), Step("appeal", "calls a jury of twice as many and one", make))
+
+
+async def enrol_steps(action: Enrol, tools: StepTools) -> tuple[Step, ...]:
+    """Enrol with the ticket that has the best chance."""
+    dispute = bytes.fromhex(action.dispute)
+
+    async def make() -> Order:
+        _, jury, _ = await find_case(dispute, tools)
+        stake = (await tools.at.registry.node(tools.account)).stake
+        count = min(stake // jury.seat_stake, limits.TICKETS_TRIED_MAX)
+        if not count:
+            raise ChainRefusal(
+                f"a seat needs a stake of {format_amount(jury.seat_stake, SKYOPS)}",
+                code="stake_short",
+                hint="`skyops stake add AMOUNT` adds to it.",
+            )
+        return tools.at.disputes.enrol(dispute, best_ticket(jury.seed, tools.account, count))
+
+    return (Step("enrol", "draws for a seat in the jury, which locks stake", make),)
+
+
+async def vote_steps(action: Vote, tools: StepTools) -> tuple[Step, ...]:
+    """Commit while jurors commit, reveal while they reveal; the salt follows from the wallet's key."""
+    dispute = bytes.fromhex(action.dispute)
+    case, jury, jury_id = await find_case(dispute, tools)
+    now = await tools.chain_now()
+    phase = phase_of(case, jury, now)
+    vote, finding = RIGHT if action.is_worker_right else WRONG, bytes.fromhex(action.finding)
+    salt = keccak256(tools.wallet.sign_digest(sha256(b"skyops/juror-salt/1" + jury_id)))
+
+    async def commit() -> Order:
+        sealed = commitment(jury_id, tools.account, vote=vote, finding=finding, salt=salt)
+        return tools.at.disputes.commit(jury_id, sealed)
+
+    async def reveal() -> Order:
+        return tools.at.disputes.reveal(jury_id, vote=vote, finding=finding, salt=salt)
+
+    if phase.phase == "commit":
+        text = f"commits to the vote; reveal it after {instant(phase.until_unix_s)} with the same command"
+        return (Step("commit", text, commit),)
+    if phase.phase == "reveal":
+        return (Step("reveal", "reveals the vote", reveal),)
+    raise _wrong_phase("nobody votes", phase.phase, phase.until_unix_s)
+
+
+async def advance_steps(action: Advance, tools: StepTools) -> tuple[Step, ...]:
+    """Take the next step that anybody may take."""
+    dispute, disputes = bytes.fromhex(action.dispute), tools.at.disputes
+    case, jury, jury_id = await find_case(dispute, tools)
+    phase = phase_of(case, jury, await tools.chain_now())
+    by_phase = {
+        "seed": ("fix-seed", "takes the seed of the draw", disputes.on_dispute("fix_seed", jury_id)),
+        "drawn": ("close-draw", "closes the draw", disputes.on_dispute("close_draw", dispute)),
+        "count": ("rule", "counts the votes", disputes.on_dispute("rule", dispute)),
+        "close": ("close", "carries the verdict out", disputes.on_dispute("close", dispute)),
+    }
+    name, text, order = by_phase.get(phase.phase, ("", "", None))
+    if phase.phase == "closed":
+        for number in range(case.round + 1):
+            if not await disputes.is_settled(await disputes.jury_of(dispute, number)):
+                name, text = f"settle-{number}", f"pays or slashes the jurors of round {number + 1}"
+                order = disputes.settle_jury(dispute, number)
+                break
+    if order is None:
+        raise _wrong_phase("nothing is to be done", phase.phase, phase.until_unix_s)
+
+    async def make() -> Order | None:
+        return order
+
+    return (Step(f"{name}-{case.round}", text, make),)
+
+
+async def find_case(dispute: bytes, tools: StepTools) -> tuple[DisputeCase, JuryState, bytes]:
+    """Return a dispute, the jury of its last round, and that jury's id.
+
+    Raises:
+        ChainRefusal: `unknown_dispute`.
+    """
+    case = await tools.at.disputes.case(dispute)
+    if not case.opened_at_unix_s:
+        raise ChainRefusal(
+            f"there is no dispute {dispute.hex()}",
+            code="unknown_dispute",
+            hint="`skyops dispute open` prints its id, 64 hex digits; a job in escrow has its own.",
+        )
+    jury_id = await tools.at.disputes.jury_of(dispute, case.round)
+    return case, await tools.at.disputes.jury(jury_id), jury_id
+
+
+def opened_receipt(text: str, chain_id: int, disputes: bytes) -> Receipt:
+    """Return the receipt inside a SignedReceipt.
+
+    Args:
+        text: Hex.
+        chain_id: Of the chain.
+        disputes: Account of the contract that its halves are signed for.
+
+    Raises:
+        ExecutionError: `receipt_unusable`.
+    """
+    try:
+        return open_signed(bytes.fromhex(text), DisputesDomain(chain_id, disputes))[0]
+    except RemoteProtocolError as error:
+        raise ExecutionError(
+            f"the receipt cannot be used here: {error.message}",
+            code="receipt_unusable",
+            hint="Take it from the node that has it, for the same contracts.",
+        ) from error
+
+
+def best_ticket(seed: bytes, juror: bytes, count: int) -> int:
+    """Return which of the tickets 0 to count - 1 has the lowest hash. Source: contracts/src/parts/jurors.vy."""
+    head = seed + juror.rjust(32, b"\0")
+    return min(range(count), key=lambda ticket: keccak256(head + ticket.to_bytes(32, "big")))
+
+
+def _bond_step(bond: int, tools: StepTools) -> Step:
+    async def approve() -> Order | None:
+        await tools.need_tokens(bond)
+        return await tools.approval(tools.at.disputes.account, bond)
+
+    said = format_amount(Wei(bond), SKYOPS)
+    return Step("approve", f"lets Disputes take the bond, {said}", approve)
+
+
+def _wrong_phase(what: str, phase: str, until_unix_s: int) -> ChainRefusal:
+    until = f" until {instant(until_unix_s)}" if until_unix_s else ""
+    return ChainRefusal(
+        f"{what} now: the dispute is in the phase {phase}{until}",
+        code="dispute_phase",
+        hint="`skyops dispute status` says what comes next.",
+    )

@@ -1,0 +1,142 @@
+"""What is shown of a wallet's money. Amounts are wei, as texts of digits in JSON: they do not fit its numbers."""
+
+from typing import Annotated, Literal
+
+from pydantic import PlainSerializer
+
+from skyops_p2p.node.views import View
+
+WeiField = Annotated[int, PlainSerializer(str, return_type=str, when_used="json")]
+StepState = Literal["done", "waiting", "open", "skipped"]
+
+
+class StepView(View):
+    """One transaction of an act."""
+
+    name: str
+    text: str
+    """What it does, for people."""
+    state: StepState
+    """skipped: it was not needed; open: it comes after the others."""
+    transaction: str = ""
+    """Its hash, "0x…"; empty while it is not sent."""
+    gas: int | None = None
+    """Used; in a plan: about. None: not known yet."""
+    fee_wei: WeiField | None = None
+    """Paid in the chain's coin; in a plan: at present prices."""
+
+
+class ActionView(View):
+    """How far an act is."""
+
+    key: str
+    kind: str
+    is_done: bool
+    steps: tuple[StepView, ...]
+
+
+class PlanView(View):
+    """What an act would do; nothing was sent."""
+
+    kind: str
+    steps: tuple[StepView, ...]
+    """Gas of a step that needs another one before it is not known."""
+    coin_wei: WeiField
+    """What the wallet has for the fees."""
+
+
+class AllotmentView(View):
+    """What is set aside for one worker."""
+
+    worker: str
+    amount_wei: WeiField
+    held_wei: WeiField
+    """Paid to it, and waiting for the end of its challenge window."""
+    returns_at_unix_s: int | None
+    """When it can be taken back; None: nobody has asked for it."""
+
+
+class TokenView(View):
+    """A wallet's money of one kind."""
+
+    symbol: str
+    wallet_wei: WeiField
+    """In the wallet itself."""
+    deposit_wei: WeiField
+    """In Settlement, for all workers."""
+    credit_wei: WeiField
+    """In Settlement, earned: to be collected."""
+    owed_wei: WeiField
+    """In Disputes: to be collected."""
+    withdrawal_wei: WeiField
+    """Announced to leave the deposit."""
+    withdrawal_at_unix_s: int
+    """From when it can; 0: nothing is announced."""
+    allotments: tuple[AllotmentView, ...]
+
+
+class BalanceView(View):
+    """All money of a wallet."""
+
+    wallet: str
+    chain_id: int
+    chain_unix_s: int
+    """The chain's clock."""
+    is_paused: bool
+    """New commitments are refused."""
+    tokens: tuple[TokenView, ...]
+
+
+class StakeView(View):
+    """A wallet's node in NodeRegistry."""
+
+    wallet: str
+    chain_unix_s: int
+    state: Literal["unknown", "pending", "active", "inactive", "slashed"]
+    stake_wei: WeiField
+    locked_wei: WeiField
+    unbonding_wei: WeiField
+    unbonded_at_unix_s: int
+    """From when that can be paid out; 0: nothing is unbonding."""
+    holds: int
+    """Open disputes: while there are any, nothing leaves."""
+    marked_at_unix_s: int
+    binding: str
+    metadata_uri: str
+    least_wei: WeiField
+    """The least stake of the network."""
+    burn_wei: WeiField
+    """Burned of a registration."""
+    unbonding_s: int
+    wallet_wei: WeiField
+    """SKYOPS in the wallet."""
+
+
+class DisputeView(View):
+    """A dispute as it stands."""
+
+    dispute: str
+    chain_unix_s: int
+    phase: str
+    """seed, draw, drawn, commit, reveal, count, appeal, close or closed; said by the clock."""
+    until_unix_s: int
+    """When the phase ends; 0: when somebody goes on."""
+    challenger: str
+    requester: str
+    worker: str
+    symbol: str
+    amount_wei: WeiField
+    worth_wei: WeiField
+    bond_wei: WeiField
+    opened_at_unix_s: int
+    round: int
+    verdict: Literal["none", "worker_right", "worker_wrong"]
+    """Of the last round that was counted."""
+    jury: str
+    seats: tuple[str, ...]
+    seats_wanted: int
+    rights: int
+    wrongs: int
+    seat_stake_wei: WeiField
+    is_settled: bool
+    """The jury of the round was paid or slashed."""
