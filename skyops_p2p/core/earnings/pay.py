@@ -99,7 +99,8 @@ def pay_of(gross: int, *, credibility: int, availability: int, fee_bps: int = FE
     """
     factor = multiplier_bp(credibility)
     fee = gross * fee_bps // BP
-    certain = gross * max(0, min(factor, BP) - fee_bps) // BP  # in one step: rounded twice, more work could bring less
+    # in one step: rounded twice, more work could bring less
+    certain = gross * max(0, min(factor, BP) - fee_bps) // BP
     multiplier_claim = gross * max(0, factor - BP) // BP
     uptime_claim = gross * UPTIME_BONUS_BP * availability // (BP * MILLION)
     most = fee // 2  # REP-30: whatever the contract's fee is

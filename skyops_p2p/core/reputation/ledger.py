@@ -89,6 +89,7 @@ class Ledger:
             return False
         known = self._deals.get(deal.receipt)
         if known is not None:
+            self._forget_places(known)
             deal = _joined(known, deal)
         is_in, gone = self._deals.put(deal.receipt, deal.ended_unix_ms, deal)
         if gone is not None:
@@ -207,10 +208,13 @@ class Ledger:
             self._of_pair[pair].discard(deal.receipt)
             if not len(self._of_pair[pair]):
                 del self._of_pair[pair]
+        self._forget_places(deal)
+        self._changed.add(pair)
+
+    def _forget_places(self, deal: Deal) -> None:
         for account, place in _places(deal):
             if self._links.get((account, place.sequence)) == place.link:
                 del self._links[account, place.sequence]
-        self._changed.add(pair)
 
 
 def _places(deal: Deal) -> list[tuple[bytes, ChainPlace]]:
@@ -221,9 +225,15 @@ def _places(deal: Deal) -> list[tuple[bytes, ChainPlace]]:
 def _joined(known: Deal, more: Deal) -> Deal:
     return replace(
         known,
-        requester_place=known.requester_place or more.requester_place,
-        worker_place=known.worker_place or more.worker_place,
+        requester_place=_earlier(known.requester_place, more.requester_place),
+        worker_place=_earlier(known.worker_place, more.worker_place),
     )
+
+
+def _earlier(one: ChainPlace | None, other: ChainPlace | None) -> ChainPlace | None:
+    """Return the earlier place of a half that was given twice, whichever came first."""
+    there = [place for place in (one, other) if place is not None]
+    return min(there, key=lambda place: (place.sequence, place.link), default=None)
 
 
 def _offence_rating(offence: Offence) -> Rating:

@@ -142,6 +142,16 @@ def test_a_half_that_comes_later_joins() -> None:  # REP-5, REP-7
     assert accuracy(made) == accuracy(ledger(deal(1)))
 
 
+def test_of_two_halves_of_one_party_the_earlier_stays() -> None:  # REP-21
+    early, late = deal(1), deal(1, worker_place=ChainPlace(9, sha256(b"again")))
+    for order in ((early, late), (late, early)):
+        made = ledger(*order)
+        assert {one.worker_place for one, _ in behind(made)} == {early.worker_place}
+        assert not made.banned
+        made.add_deal(deal(2, worker_place=ChainPlace(1, sha256(b"another past"))), now=NOW)
+        assert made.banned == {BOBS}
+
+
 def test_at_the_limit_the_newest_stay() -> None:  # REP-23
     deals = [deal(n) for n in range(1, 6)]
     for order in (deals, deals[::-1]):
