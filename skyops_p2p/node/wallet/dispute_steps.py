@@ -1,7 +1,9 @@
 """Steps of disputes: opening, answering, appealing, sitting in a jury, and keeping them going."""
 
+from collections.abc import Awaitable, Callable
+
 from skyops_p2p import limits
-from skyops_p2p.adapters.contracts.disputes import commitment
+from skyops_p2p.adapters.contracts.disputes import commitment, dispute_id
 from skyops_p2p.adapters.contracts.parameters import Parameter
 from skyops_p2p.core.chain.facts import Order
 from skyops_p2p.core.settlement.amounts import SKYOPS, format_amount, wei_from_bytes
@@ -24,6 +26,9 @@ from skyops_p2p.types import Wei
 from skyops_p2p.wire.messages.settlement import Receipt
 
 RIGHT, WRONG = 1, 2
+_COMPLETED = 3
+_OWN_WORK = "a worker cannot challenge its own work"
+_DISPUTED = "this job has been disputed before"
 
 
 async def open_steps(action: OpenDispute, tools: StepTools) -> tuple[Step, ...]:
@@ -31,7 +36,6 @@ async def open_steps(action: OpenDispute, tools: StepTools) -> tuple[Step, ...]:
     at = tools.at
     receipt = opened_receipt(action.receipt, at.chain.chain_id, at.places.disputes)
     amount = wei_from_bytes(receipt.amount)
-    bond = await at.disputes.bond_for(receipt.token, amount)
     leaf = ReceiptLeaf(
         receipt.lane,
         receipt.result,
@@ -41,6 +45,11 @@ async def open_steps(action: OpenDispute, tools: StepTools) -> tuple[Step, ...]:
         receipt.ended_unix_ms // 1000,
     )
     place = ReceiptPlace(action.index, action.count, tuple(map(bytes.fromhex, action.path)))
+    bond = await at.disputes.bond_for(receipt.token, amount)
+
+    async def approve() -> Order | None:
+        await _check_challenge(receipt, leaf, place, tools)
+        return await _approval(bond, tools)
 
     async def challenge() -> Order:
         return at.disputes.open_receipt(
@@ -52,7 +61,10 @@ async def open_steps(action: OpenDispute, tools: StepTools) -> tuple[Step, ...]:
             evidence=bytes.fromhex(action.evidence),
         )
 
-    return (_bond_step(bond, tools), Step("open", "challenges the job; its worker's money waits", challenge))
+    return (
+        _bond_step(bond, approve),
+        Step("open", "challenges the job; its worker's money waits", challenge),
+    )
 
 
 async def open_job_steps(action: OpenJobDispute, tools: StepTools) -> tuple[Step, ...]:
@@ -63,10 +75,19 @@ async def open_job_steps(action: OpenJobDispute, tools: StepTools) -> tuple[Step
         raise ChainRefusal("there is no such job in escrow", code="unknown_dispute")
     bond = await tools.at.disputes.bond_for(found.token, found.payment)
 
+    async def approve() -> Order | None:
+        if found.worker == tools.account:
+            raise _no_challenge(_OWN_WORK)
+        if (await tools.at.disputes.case(job)).opened_at_unix_s:
+            raise _no_challenge(_DISPUTED)
+        if found.state != _COMPLETED:
+            raise _no_challenge("the job is not completed, or was paid already")
+        return await _approval(bond, tools)
+
     async def challenge() -> Order:
         return tools.at.disputes.open_job(job, bytes.fromhex(action.evidence))
 
-    return (_bond_step(bond, tools), Step("open", "challenges the job; its payment waits", challenge))
+    return (_bond_step(bond, approve), Step("open", "challenges the job; its payment waits", challenge))
 
 
 async def respond_steps(action: Respond, tools: StepTools) -> tuple[Step, ...]:
@@ -87,10 +108,19 @@ async def appeal_steps(action: Appeal, tools: StepTools) -> tuple[Step, ...]:
     fee = await tools.at.parameters.value(Parameter.JUROR_FEE)
     bond = max(case.bond << (case.round + 1), (jury.size * 2 + 1) * fee)
 
+    async def approve() -> Order | None:
+        phase = phase_of(case, jury, await tools.chain_now())
+        if phase.phase != "appeal":
+            raise _wrong_phase("nobody may appeal", phase.phase, phase.until_unix_s)
+        losers = (case.worker,) if case.verdict == WRONG else (case.challenger, case.requester)
+        if tools.account not in losers:
+            raise _no_challenge("only the side that lost may appeal")
+        return await _approval(bond, tools)
+
     async def make() -> Order:
         return tools.at.disputes.appeal(dispute, bytes.fromhex(action.evidence))
 
-    return (_bond_step(bond, tools), Step("appeal", "calls a jury of twice as many and one", make))
+    return (_bond_step(bond, approve), Step("appeal", "calls a jury of twice as many and one", make))
 
 
 async def enrol_steps(action: Enrol, tools: StepTools) -> tuple[Step, ...]:
@@ -207,13 +237,40 @@ def best_ticket(seed: bytes, juror: bytes, count: int) -> int:
     return min(range(count), key=lambda ticket: keccak256(head + ticket.to_bytes(32, "big")))
 
 
-def _bond_step(bond: int, tools: StepTools) -> Step:
-    async def approve() -> Order | None:
-        await tools.need_tokens(bond)
-        return await tools.approval(tools.at.disputes.account, bond)
+async def _check_challenge(
+    receipt: Receipt, leaf: ReceiptLeaf, place: ReceiptPlace, tools: StepTools
+) -> None:
+    """See that a receipt can be challenged, before its bond is approved.
 
-    said = format_amount(Wei(bond), SKYOPS)
-    return Step("approve", f"lets Disputes take the bond, {said}", approve)
+    Raises:
+        ChainRefusal: `not_disputable`.
+    """
+    settlement, pair = tools.at.settlement, (receipt.requester, receipt.worker, receipt.token)
+    if receipt.worker == tools.account:
+        raise _no_challenge(_OWN_WORK)
+    if (await tools.at.disputes.case(dispute_id(*pair, receipt.lane))).opened_at_unix_s:
+        raise _no_challenge(_DISPUTED)
+    if not await settlement.is_proven(*pair, leaf=leaf, place=place):
+        raise _no_challenge(
+            "the receipt is not under the pair's newest redemption: take it anew from the node"
+        )
+    if not (await settlement.pair(*pair)).held:
+        raise _no_challenge("nothing of this pair's money waits any more: the window has closed")
+
+
+async def _approval(bond: int, tools: StepTools) -> Order | None:
+    await tools.need_tokens(bond)
+    return await tools.approval(tools.at.disputes.account, bond)
+
+
+def _bond_step(bond: int, approve: Callable[[], Awaitable[Order | None]]) -> Step:
+    return Step("approve", f"lets Disputes take the bond, {format_amount(Wei(bond), SKYOPS)}", approve)
+
+
+def _no_challenge(why: str) -> ChainRefusal:
+    return ChainRefusal(
+        why, code="not_disputable", hint='docs/money.md, "A dispute", says who may challenge what, and when.'
+    )
 
 
 def _wrong_phase(what: str, phase: str, until_unix_s: int) -> ChainRefusal:
