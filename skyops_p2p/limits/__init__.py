@@ -7,6 +7,7 @@ a peer can reach.
 from skyops_p2p.limits.auction import *
 from skyops_p2p.limits.chain import *
 from skyops_p2p.limits.content import *
+from skyops_p2p.limits.evidence import *
 from skyops_p2p.limits.execution import *
 from skyops_p2p.limits.network import *
 from skyops_p2p.limits.node import *

@@ -7,6 +7,7 @@ from skyops_p2p.errors import LocalProtocolError, RemoteProtocolError
 from skyops_p2p.wire.messages import (
     auction,
     content,
+    evidence,
     execution,
     gang,
     handshake,
@@ -113,6 +114,13 @@ MESSAGES = build(
         settlement.LaneStop,
         settlement.Receipt,
         settlement.SignedReceipt,
+        evidence.ReceiptNames,
+        evidence.ReceiptsRequest,
+        evidence.ReceiptRangeRequest,
+        evidence.ReceiptsReply,
+        evidence.ReceiptSyncRequest,
+        evidence.ReceiptSyncReply,
+        evidence.DoubleHistoryProof,
     )
 )
 """Number -> class, ascending."""

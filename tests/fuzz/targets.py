@@ -25,7 +25,7 @@ from skyops_p2p.wire.framing import FrameDecoder, encode_frame
 from skyops_p2p.wire.messages.peering import EquivocationProof
 from skyops_p2p.wire.model import Message, decode_message, encode_message
 from skyops_p2p.wire.registry import MESSAGES
-from tests.fuzz import execution_targets, proof_targets, settlement_targets
+from tests.fuzz import evidence_targets, execution_targets, proof_targets, settlement_targets
 from tests.fuzz.content_targets import CONTENT_SEEDS, CONTENT_TARGETS
 from tests.vectors import handshake_cases, schema
 from tests.vectors.examples import examples
@@ -144,6 +144,7 @@ TARGETS: dict[str, Target] = {
     **execution_targets.TARGETS,
     **proof_targets.TARGETS,
     **settlement_targets.TARGETS,
+    **evidence_targets.TARGETS,
     "hello": _handshake(Role.RESPONDER, 0),
     "accept": _handshake(Role.INITIATOR, 0),
     **CONTENT_TARGETS,
@@ -190,6 +191,7 @@ def corpus(target: str) -> list[bytes]:
         **execution_targets.FAMILIES,
         **proof_targets.FAMILIES,
         **settlement_targets.FAMILIES,
+        **evidence_targets.FAMILIES,
     }
     families = wanted.get(target, ("identifiers",))
     if target.startswith("message-") or target == "equivocation":
@@ -203,6 +205,7 @@ def corpus(target: str) -> list[bytes]:
         if target in ("envelope-kind", f"envelope-{message.name}")
     }
     found |= execution_targets.seeds(target) | settlement_targets.seeds(target)
+    found |= evidence_targets.seeds(target)
     found.update(CONTENT_SEEDS.get(target, ()))
     for family in families:
         document = json.loads((schema.PROTOCOL / "vectors" / f"{family}.json").read_text(encoding="utf-8"))

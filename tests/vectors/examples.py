@@ -9,6 +9,7 @@ from skyops_p2p.wire.envelope import open_envelope, seal
 from skyops_p2p.wire.messages import auction, handshake, identity, peering, proof, session
 from skyops_p2p.wire.model import Message
 from tests.vectors.content_cases import content_examples
+from tests.vectors.evidence_cases import evidence_examples
 from tests.vectors.execution_examples import execution_examples
 from tests.vectors.people import ALICE, BOB, CAROL, DAY_MS, NOW, RULES
 from tests.vectors.settlement_examples import settlement_examples
@@ -243,4 +244,5 @@ def examples() -> list[Message]:
         *execution_examples(),
         *content_examples(),
         *settlement_examples(),
+        *evidence_examples(),
     ]

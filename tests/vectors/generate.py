@@ -12,6 +12,7 @@ from tests.vectors import (
     content_cases,
     conversation_cases,
     crypto_cases,
+    evidence_cases,
     execution_cases,
     handshake_cases,
     message_cases,
@@ -48,6 +49,7 @@ FAMILIES: dict[str, tuple[str, Callable[[], list[dict[str, Any]]]]] = {
     **settlement_cases.FAMILIES,
     **signed_receipt_cases.FAMILIES,
     **pair_cases.FAMILIES,
+    **evidence_cases.FAMILIES,
     **reputation_cases.FAMILIES,
 }
 

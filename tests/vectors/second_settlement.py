@@ -208,6 +208,8 @@ def open_receipt(data: bytes, chain_id: int, disputes: bytes) -> tuple[Fields, F
     signed = wire.message(data, "signed-receipt")
     receipt = wire.message(signed["receipt"], "receipt")
     wei(receipt["cumulative"], 96)
+    if receipt["chain_id"] != chain_id:
+        raise RefusedError("wrong_network")
     parties = [party for party in ("requester", "worker") if party in signed]
     if not parties:
         raise RefusedError("bad_receipt")

@@ -66,6 +66,7 @@ def receipt_cases() -> list[Case]:
         ("halves the wrong way round", signed_receipt(first, requester=BOB.wallet, worker=ALICE.wallet),
          "bad_signature"),
         ("somebody else's", signed_receipt(first, worker=MALLORY.wallet), "bad_signature"),
+        ("of another chain, though signed for this one", signed_receipt(receipt(chain_id=1)), "wrong_network"),
         ("signed for another chain", signed_receipt(first, domain=other), "bad_signature"),
         ("a first one behind another", signed_receipt(first, places=(ChainPlace(0, THIRD[0].link), ChainPlace())),
          "bad_receipt"),

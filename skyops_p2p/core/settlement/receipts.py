@@ -106,19 +106,27 @@ def open_signed(data: bytes, domain: DisputesDomain) -> tuple[Receipt, SignedRec
     """Decode a receipt and check each half that it has; at least one.
 
     Raises:
-        RemoteProtocolError: As decoding raises; `bad_receipt`: no half; `bad_signature`: one is somebody else's.
+        RemoteProtocolError: As decoding raises; `wrong_network`: the receipt is of another chain; `bad_receipt`: no
+            half; `bad_signature`: one is somebody else's.
 
     Rules: SET-15.
     """
     signed = decode_message(SignedReceipt, data)
     receipt = decode_message(Receipt, signed.receipt)
     wei_from_bytes(receipt.cumulative, bits=96)
+    _check_chain(receipt, domain)
     if signed.requester is None and signed.worker is None:
         raise RemoteProtocolError("a receipt that nobody signed", code="bad_receipt", rule="SET-15")
     for half, account in ((signed.requester, receipt.requester), (signed.worker, receipt.worker)):
         if half is not None:
             check_half(signed.receipt, half, account, domain)
     return receipt, signed
+
+
+def _check_chain(receipt: Receipt, domain: DisputesDomain) -> None:
+    """Refuse a receipt of one chain that is answered for on another: it would be slashed where nothing was paid."""
+    if receipt.chain_id != domain.chain_id:  # SET-15
+        raise RemoteProtocolError("a receipt of another chain", code="wrong_network", rule="SET-15")
 
 
 def leaf_of(receipt: Receipt) -> bytes:
@@ -154,8 +162,8 @@ def equivocation(first: bytes, second: bytes, domain: DisputesDomain) -> DoubleH
 
     Rules: SET-17.
     """
-    for account, mine in _places(first, domain):
-        for other, theirs in _places(second, domain):
+    for account, mine in _places(*open_signed(first, domain)):
+        for other, theirs in _places(*open_signed(second, domain)):
             is_double = mine.sequence == theirs.sequence and mine.link != theirs.link
             if account == other and is_double:
                 return _proof(account, mine, theirs)
@@ -186,9 +194,23 @@ class ReceiptWatch:
 
         Rules: SET-17.
         """
+        return self.see_checked(*open_signed(data, self._domain))
+
+    def see_checked(
+        self, receipt: Receipt, signed: SignedReceipt, *, is_noted: bool = True
+    ) -> DoubleHistory | None:
+        """Do the same for a receipt that `open_signed` has returned.
+
+        Args:
+            receipt: Decoded.
+            signed: With its halves.
+            is_noted: Take note of it; else only compare.
+        """
         found = None
-        for account, place in _places(data, self._domain):
-            known = self._seen.setdefault((account, place.sequence), place)
+        for account, place in _places(receipt, signed):
+            known = self._seen.get((account, place.sequence), place)
+            if is_noted:
+                self._seen[account, place.sequence] = known
             if known.link != place.link and found is None:
                 found = _proof(account, known, place)
             while len(self._seen) > self._places_max:
@@ -203,8 +225,7 @@ class _Place:
     signature: bytes
 
 
-def _places(data: bytes, domain: DisputesDomain) -> list[tuple[bytes, _Place]]:
-    receipt, signed = open_signed(data, domain)
+def _places(receipt: Receipt, signed: SignedReceipt) -> list[tuple[bytes, _Place]]:
     halves = ((receipt.requester, signed.requester), (receipt.worker, signed.worker))
     return [
         (account, _Place(half.sequence, link_of(signed.receipt, half.previous), half.signature))
@@ -221,6 +242,22 @@ def _proof(account: bytes, first: _Place, second: _Place) -> DoubleHistory:
         (first.link, second.link),
         (first.signature, second.signature),
     )
+
+
+def check_history(proof: DoubleHistory, domain: DisputesDomain) -> None:
+    """Check a double history that somebody else has found.
+
+    Raises:
+        RemoteProtocolError: `proof_fails`: the two do not contradict each other; `bad_signature`: one is not the
+            account's.
+
+    Rules: SET-17.
+    """
+    if proof.lane != RECEIPT_CHAIN or proof.contents[0] == proof.contents[1]:
+        raise RemoteProtocolError("the two do not contradict each other", code="proof_fails", rule="SET-17")
+    for link, signature in zip(proof.contents, proof.signatures, strict=True):
+        if recover_account(_digest(proof.sequence, link, domain), signature) != proof.account:
+            raise RemoteProtocolError("a history by somebody else", code="bad_signature", rule="SET-17")
 
 
 def _digest(sequence: int, link: bytes, domain: DisputesDomain) -> bytes:
@@ -252,6 +289,7 @@ def join_half(data: bytes, worker: HalfPart | None, account: bytes, domain: Disp
     signed = decode_message(SignedReceipt, data)
     if worker is not None:
         try:
+            _check_chain(decode_message(Receipt, signed.receipt), domain)
             check_half(signed.receipt, worker, account, domain)
         except RemoteProtocolError:
             worker = None
