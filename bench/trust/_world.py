@@ -4,6 +4,7 @@ The same jobs, bidders and prices come to every rule; only what the rule decides
 value of a job; an epoch is a day.
 """
 
+import math
 import random
 from dataclasses import dataclass, field
 
@@ -35,6 +36,8 @@ INTERVAL = 1 / 60
 PRICE_FLOOR = 0.6
 FORK_NOTICED = 0.9
 ECLIPSED_BIDDERS = 0.8
+JURORS = 31
+"""Of the last appeal."""
 
 
 @dataclass(slots=True)
@@ -267,6 +270,9 @@ class World:
         is_drawn = self.rule.has_stake
         passes = is_checked and is_drawn and worker.is_attacker and first
         is_framed = is_drawn and attack.is_framing and not worker.is_attacker and first and second
+        is_framed = is_framed and draw.random() < _wrong_jury(
+            self.colluders
+        )  # who is right appeals to the end
         if attack.is_copying and is_checked and is_drawn and first:
             report.checked += 1  # their verifier has no answer that fits, and another is drawn
             passes = False
@@ -312,6 +318,14 @@ class World:
             for person in self.people
             if person.starts <= self.epoch
         }
+
+
+def _wrong_jury(part: float) -> float:
+    """Return how likely most of the last jury are the attackers'."""
+    return sum(
+        math.comb(JURORS, n) * part**n * (1 - part) ** (JURORS - n)
+        for n in range(JURORS // 2 + 1, JURORS + 1)
+    )
 
 
 def _people(draw: random.Random, attack: Attack, identities: int) -> list[Person]:
