@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from skyops_p2p.cli.chaos import chaos
 from skyops_p2p.cli.invocation import Invocation, json_option
 from skyops_p2p.cli.network import STATES
 from skyops_p2p.cli.output import Column, ProgressLine, print_json, print_table, short_peer
@@ -52,6 +53,9 @@ def testnet() -> None:
 
     The nodes go on after this command ends, until `skyops testnet down`.
     """
+
+
+testnet.add_command(chaos)
 
 
 @testnet.command()
