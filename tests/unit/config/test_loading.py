@@ -272,3 +272,20 @@ def test_a_relayed_address_can_be_announced(tmp_path):
     address = f"/ip4/192.0.2.7/tcp/1/p2p/{PEER}/p2p-circuit"
     config, _ = load(tmp_path, environment={"SKYOPS_NETWORK_ANNOUNCE": address})
     assert config.network.announce == (address,)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "http://127.0.0.1:9000/x", "http://localhost:9000", "https://signer.example/x"]
+)
+def test_a_signer_is_taken_that_nobody_between_can_change(tmp_path, url):
+    assert load(tmp_path, f"[chain]\nsigner = '{url}'\n")[0].chain.signer == url
+
+
+@pytest.mark.parametrize(
+    "url", ["http://signer.example/hunter2", "ftp://127.0.0.1/hunter2", "hunter2", "https://"]
+)
+def test_another_signer_is_refused_without_repeating_it(tmp_path, url):
+    said = refusal(tmp_path, f"[chain]\nsigner = '{url}'\n")
+    assert "config.toml:2" in said
+    assert "a signer is reached by https://, or by http:// on this machine" in said
+    assert "hunter2" not in said
