@@ -58,6 +58,10 @@ RECEIPTS_KEPT_MAX = 8_192
 """Receipts that a node keeps whole; of older ones the leaf is left, so that newer ones can be proved."""
 RECEIPT_LEAVES_MAX = 131_072
 """Leaves that a node keeps in all; past them the oldest go, and with them the proofs of their pair."""
+CONTRACTS_LOOK_S_MIN = 2.0
+"""First pause of a node that has never found its contracts, as no endpoint answered; it doubles."""
+CONTRACTS_LOOK_S_MAX = 60.0
+"""Longest of these pauses."""
 FUNDS_POLL_S = 15.0
 """Between two looks at the money of a pair that has lanes."""
 FUNDS_POLL_IDLE_S = 600.0

@@ -56,7 +56,7 @@ from skyops_p2p.node.views import (
     StatusView,
 )
 from skyops_p2p.node.workshop import NodeParts, Workshop
-from skyops_p2p.ports import Money, Network, PeerAddrs, Store
+from skyops_p2p.ports import Network, PeerAddrs, Store
 from skyops_p2p.types import MonotonicS, Multiaddr, PeerId, WalletAddress
 from skyops_p2p.wire.messages.handshake import Manifest
 
@@ -117,9 +117,8 @@ class Node:
         async with (
             ports.open_store() as store,
             ports.open_network(NodeRecordRules(rules, ports.wall_clock.now_ms)) as network,
-            ports.open_money(store) if ports.open_money is not None else nullcontext() as money,
         ):
-            started = await self._build(store, network, money)
+            started = await self._build(store, network)
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._hub.run)
                 await nursery.start(self._dispatcher.run, started)
@@ -136,7 +135,7 @@ class Node:
                         await self._dispatcher.say_goodbye()
                     nursery.cancel_scope.cancel()
 
-    async def _build(self, store: Store, network: Network, money: Money | None) -> ev.NodeStarted:
+    async def _build(self, store: Store, network: Network) -> ev.NodeStarted:
         ports, identity = self._ports, self._identity
         now = ports.wall_clock.now_ms()
         binding = OwnBinding(identity.node_key, identity.wallet, self._rules)
@@ -168,7 +167,8 @@ class Node:
             node_key=identity.node_key,
             host=self._dispatcher,
         )
-        parts = NodeParts(core, network, store, identity, self._hub, self._market, self._dispatcher, money)
+        opening = ports.open_money
+        parts = NodeParts(core, network, store, identity, self._hub, self._market, self._dispatcher, opening)
         jobs = ports.jobs
         self._workshop = Workshop(self.config, parts, ports=ports, jobs=jobs) if jobs is not None else None
         stored = await store.value(SEQUENCE_NAME)
@@ -207,7 +207,9 @@ class Node:
         """Return this node in one screen."""
         entry = self._core.nodes.get(self.peer_id)
         hardware = entry.record.hardware if entry and entry.record else None
-        trouble = self._dispatcher.performer.store_trouble
+        office = self._workshop.payments if self._workshop is not None else None
+        money_trouble = f"nothing is paid yet: {office.trouble}" if office and office.trouble else None
+        troubles = (self._dispatcher.performer.store_trouble, money_trouble)
         return StatusView(
             peer_id=self.peer_id,
             wallet=self.wallet,
@@ -223,7 +225,7 @@ class Node:
             gpus=present.gpu_views(hardware),
             hardware_source=hardware.source if hardware else "none",
             started_unix_ms=self._started_unix_ms,
-            warnings=(trouble,) if trouble else (),
+            warnings=tuple(trouble for trouble in troubles if trouble),
         )
 
     def peers(self) -> tuple[PeerView, ...]:

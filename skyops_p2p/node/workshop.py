@@ -34,12 +34,13 @@ from skyops_p2p.node.jobs.records import JobRecords
 from skyops_p2p.node.jobs.resolvers import IpfsContent
 from skyops_p2p.node.jobs.tools import JobTools
 from skyops_p2p.node.market import Market
-from skyops_p2p.node.ports_bundle import NodePorts
+from skyops_p2p.node.ports_bundle import NodePorts, OpenMoney
 from skyops_p2p.node.session import LiveSession
 from skyops_p2p.node.session_hub import SessionHub
 from skyops_p2p.node.settlement.desk import PaymentDesk
 from skyops_p2p.node.settlement.journal import PayJournal
 from skyops_p2p.node.settlement.ledger import Ledger
+from skyops_p2p.node.settlement.office import PaymentOffice
 from skyops_p2p.node.settlement.tools import PayRules, PayTools
 from skyops_p2p.node.witnesses import Witnesses
 from skyops_p2p.ports import Money, Network, PeerAddrs, Sandbox, Store, Workspace
@@ -67,8 +68,8 @@ class NodeParts:
     """Finds workers, and turns awards into leases."""
     host: Host
     """Dials, and tells whoever watches."""
-    money: Money | None = None
-    """The contracts; None: nothing is paid."""
+    open_money: OpenMoney | None = None
+    """Opens the contracts; None: nothing is paid."""
 
 
 class Workshop:
@@ -91,7 +92,7 @@ class Workshop:
         self.execution: ExecutionService | None = None
         """The runs of a worker; None where nothing is offered."""
         self.gangs = GangExchange(parts.core.peer_id, self._open_gang_session, ports.entropy)
-        self.payments = self._payment_desk()
+        self.payments = self._payment_office()
         """What is paid, and what it is paid for; None: nothing."""
         self.keeper: JobKeeper
         self.shelf: ContentShelf
@@ -112,8 +113,6 @@ class Workshop:
                 await nursery.start(self.shelf.run)
                 if self.payments is not None:
                     await nursery.start(self.payments.run)
-                    if self._config.worker.enabled:
-                        self._parts.hub.serve(SETTLE_PROTOCOL, self.payments.adopt)
                 if self.execution is not None:
                     await nursery.start(self.gangs.run)
                     self._parts.hub.serve(GANG_PROTOCOL, self.gangs.adopt)
@@ -154,14 +153,23 @@ class Workshop:
             self.execution = ExecutionService(tools, self._parts.market.bidding)
         self.keeper = JobKeeper(self._job_tools(blocks, workspace))
 
-    def _payment_desk(self) -> PaymentDesk | None:
-        parts, payment = self._parts, self._config.payment
-        if parts.money is None:
+    def _payment_office(self) -> PaymentOffice | None:
+        parts, open_money = self._parts, self._parts.open_money
+        if open_money is None:
             return None
+        return PaymentOffice(
+            lambda: open_money(parts.store),
+            self._payment_desk,
+            opened=self._serve_payments,
+            changed=lambda text: self._host.tell("payment", self._core.peer_id, text),
+        )
+
+    def _payment_desk(self, money: Money) -> PaymentDesk:
+        parts, payment = self._parts, self._config.payment
         tools = PayTools(
             network=self._core.rules.network,
             wallet=parts.identity.wallet,
-            money=parts.money,
+            money=money,
             ledger=Ledger(PayJournal(parts.store), self._ports.wall_clock),
             rules=PayRules.of(payment),
             open_session=self._open_session,
@@ -169,6 +177,10 @@ class Workshop:
             tell=self._host.tell,
         )
         return PaymentDesk(tools, parts.store, is_worker=self._config.worker.enabled)
+
+    def _serve_payments(self, desk: PaymentDesk) -> None:
+        if self._config.worker.enabled:
+            self._parts.hub.serve(SETTLE_PROTOCOL, desk.adopt)
 
     def _run_tools(self, sandboxes: Mapping[str, Sandbox], workspace: Workspace) -> RunTools:
         return RunTools(

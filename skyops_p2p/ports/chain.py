@@ -11,7 +11,7 @@ from typing import Protocol
 
 from skyops_p2p.core.chain.facts import Block, Fees, Log, LogFilter, Order, Receipt
 from skyops_p2p.core.chain.following import LogBatch
-from skyops_p2p.core.chain.transaction import Outcome
+from skyops_p2p.core.chain.transaction import Outcome, WaitingOrder
 from skyops_p2p.types import WalletAddress, Wei
 
 
@@ -156,6 +156,19 @@ class Sender(Protocol):
 
     def outcome(self, key: str) -> Outcome | None:
         """Return how an order ended, or None while it has not."""
+
+    async def cancel(self, key: str) -> None:
+        """Have an order that waits do nothing, by a replacement with its nonce that pays more; twice is as once.
+
+        Returns when that is in the journal. The order ends as `cancelled`, or as it would have, if a block takes it
+        first.
+
+        Raises:
+            ChainError: `unknown_order`; `order_in_block`: too late; `fees_too_high`; or the chain cannot be asked.
+        """
+
+    def waiting(self) -> tuple[WaitingOrder, ...]:
+        """Return the orders that have not ended, lowest nonce first."""
 
     def known_keys(self) -> tuple[str, ...]:
         """Return the keys of all orders that have not ended, or whose outcome is remembered."""

@@ -124,12 +124,17 @@ def _order(fields: dict[int, Any]) -> Order:
 
 
 def _attempt_fields(attempt: Attempt) -> dict[int, Any]:
-    return {0: attempt.raw, 1: _packed(attempt.fees.max_fee_wei), 2: _packed(attempt.fees.tip_wei)}
+    fields: dict[int, Any] = {
+        0: attempt.raw,
+        1: _packed(attempt.fees.max_fee_wei),
+        2: _packed(attempt.fees.tip_wei),
+    }
+    return fields | {3: True} if attempt.is_cancel else fields
 
 
 def _attempt(fields: dict[int, Any]) -> Attempt:
     fees = Fees(Wei(int.from_bytes(fields[1], "big")), Wei(int.from_bytes(fields[2], "big")))
-    return Attempt(fields[0], keccak256(fields[0]), fees)
+    return Attempt(fields[0], keccak256(fields[0]), fees, is_cancel=fields.get(3, False) is True)
 
 
 def _packed(wei: int) -> bytes:

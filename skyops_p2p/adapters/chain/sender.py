@@ -19,6 +19,7 @@ from skyops_p2p.core.chain.outbox import Outbox
 from skyops_p2p.core.chain.transaction import (
     AskReceipts,
     Attempt,
+    CancelWanted,
     End,
     Ending,
     Looked,
@@ -29,6 +30,8 @@ from skyops_p2p.core.chain.transaction import (
     Replace,
     Replaced,
     Transaction,
+    TransactionState,
+    WaitingOrder,
 )
 from skyops_p2p.core.machine import Effect, Event
 from skyops_p2p.errors import ChainError, ChainRefusal
@@ -38,6 +41,8 @@ from skyops_p2p.types import MonotonicS, WalletAddress, Wei
 logger = logging.getLogger(__name__)
 
 _GENESIS_NAME = "chain-genesis-{}"
+_CANCEL_GAS = 21_000
+"""A transfer of nothing. Source: Ethereum yellow paper, appendix G."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,8 @@ class JournalledSender:
         self._ends: dict[str, trio.Event] = {}
         """{key: set when it ends}, of open ones"""
         self._sending = trio.Lock()
+        self._driving = trio.Lock()
+        """Held while a machine's effects are performed"""
         self._wake = trio.Event()
         self._is_pinned = False
         self.last_refusal: str | None = None
@@ -136,6 +143,33 @@ class JournalledSender:
             self._take(kept)
         self._wake.set()
 
+    async def cancel(self, key: str) -> None:
+        """Have an order that waits do nothing, by a replacement that pays more; see the port."""
+        async with self._driving:
+            transaction = self._outbox.find(key)
+            if transaction is None:
+                raise _unknown(key)
+            looked = await self._looked()
+            await self._drive(transaction, looked, looked)
+            if transaction.state is not TransactionState.OFFERED:
+                raise ChainError(
+                    f"the order {key!r} is in a block already",
+                    code="order_in_block",
+                    hint="It cannot be called back. `skyops chain orders` shows what still waits.",
+                )
+            await self._drive(transaction, CancelWanted(looked.head.base_fee_wei), looked)
+            if not transaction.is_cancelled:
+                raise ChainError(
+                    "nodes take a replacement only if it pays 10 % more, and that is more than is allowed",
+                    code="fees_too_high",
+                    hint="Raise chain.fee_gwei_max, or wait: the order itself is still offered.",
+                )
+        self._wake.set()
+
+    def waiting(self) -> tuple[WaitingOrder, ...]:
+        """Return all open orders, lowest nonce first; see the port."""
+        return tuple(transaction.view() for transaction in self._outbox)
+
     async def wait(self, key: str) -> Outcome:
         """Wait for the end of an order; see the port."""
         event = self._ends.get(key)
@@ -143,11 +177,7 @@ class JournalledSender:
             await event.wait()
         outcome = self._outbox.outcome(key)
         if outcome is None:
-            raise ChainError(
-                f"no order has the key {key!r}",
-                code="unknown_order",
-                hint="It was never sent from this data directory, or ended long ago and is forgotten.",
-            )
+            raise _unknown(key)
         return outcome
 
     def outcome(self, key: str) -> Outcome | None:
@@ -253,19 +283,24 @@ class JournalledSender:
     # --- orders on their way ------------------------------------------------------------------------------------
 
     async def _look(self) -> None:
+        looked = await self._looked()
+        for transaction in list(self._outbox):
+            async with self._driving:
+                if transaction.state is not TransactionState.ENDED:  # by whoever cancelled it meanwhile
+                    await self._drive(transaction, looked, looked)
+
+    async def _looked(self) -> Looked:
         await self._pin()
         head = await self._chain.head()
         account = self._signer.account
         deep_number = max(head.number - self._terms.confirmations, 0)
         nonce = await self._chain.nonce(account, at=head.number)
         deep_nonce = nonce if deep_number == head.number else await self._chain.nonce(account, at=deep_number)
-        looked = Looked(head, nonce, deep_nonce)
-        for transaction in list(self._outbox):
-            await self._drive(transaction, looked)
+        return Looked(head, nonce, deep_nonce)
 
-    async def _drive(self, transaction: Transaction, looked: Looked) -> None:
+    async def _drive(self, transaction: Transaction, first: Event, looked: Looked) -> None:
         """Feed one machine, and perform what it wants until it wants no more: four steps at most."""
-        events: list[Event] = [looked]
+        events: list[Event] = [first]
         while events:
             effects = transaction.handle(events.pop(0), MonotonicS(trio.current_time()))
             transaction.check_invariants()
@@ -281,24 +316,27 @@ class JournalledSender:
                     await self._offer(transaction, attempt)
                 case AskReceipts(hashes):
                     events.append(await self._find_receipt(hashes, looked))
-                case Replace(fees):
-                    raw, transaction_hash = await self._signer.sign(
-                        transaction.order,
-                        chain_id=self._chain.chain_id,
-                        nonce=transaction.nonce,
-                        gas=transaction.gas,
-                        fees=fees,
-                    )
-                    attempt = Attempt(raw, transaction_hash, fees)
-                    with trio.CancelScope(shield=True):
-                        await self._journal.replaced(transaction.key, attempt)
-                    logger.info("chain_fee_raised key=%s fee_wei=%d", transaction.key, fees.max_fee_wei)
-                    events.append(Replaced(attempt))
+                case Replace():
+                    events.append(await self._replace(transaction, effect))
                 case End(outcome):
                     await self._end(transaction, outcome)
                 case _:
                     raise AssertionError(effect)
         return events
+
+    async def _replace(self, transaction: Transaction, wanted: Replace) -> Replaced:
+        order, gas = transaction.order, transaction.gas
+        if wanted.is_cancel:
+            order, gas = Order(self._signer.account), _CANCEL_GAS
+        raw, transaction_hash = await self._signer.sign(
+            order, chain_id=self._chain.chain_id, nonce=transaction.nonce, gas=gas, fees=wanted.fees
+        )
+        attempt = Attempt(raw, transaction_hash, wanted.fees, is_cancel=wanted.is_cancel)
+        with trio.CancelScope(shield=True):
+            await self._journal.replaced(transaction.key, attempt)
+        word = "chain_order_cancelled" if wanted.is_cancel else "chain_fee_raised"
+        logger.info("%s key=%s fee_wei=%d", word, transaction.key, wanted.fees.max_fee_wei)
+        return Replaced(attempt)
 
     async def _offer(self, transaction: Transaction, attempt: Attempt) -> None:
         try:
@@ -328,6 +366,14 @@ class JournalledSender:
                 del self._digests[key]
                 await self._journal.forget(key)
         self._ends.pop(outcome.key).set()
+
+
+def _unknown(key: str) -> ChainError:
+    return ChainError(
+        f"no order has the key {key!r}",
+        code="unknown_order",
+        hint="It was never sent from this data directory, or ended long ago and is forgotten.",
+    )
 
 
 def _check_form(key: str, order: Order) -> None:

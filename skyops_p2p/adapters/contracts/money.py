@@ -154,7 +154,7 @@ def confirmed(outcome: Outcome) -> Outcome:
     """Return an outcome that is a success.
 
     Raises:
-        ChainRefusal: `transaction_reverted`, `nonce_taken`.
+        ChainRefusal: `transaction_reverted`, `nonce_taken`, `order_cancelled`.
     """
     if outcome.ending is Ending.REVERTED:
         raise ChainRefusal(
@@ -167,5 +167,11 @@ def confirmed(outcome: Outcome) -> Outcome:
             f"another transaction of this account has the nonce of {outcome.key!r}",
             code="nonce_taken",
             hint="A second program signs with this wallet's key: use it in one place only.",
+        )
+    if outcome.ending is Ending.CANCELLED:
+        raise ChainRefusal(
+            f"{outcome.key!r} was cancelled by its owner (0x{outcome.transaction_hash.hex()})",
+            code="order_cancelled",
+            hint="Nothing of it happened; order it again if it is wanted after all.",
         )
     return outcome

@@ -3,6 +3,9 @@
 Its nonce never changes, so whatever is offered again, at most one of its attempts is ever executed. A reorganisation
 puts it back to OFFERED: pools do not take transactions back by themselves. If its nonce is used up so deep that no
 reorganisation brings it back, and by none of its attempts, somebody else signs with the same key: `nonce_taken`.
+
+What waits can be cancelled: a further attempt with the same nonce pays more and does nothing. Which of the attempts a
+block takes is the chain's to say, so a cancelled order may be executed all the same; it then ends as any other.
 """
 
 from collections.abc import Sequence
@@ -39,6 +42,8 @@ class Ending(Enum):
     """In a block that is deep enough, but without effect."""
     NONCE_TAKEN = "nonce_taken"
     """Another transaction of the same account has its nonce: a second process has the key. It is never executed."""
+    CANCELLED = "cancelled"
+    """Its nonce was used up by an attempt that does nothing, as its owner wished. It is never executed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,8 @@ class Attempt:
     raw: bytes
     hash: bytes
     fees: Fees
+    is_cancel: bool = False
+    """It only uses up the nonce: no value, to the account itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,19 @@ class Outcome:
     fee_wei: Wei
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingOrder:
+    """An order that has not ended, for people."""
+
+    key: str
+    state: TransactionState
+    nonce: int
+    newest: Attempt
+    attempts: int
+    is_at_bound: bool
+    """It can pay no more, and waits until fees fall."""
+
+
 # --- events -----------------------------------------------------------------------------------------------------
 
 
@@ -76,6 +96,14 @@ class Looked(Event):
     """The account's next nonce after the head."""
     deep_nonce: int
     """The same as many blocks earlier as confirmations are wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelWanted(Event):
+    """Its owner does not want it any more."""
+
+    base_fee_wei: Wei
+    """Of the last block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +150,8 @@ class Replace(Effect):
     """Sign it again with other fees, journal that, and answer with Replaced."""
 
     fees: Fees
+    is_cancel: bool = False
+    """Sign what does nothing instead of the order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +176,7 @@ class Transaction(Machine[TransactionState]):
     TRANSITIONS: ClassVar[Table] = {
         (TransactionState.SIGNED, Looked): to(TransactionState.OFFERED),
         (TransactionState.OFFERED, Looked): to(TransactionState.OFFERED),
+        (TransactionState.OFFERED, CancelWanted): to(TransactionState.OFFERED),
         (TransactionState.OFFERED, Replaced): to(TransactionState.OFFERED),
         (TransactionState.OFFERED, ReceiptFound): to(TransactionState.MINED, TransactionState.ENDED),
         (TransactionState.OFFERED, ReceiptMissing): to(TransactionState.OFFERED, TransactionState.ENDED),
@@ -187,9 +218,21 @@ class Transaction(Machine[TransactionState]):
         raised = raised_fees(last, base_fee_wei=Wei(0), fee_wei_max=self._fee_wei_max)
         return raised is None or len(self.attempts) > limits.CHAIN_BUMPS_MAX
 
+    def view(self) -> WaitingOrder:
+        """Return what people see of it while it waits."""
+        newest = self.attempts[-1]
+        return WaitingOrder(self.key, self.state, self.nonce, newest, len(self.attempts), self.is_at_bound)
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether its newest attempt does nothing."""
+        return self.attempts[-1].is_cancel
+
     def check_invariants(self) -> None:
         """Raise AssertionError if the fields contradict each other."""
-        assert 1 <= len(self.attempts) <= 1 + limits.CHAIN_BUMPS_MAX
+        assert 1 <= len(self.attempts) <= 2 + limits.CHAIN_BUMPS_MAX  # the wish to cancel may be one more
+        cancels = [attempt.is_cancel for attempt in self.attempts]
+        assert cancels == sorted(cancels), "an order came back after it was cancelled"
         assert (self.outcome is not None) == (self.state is TransactionState.ENDED)
         assert (self.block_number is not None) == (self.state is TransactionState.MINED)
 
@@ -206,7 +249,7 @@ class Transaction(Machine[TransactionState]):
         if is_next and now - self._raised_at >= limits.CHAIN_BUMP_AFTER_S:
             fees = self._raised(event.head.base_fee_wei)
             if fees is not None:
-                return [Replace(fees)]
+                return [Replace(fees, is_cancel=self.is_cancelled)]
         if was_signed or now - self._offered_at >= limits.CHAIN_RESEND_S:
             return self._offer(now)
         return []
@@ -216,6 +259,14 @@ class Transaction(Machine[TransactionState]):
             return None
         paid = self.attempts[-1].fees
         return raised_fees(paid, base_fee_wei=base_fee_wei, fee_wei_max=self._fee_wei_max)
+
+    def _on_cancel_wanted(self, event: CancelWanted, _now: MonotonicS) -> Sequence[Effect]:
+        """Have it replaced, whatever it has waited; no effect if it is cancelled already, or may pay no more."""
+        if self.is_cancelled:
+            return []
+        paid = self.attempts[-1].fees
+        fees = raised_fees(paid, base_fee_wei=event.base_fee_wei, fee_wei_max=self._fee_wei_max)
+        return [] if fees is None else [Replace(fees, is_cancel=True)]
 
     def _on_replaced(self, event: Replaced, now: MonotonicS) -> Sequence[Effect]:
         self.attempts.append(event.attempt)
@@ -230,6 +281,9 @@ class Transaction(Machine[TransactionState]):
             self.block_number = receipt.block_number
             return []
         ending = Ending.CONFIRMED if receipt.is_success else Ending.REVERTED
+        cancels = {attempt.hash for attempt in self.attempts if attempt.is_cancel}
+        if receipt.transaction_hash in cancels:
+            ending = Ending.CANCELLED
         return self._end(
             Outcome(
                 self.key,

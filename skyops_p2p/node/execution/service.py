@@ -159,22 +159,26 @@ class ExecutionService:
         """Refuse early whoever does not pay.
 
         Raises:
-            RemoteProtocolError: Code `payment_needed`.
+            RemoteProtocolError: Code `payment_needed`; `busy` while the contracts have never been found.
 
         Rules: SET-27.
         """
-        is_owed = self._tools.payments is not None and opened.terms.bid.price > 0
-        if is_owed and not deals_in_skyops(link.session.manifest):
+        office = self._tools.payments
+        if office is None or opened.terms.bid.price == 0:
+            return
+        if not deals_in_skyops(link.session.manifest):
             raise _refusal(
                 "this worker is paid in SKYOPS, and the requester pays nothing", "payment_needed", "SET-27"
             )
+        if office.desk is None:
+            raise _refusal("this worker cannot reach its chain, so it cannot be paid yet", "busy", "SET-27")
 
     async def _be_paid(self, link: LeaseLink, opened: OpenedLease) -> PaidRun | None:
         """Wait for the lane of a lease; None: it runs free. Rules: SET-5."""
-        desk, facts, price = self._tools.payments, opened.facts, opened.terms.bid.price
-        if desk is None or price == 0:
+        office, facts, price = self._tools.payments, opened.facts, opened.terms.bid.price
+        if office is None or price == 0:
             return None
-        lane = lane_terms(facts, price)
+        lane, desk = lane_terms(facts, price), office.needed_desk()
         return await desk.expect(link.session, lane, name=opened.spec.name, mode=opened.spec.mode.kind)
 
     def _run_of(self, opened: OpenedLease, payment: PaidRun | None) -> WorkerRun:

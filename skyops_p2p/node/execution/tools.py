@@ -7,7 +7,7 @@ from skyops_p2p.crypto.node_key import NodeKey
 from skyops_p2p.node.content.shelf import ContentShelf
 from skyops_p2p.node.execution.gang_exchange import GangExchange
 from skyops_p2p.node.execution.run_journal import RunJournal
-from skyops_p2p.node.settlement.desk import PaymentDesk
+from skyops_p2p.node.settlement.office import PaymentOffice
 from skyops_p2p.ports import Sandbox, WallClock, Workspace
 from skyops_p2p.types import PeerId
 from skyops_p2p.wire.messages.content import BundleRef
@@ -34,7 +34,7 @@ class RunTools:
     gpu_meter: GpuMeter
     spread: SpreadCopies
     gangs: GangExchange
-    payments: PaymentDesk | None = None
+    payments: PaymentOffice | None = None
     """Is paid for runs; None: nothing is paid here."""
 
     @property

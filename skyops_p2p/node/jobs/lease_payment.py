@@ -8,7 +8,7 @@ import trio
 from skyops_p2p.core.execution.receipts import LeaseFacts, check_result
 from skyops_p2p.core.execution.shard_record import Attempt
 from skyops_p2p.core.settlement.amounts import wei_of_credits
-from skyops_p2p.errors import ExecutionError
+from skyops_p2p.errors import ChainError, ExecutionError
 from skyops_p2p.node.jobs.open_job import OpenJob
 from skyops_p2p.node.session import LiveSession
 from skyops_p2p.node.settlement.desk import deals_in_skyops, lane_terms
@@ -51,15 +51,15 @@ class LeasePayment:
 
         Rules: SET-4, SET-27.
         """
-        desk, facts, spec = self._job.tools.payments, self._facts, self._job.spec
-        if not self._is_begun and desk is not None and self._attempt.price > 0:
+        office, facts, spec = self._job.tools.payments, self._facts, self._job.spec
+        if not self._is_begun and office is not None and self._attempt.price > 0:
             self._is_begun = True
             if not deals_in_skyops(session.manifest):
                 self._told("the worker takes nothing for it: it runs free")
                 return
             total = spec.price.total_max
             try:
-                self._lease = desk.pay(
+                self._lease = office.needed_desk().pay(
                     session,
                     lane_terms(facts, self._attempt.price),
                     name=spec.name,
@@ -68,7 +68,7 @@ class LeasePayment:
                     stopped=self._stopped,
                     told=self._told,
                 )
-            except ExecutionError as error:
+            except (ExecutionError, ChainError) as error:
                 self._stopped(error.code, error.message)
                 return
         self.hear(phase)

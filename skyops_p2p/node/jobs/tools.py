@@ -14,7 +14,7 @@ from skyops_p2p.node.jobs.inputs import Resolve
 from skyops_p2p.node.jobs.lease_client import OpenSession
 from skyops_p2p.node.jobs.records import JobRecords
 from skyops_p2p.node.match_view import MatchStepView, MatchView
-from skyops_p2p.node.settlement.desk import PaymentDesk
+from skyops_p2p.node.settlement.office import PaymentOffice
 from skyops_p2p.ports import Entropy, WallClock, Workspace
 from skyops_p2p.types import PeerId
 from skyops_p2p.wire.messages.execution import HolderPart
@@ -77,7 +77,7 @@ class JobTools:
     """For runs that this node makes for itself."""
     open_own_runtimes: OpenRuntimes
     """Opens what they run in."""
-    payments: PaymentDesk | None = None
+    payments: PaymentOffice | None = None
     """Pays leases; None: nothing is paid here."""
     verify_turn: trio.Lock = field(default_factory=trio.Lock)
     """Held while a job is run again to verify it: one at a time."""

@@ -120,7 +120,7 @@ class Allotter:
             return
         await self._store.set_value(_value(pair.key.name), b"")
         if outcome.ending is not Ending.CONFIRMED:
-            raise ChainRefusal("an allotment was refused by the contract", code="call_reverted")
+            raise ChainRefusal(f"an allotment ended as {outcome.ending.value}", code=_code(outcome.ending))
         self._pauses_s.pop(pair.key.name, None)
         pair.look_now()
 
@@ -133,6 +133,10 @@ class Allotter:
         self._tools.tell(
             "payment", pair.peer, f"nothing more could be set aside: {error.message} ({error.code})"
         )
+
+
+def _code(ending: Ending) -> str:
+    return "order_cancelled" if ending is Ending.CANCELLED else "call_reverted"
 
 
 def _value(name: str) -> str:

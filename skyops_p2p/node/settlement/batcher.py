@@ -22,6 +22,11 @@ from skyops_p2p.wire.messages.settlement import Voucher
 
 log = logging.getLogger(__name__)
 
+_ENDED_OTHERWISE = {
+    Ending.REVERTED: "transaction_reverted",
+    Ending.NONCE_TAKEN: "nonce_taken",
+    Ending.CANCELLED: "order_cancelled",
+}
 _VALUE = "redemption"
 """Name of the store's value with the transaction that is under way."""
 
@@ -171,7 +176,7 @@ class Batcher:
         if outcome.ending is not Ending.CONFIRMED:
             raise ChainRefusal(
                 f"the redemption ended as {outcome.ending.value}",
-                code="transaction_reverted" if outcome.ending is Ending.REVERTED else "nonce_taken",
+                code=_ENDED_OTHERWISE[outcome.ending],
                 hint="`skyops settle --dry-run` says what a redemption would bring now.",
             )
         for pair in self._pairs():

@@ -17,6 +17,7 @@ from skyops_p2p.errors import ConfigError, ExecutionError
 from skyops_p2p.node.settlement.batcher import Batcher
 from skyops_p2p.node.settlement.desk import PaymentDesk
 from skyops_p2p.node.settlement.live_pair import LivePair
+from skyops_p2p.node.settlement.office import PaymentOffice
 from skyops_p2p.node.settlement.payer_pair import PayerPair
 from skyops_p2p.node.settlement.records import LaneRecord
 from skyops_p2p.node.settlement.settlement_views import (
@@ -42,14 +43,16 @@ class Payments:
     """What a node pays and is paid.
 
     Args:
-        desk: Has it; None: nothing is paid here.
+        office: Has it; None: nothing is paid here.
 
     Raises:
         ConfigError: Code `payment_not_configured`, of each call but `billing`: nothing is paid here.
+        ChainError: Code `chain_unavailable`, of each call but `billing`: the contracts have not been found yet.
     """
 
-    def __init__(self, desk: PaymentDesk | None) -> None:
-        self._desk = desk
+    def __init__(self, office: PaymentOffice | None) -> None:
+        self._office = office
+        self._desk = None if office is None else office.desk
 
     def billing(self, job_id: bytes, name: str) -> BillingView:
         """Return what a job has cost this node; nothing if nothing is paid.
@@ -185,13 +188,13 @@ class Payments:
 
     # --- within -----------------------------------------------------------------------------------------------------
     def _need_desk(self) -> PaymentDesk:
-        if self._desk is None:
+        if self._office is None:
             raise ConfigError(
                 "nothing is paid here: payment.directory is empty",
                 code="payment_not_configured",
                 hint="Set it to the Directory of your network; `skyops chain deploy` makes a set of contracts.",
             )
-        return self._desk
+        return self._office.needed_desk()
 
     def _batcher(self) -> Batcher:
         batcher = self._need_desk().batcher

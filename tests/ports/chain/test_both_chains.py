@@ -140,6 +140,46 @@ async def test_a_second_process_with_the_key_ends_the_order_with_a_code(world: W
         await world.command("evm_setAutomine", True)
 
 
+async def test_an_order_that_waits_is_cancelled_and_the_next_one_goes_on(world: World) -> None:
+    disk = MemoryDisk()
+    await world.command("evm_setAutomine", False)
+    try:
+        async with sending(world, disk) as (chain, alice):
+            before = await chain.balance(BOB)
+            await alice.send("mistake", pay(5))
+            await alice.send("rent", pay(2))
+            await until_state(next(iter(alice._outbox)), TransactionState.OFFERED)
+            await alice.cancel("mistake")
+            await alice.cancel("mistake")  # twice is as once
+            [mistake, rent] = alice.waiting()
+            assert (mistake.newest.is_cancel, mistake.attempts) == (True, 2)
+            assert (rent.newest.is_cancel, rent.nonce) == (False, mistake.nonce + 1)
+            with pytest.raises(ChainError) as refused:
+                await alice.cancel("nothing")
+            assert refused.value.code == "unknown_order"
+        async with sending(world, disk) as (chain, alice):  # the wish is in the journal
+            assert [order.newest.is_cancel for order in alice.waiting()] == [True, False]
+            await world.command("evm_mine")
+            assert (await alice.wait("mistake")).ending is Ending.CANCELLED
+            assert (await alice.wait("rent")).ending is Ending.CONFIRMED
+            assert await chain.balance(BOB) == before + 2
+            assert alice.waiting() == ()
+    finally:
+        await world.command("evm_setAutomine", True)
+
+
+async def test_an_order_in_a_block_is_not_called_back(world: World) -> None:
+    async with sending(world, MemoryDisk(), confirmations=2) as (_, alice):
+        await alice.send("rent", pay(1))
+        await until_state(next(iter(alice._outbox)), TransactionState.MINED)
+        with pytest.raises(ChainError) as refused:
+            await alice.cancel("rent")
+        assert refused.value.code == "order_in_block"
+        await world.command("evm_mine")
+        await world.command("evm_mine")
+        assert (await alice.wait("rent")).ending is Ending.CONFIRMED
+
+
 async def _spend(world: World, nonce: int) -> None:
     """Put another transaction of Alice with that nonce into a block, paying more than the waiting one."""
     from skyops_p2p.adapters.chain import KeySigner

@@ -13,6 +13,7 @@ from skyops_p2p.adapters.memory.store import MemoryDisk, open_memory_store
 from skyops_p2p.config import NodeConfig
 from skyops_p2p.crypto.node_key import NodeKey
 from skyops_p2p.crypto.wallet import Wallet
+from skyops_p2p.errors import ChainError
 from skyops_p2p.node.book_shelf import MemoryShelf
 from skyops_p2p.node.factory import NeutralStake
 from skyops_p2p.node.identity import Identity
@@ -104,6 +105,8 @@ class SmallWorld:
     """The wall clock of each; tests step them."""
     bank: SimBank | None = None
     """Where everybody's money is; None: nothing is paid."""
+    finders: set[str] = field(default_factory=set)
+    """Whose store knows the contracts, by name: they start without the chain."""
     moneyless: set[str] = field(default_factory=set)
     """Who neither pays nor is paid, by name."""
     payment: dict[str, object] = field(default_factory=dict)
@@ -167,6 +170,9 @@ class SmallWorld:
     async def _open_money(self, name: str) -> AsyncIterator[SimMoney]:
         await trio.lowlevel.checkpoint()
         assert self.bank is not None
+        if self.bank.is_away and name not in self.finders:
+            raise ChainError("the simulated chain is away")
+        self.finders.add(name)
         yield self.bank.open(account(name))
 
     def job_ports(self, name: str, folder: Path) -> JobPorts:

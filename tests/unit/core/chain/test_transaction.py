@@ -8,6 +8,7 @@ from skyops_p2p.core.chain.outbox import Outbox
 from skyops_p2p.core.chain.transaction import (
     AskReceipts,
     Attempt,
+    CancelWanted,
     End,
     Ending,
     Looked,
@@ -44,8 +45,8 @@ def looked(nonce: int, *, deep: int | None = None, head: int = 100) -> Looked:
     return Looked(block, nonce, nonce if deep is None else deep)
 
 
-def receipt(number: int, *, is_success: bool = True) -> Receipt:
-    return Receipt(FIRST.hash, number, bytes(32), is_success, 21_000, Wei(5), None, ())
+def receipt(number: int, *, is_success: bool = True, of: Attempt = FIRST) -> Receipt:
+    return Receipt(of.hash, number, bytes(32), is_success, 21_000, Wei(5), None, ())
 
 
 def test_it_is_offered_at_once_and_again_only_after_a_while() -> None:
@@ -114,6 +115,66 @@ def test_replacements_are_bounded() -> None:
             if isinstance(effect, Replace):
                 rent.handle(Replaced(Attempt(b"", bytes([number]) * 32, effect.fees)), AT(now))
     assert len(rent.attempts) == 1 + limits.CHAIN_BUMPS_MAX
+
+
+def cancelled(rent: Transaction, now: float = 1.0) -> Attempt:
+    """Have a transaction cancelled; return the attempt that does it."""
+    [replace] = rent.handle(CancelWanted(Wei(GWEI)), AT(now))
+    assert isinstance(replace, Replace)
+    assert replace.is_cancel
+    nothing = Attempt(b"nothing", b"\3" * 32, replace.fees, is_cancel=True)
+    assert rent.handle(Replaced(nothing), AT(now)) == [Offer(nothing)]
+    rent.check_invariants()
+    return nothing
+
+
+def test_a_wish_to_cancel_pays_more_at_once_and_every_bump_after_it_still_does_nothing() -> None:
+    rent = transaction()
+    rent.handle(looked(7), AT(0.0))
+    nothing = cancelled(rent)
+    assert nothing.fees.max_fee_wei * 10 >= FIRST.fees.max_fee_wei * 11
+    assert nothing.fees.tip_wei * 10 >= FIRST.fees.tip_wei * 11
+    assert rent.handle(CancelWanted(Wei(GWEI)), AT(2.0)) == [], "twice is as once"
+    [bump] = rent.handle(looked(7), AT(1.0 + limits.CHAIN_BUMP_AFTER_S))
+    assert isinstance(bump, Replace)
+    assert bump.is_cancel
+
+
+@pytest.mark.parametrize(
+    ("is_first", "ending"), [(False, Ending.CANCELLED), (True, Ending.CONFIRMED)], ids=["nothing", "order"]
+)
+def test_how_a_cancelled_order_ends_is_for_the_block_to_say(is_first: bool, ending: Ending) -> None:
+    rent = transaction()
+    rent.handle(looked(7), AT(0.0))
+    nothing = cancelled(rent)
+    assert rent.handle(looked(8), AT(2.0)) == [AskReceipts((nothing.hash, FIRST.hash))]
+    [end] = rent.handle(ReceiptFound(receipt(100, of=FIRST if is_first else nothing), 103), AT(2.0))
+    assert isinstance(end, End)
+    assert end.outcome.ending is ending
+
+
+def test_what_may_pay_no_more_or_is_in_a_block_is_not_cancelled() -> None:
+    rent = transaction(fee_wei_max=2 * GWEI)
+    rent.handle(looked(7), AT(0.0))
+    assert rent.handle(CancelWanted(Wei(GWEI)), AT(1.0)) == []
+    assert not rent.is_cancelled
+    rent.handle(ReceiptFound(receipt(100), 101), AT(2.0))
+    with pytest.raises(UnexpectedEvent):
+        rent.handle(CancelWanted(Wei(GWEI)), AT(3.0))
+
+
+def test_an_order_that_has_paid_more_as_often_as_it_may_can_still_be_cancelled() -> None:
+    rent = transaction(fee_wei_max=10**30)
+    rent.handle(looked(7), AT(0.0))
+    now = 0.0
+    for number in range(limits.CHAIN_BUMPS_MAX):
+        now += limits.CHAIN_BUMP_AFTER_S
+        for effect in rent.handle(looked(7), AT(now)):
+            if isinstance(effect, Replace):
+                rent.handle(Replaced(Attempt(b"", bytes([number + 10]) * 32, effect.fees)), AT(now))
+    assert rent.is_at_bound
+    cancelled(rent, now + 1)
+    assert len(rent.attempts) == 2 + limits.CHAIN_BUMPS_MAX
 
 
 def test_its_nonce_counts_as_taken_only_deep_in_the_chain_and_after_several_looks() -> None:

@@ -32,7 +32,7 @@ class PaidWorld(JobWorld):
         workshop = self.nodes[name]._workshop
         assert workshop is not None
         assert workshop.payments is not None
-        return workshop.payments
+        return workshop.payments.needed_desk()
 
     def lanes(self, name: str) -> list[LaneRecord]:
         """Return what a node remembers of its lanes."""
@@ -63,12 +63,19 @@ class PaidWorld(JobWorld):
 
 @asynccontextmanager
 async def paid_world(
-    folder: Path, *, deposit: int = 100 * SKYOPS, payment: dict[str, object] | None = None, **moneyless: bool
+    folder: Path,
+    *,
+    deposit: int = 100 * SKYOPS,
+    payment: dict[str, object] | None = None,
+    is_away: bool = False,
+    **moneyless: bool,
 ) -> AsyncIterator[PaidWorld]:
     (folder / "words.txt").write_text("loss goes down")
     async with small_world(folder) as small, trio.open_nursery() as nursery:
         small.programs |= {"train": train, "shout": shout}
         small.bank = SimBank()
+        if is_away:
+            small.bank.leave()
         small.moneyless = {name for name, is_so in moneyless.items() if is_so}
         small.payment = payment or {}
         if deposit:

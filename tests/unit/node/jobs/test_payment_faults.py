@@ -89,6 +89,52 @@ async def test_a_chain_that_was_never_seen_pays_nothing_and_the_job_says_so(
         world.bank.come_back()
 
 
+async def test_a_node_whose_chain_is_away_at_its_first_start_starts_and_pays_once_it_is_there(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    async with paid_world(tmp_path, is_away=True) as world:
+        alice = world.nodes["alice"]
+        assert any("nothing is paid yet" in text for text in alice.status().warnings)
+        with pytest.raises(ChainError) as refused:
+            alice.payments.earnings()
+        assert refused.value.code == "chain_unavailable"
+        impatient = spec(retry={"attempts_max": 1}, timeouts={"queue": 60})
+        view = await ended(await alice.submit(impatient, base_dir=tmp_path))
+        assert (view.state, {one.code for one in view.shards[0].attempts}) == ("failed", {"busy"}), view
+        world.bank.come_back()
+        await trio.sleep(limits.CONTRACTS_LOOK_S_MAX + 1)
+        assert alice.status().warnings == ()
+        job = await alice.submit(spec(), base_dir=tmp_path)
+        view = await ended(job)
+        assert view.state == "succeeded", view
+        await trio.sleep(5)
+        world.check_receipts("alice", world.worker_of(job), job)
+        assert job.billing().paid_wei > 0
+        world.bank.leave()
+        await world.stop("alice")
+        assert (await world.start("alice")).status().warnings == (), "what was found once needs no chain"
+        world.bank.come_back()
+
+
+async def test_a_requester_that_has_never_found_the_contracts_ends_the_lease(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    async with paid_world(tmp_path) as world:
+        await world.stop("alice")
+        world.small.finders.remove("alice")
+        world.bank.leave()
+        alice = await world.start("alice")
+        await world.all_know_each_other()
+        impatient = spec(retry={"attempts_max": 1}, timeouts={"queue": 60})
+        job = await alice.submit(impatient, base_dir=tmp_path)
+        view = await ended(job)
+        assert (view.state, view.code) == ("failed", "chain_unavailable"), view
+        assert not job.billing().is_paid
+        world.bank.come_back()
+        await trio.sleep(limits.CONTRACTS_LOOK_S_MAX + 1)
+        assert alice.status().warnings == ()
+
+
 async def test_a_job_costs_no_more_than_its_bound(autojump_clock: MockClock, tmp_path: Path) -> None:
     async with paid_world(tmp_path) as world:
         job = await world.nodes["alice"].submit(
