@@ -109,7 +109,10 @@ def _setting(setting: SettingDescription) -> str:
     )
 
 
-LIMIT_MODULES = ("wire", "network", "node", "auction", "execution", "content", "settlement", "reputation")
+LIMIT_MODULES = (
+    "wire", "network", "node", "auction", "execution", "content", "chain", "settlement", "wallet", "evidence",
+    "reputation",
+)  # fmt: skip
 """In the order of the page."""
 
 

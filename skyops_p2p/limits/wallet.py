@@ -1,5 +1,6 @@
 """Bounds of what a person does with money."""
 
+# --- the wallet ---------------------------------------------------------------------------------------------------
 WALLET_KEY_CHARS_MAX = 40
 """The key under which an act is carried out once; with the act's digest and a step's name it is a transaction's key."""
 WALLET_WAIT_S = 5.0
