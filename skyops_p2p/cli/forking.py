@@ -37,8 +37,10 @@ def main() -> None:
     assert threading.active_count() == 1, "a library starts a thread on import: forking is not safe any more"
     gc.collect()
     gc.freeze()  # what is shared stays shared: the collector does not write to it any more
-    pids = [_fork_node(order["arguments"], order["log"]) for order in orders]
-    sys.stdout.write("".join(f"{pid}\n" for pid in pids))
+    for order in orders:
+        pid = _fork_node(order["arguments"], order["log"])
+        sys.stdout.write(f"{pid}\n")
+        sys.stdout.flush()  # whoever has waited too long ends those that are there
 
 
 def _fork_node(arguments: list[str], log: str) -> int:

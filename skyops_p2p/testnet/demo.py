@@ -1,38 +1,104 @@
-"""The demonstration: a network comes up, trains, loses the worker mid-run, and goes on. Real processes throughout.
+"""The demonstration: a network comes up, trains, is hurt, and goes on. Real processes throughout.
 
-Each stage does one thing, checks that it really happened, and returns what it saw in a sentence or two. Later
-features add stages to STAGES.
+Each stage does one thing, checks that it really happened, and returns what it saw in a sentence or two. A scenario is
+a row of stages; all begin and end alike.
 """
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from skyops_p2p.errors import SkyopsError
+from skyops_p2p.testnet import demo_awards as awards
+from skyops_p2p.testnet import demo_faults as faults
 from skyops_p2p.testnet import demo_money as money
 from skyops_p2p.testnet import demo_network as network
 from skyops_p2p.testnet import demo_training as training
 from skyops_p2p.testnet.demo_stage import Demo, Outcome, Stage
 
-STAGES = (
+_BEGINNING = (
     Stage("up", "A network comes up", network.bring_up),
     Stage("join", "A requester joins from outside", network.join),
     Stage("deposit", "It puts down a deposit on the chain", money.deposit),
     Stage("map", "It finds workers on its node map", network.query_map),
     Stage("ping", "It measures the way to one", network.ping),
     Stage("handshake", "Both prove their wallets and share a key", network.handshake),
-    Stage("match", "A job finds its worker by sealed bids", network.match),
+    Stage("match", "A job finds its worker by sealed bids", awards.match),
+    Stage("route", "A larger job lands on a larger machine", awards.route),
     Stage("submit", "A training is submitted, leased and started", training.submit),
     Stage("train", "It learns, and is saved as it goes", training.learn),
-    Stage("kill", "Its worker dies, and everybody notices", training.kill),
-    Stage("resume", "Another goes on from the checkpoint", training.resume),
+)
+_FINISH = Stage("finish", "It learns to the end", training.finish)
+_RESUME = Stage("resume", "Another goes on from the checkpoint", training.resume)
+_RESULT = (
     Stage("result", "The model arrives and is decrypted", training.result),
     Stage("audit", "Anybody can check who was chosen, and why", training.audit_awards),
-    Stage("restart", "The dead node comes back", network.restart),
-    Stage("bill", "Both workers were paid while they computed", money.bill),
+)
+_BILL = Stage("bill", "Whoever worked was paid while it computed", money.bill)
+_SETTLED = (
     Stage("settle", "The workers redeem, and every balance fits", money.settle),
     Stage("prove", "The contract proves what was computed", money.prove),
 )
 DOWN = Stage("down", "All is taken down", network.take_down)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One way that the story can go."""
+
+    title: str
+    stages: tuple[Stage, ...]
+    """Without the taking down."""
+
+
+def _story(title: str, *middle: Stage, after: Sequence[Stage] = (), paid: Sequence[Stage] = ()) -> Scenario:
+    """Return a scenario.
+
+    Args:
+        title: What happens, in one line.
+        middle: From half-way of the training to its end.
+        after: Between the result and the bill.
+        paid: Between the bill and the settlement.
+    """
+    return Scenario(title, (*_BEGINNING, *middle, *_RESULT, *after, _BILL, *paid, *_SETTLED))
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "happy": _story("nothing goes wrong", _FINISH),
+    "worker-crash": _story(
+        "the worker dies half-way, another goes on from the checkpoint",
+        Stage("kill", "Its worker dies, and everybody notices", faults.kill),
+        _RESUME,
+        after=[Stage("restart", "The dead node comes back", network.restart)],
+    ),
+    "requester-crash": _story(
+        "the requester's node dies half-way and comes back; the job goes on, and nothing is paid twice",
+        Stage("crash", "The requester's node dies, and comes back", faults.kill_requester),
+        _FINISH,
+    ),
+    "broker-crash": _story(
+        "the node through which all have joined dies; the job does not notice",
+        Stage("kill", "The broker dies, and everybody notices", faults.kill_broker),
+        _FINISH,
+        after=[Stage("restart", "The dead node comes back", network.restart)],
+    ),
+    "partition": _story(
+        "the worker is cut off half-way, another takes over; the first is paid no further",
+        Stage("cut", "Its worker is cut off, and computes on", faults.cut_off),
+        _RESUME,
+        after=[Stage("heal", "The partition heals", faults.heal_cut)],
+        paid=[Stage("unpaid", "Who was cut off is paid no further", faults.check_cut_pay)],
+    ),
+    "chain-outage": _story(
+        "the chain dies half-way; the job goes on and is paid, redemption waits for the chain",
+        Stage("outage", "The chain dies", faults.stop_chain),
+        _FINISH,
+        after=[Stage("chain", "Redemption waits until the chain is back", faults.wait_for_chain)],
+    ),
+}
+"""Name -> what happens. testnet/scenarios has the network that all of them run on."""
+SCENARIO_DEFAULT = "worker-crash"
+STAGES = SCENARIOS[SCENARIO_DEFAULT].stages
 
 
 def run_stages(demo: Demo, *, keep: bool, stages: Sequence[Stage] = STAGES) -> Iterator[Outcome]:

@@ -9,6 +9,7 @@ from skyops_p2p.adapters.chain import open_chain
 from skyops_p2p.adapters.contracts.finding import Contracts, contracts_at, read_directory
 from skyops_p2p.core.settlement.amounts import ETH, SKYOPS, format_amount, wei_from_bytes
 from skyops_p2p.core.settlement.contract_facts import ReceiptLeaf, ReceiptPlace
+from skyops_p2p.core.settlement.prices import charge
 from skyops_p2p.node.control_client import ControlClient
 from skyops_p2p.node.settlement.settlement_views import BillingView, LaneView, ReceiptView
 from skyops_p2p.node.wallet.actions import ActionRequest, Deposit
@@ -31,6 +32,9 @@ def deposit(demo: Demo) -> str:
     after = _skyops(demo.client)
     if after.deposit_wei - before.deposit_wei != DEPOSIT_WEI:
         raise failed("the deposit is not on chain")
+    demo.set_aside_wei = _set_aside(after)
+    workers = [entry.name for entry in demo.network.record.nodes if entry.is_worker]
+    demo.credits_wei = {name: _skyops(demo.node(name)).credit_wei for name in workers}
     return (
         f"skyops wallet deposit 25 SKYOPS: {format_amount(before.deposit_wei, SKYOPS)} -> "
         f"{format_amount(after.deposit_wei, SKYOPS)}, {format_amount(after.wallet_wei, SKYOPS)} left in the wallet;\n"
@@ -43,6 +47,8 @@ def bill(demo: Demo) -> str:
     job = demo.training.job_id
     wait_until(demo, lambda: _agree(demo, job), "both sides of each lease say the same of its pay")
     bill = demo.client.payments.billing(job)
+    _check_once(bill.lanes)
+    demo.figures["paid_wei"] = str(bill.paid_wei)
     sentences = [f"{demo.name_of(lane.peer_id)}: {_told(lane)}" for lane in bill.lanes]
     return (
         f"skyops billing {job[:12]}: {format_amount(bill.paid_wei, SKYOPS)}, by vouchers, an interval at a time;\n"
@@ -54,15 +60,15 @@ def bill(demo: Demo) -> str:
 def settle(demo: Demo) -> str:
     """Have each worker redeem its vouchers, and look at every balance before and after."""
     bill = demo.client.payments.billing(demo.training.job_id)
-    before = _set_aside(_skyops(demo.client))
     sentences, drawn = [], 0
     for peer in dict.fromkeys(lane.peer_id for lane in bill.lanes if lane.paid_wei):
         told, taken = _settle_one(demo, peer)
         sentences.append(told)
         drawn += taken
-    after = _set_aside(_skyops(demo.client))
+    before, after = demo.set_aside_wei, _set_aside(_skyops(demo.client))
     if before - after != drawn:
         raise failed(f"{before - after} wei have left the deposit, and the workers have drawn {drawn}")
+    demo.figures["set_aside_wei"] = {"before": str(before), "after": str(after)}
     return (
         ";\n".join(sentences)
         + f";\nthe requester's deposit: {format_amount(before, SKYOPS)} -> {format_amount(after, SKYOPS)}, to the wei."
@@ -90,7 +96,7 @@ def prove(demo: Demo) -> str:
 # --- telling ------------------------------------------------------------------------------------------------------
 def _told(lane: LaneView) -> str:
     receipt = (
-        ", with a receipt that both have signed" if lane.has_receipt else ", and nothing after its death"
+        ", with a receipt that both have signed" if lane.has_receipt else ", and no more for the rest of it"
     )
     rate, paid = format_amount(lane.rate_wei, SKYOPS), format_amount(lane.paid_wei, SKYOPS)
     return f"{lane.runtime_ms / 1000:.1f} s at {rate} an hour = {paid}{receipt}"
@@ -98,25 +104,42 @@ def _told(lane: LaneView) -> str:
 
 # --- looking ------------------------------------------------------------------------------------------------------
 def _settle_one(demo: Demo, peer: str) -> tuple[str, int]:
-    """Redeem what one worker has; return what was seen, and how many wei were drawn."""
-    worker = demo.network.client(demo.name_of(peer))
-    pair = next(pair for pair in worker.payments.pairs() if pair.wallet == _wallet(demo.client))
-    before = _skyops(worker)
+    """Redeem what one worker has; return what was seen, and how many wei it has drawn since the deposit.
+
+    A part may have been redeemed before, as workers do when it is due.
+    """
+    name = demo.name_of(peer)
+    worker = demo.node(name)
     settled = worker.payments.settle()
-    wait_until(demo, lambda: not worker.payments.quote().vouchers, f"{demo.name_of(peer)} has redeemed")
-    after = _skyops(worker)
-    fresh = next(one for one in worker.payments.pairs() if one.wallet == pair.wallet)
-    drawn, credited = fresh.redeemed_wei - pair.redeemed_wei, after.credit_wei - before.credit_wei
-    if drawn <= 0 or fresh.promised_wei - fresh.redeemed_wei >= 10**9:
-        raise failed(f"{demo.name_of(peer)} has not redeemed what it was promised")
-    fee = drawn - credited - (fresh.held_wei - pair.held_wei)
-    now, later = format_amount(credited, SKYOPS), format_amount(fresh.held_wei, SKYOPS)
+    wait_until(demo, lambda: not worker.payments.quote().vouchers, f"{name} has redeemed")
+    credited = _skyops(worker).credit_wei - demo.credits_wei[name]
+    pair = next(pair for pair in worker.payments.pairs() if pair.wallet == _wallet(demo.client))
+    drawn = pair.redeemed_wei
+    fee = drawn - credited - pair.held_wei
+    if drawn <= 0 or fee < 0 or pair.promised_wei - drawn >= SKYOPS.pair_unit:
+        raise failed(f"{name} has not redeemed what it was promised: {drawn} of {pair.promised_wei} wei")
+    now, later = format_amount(credited, SKYOPS), format_amount(pair.held_wei, SKYOPS)
     told = (
-        f"skyops settle on {demo.name_of(peer)}: {format_amount(drawn, SKYOPS)} of the deposit = {now} at once\n"
+        f"skyops settle on {name}: {format_amount(drawn, SKYOPS)} of the deposit = {now} at once\n"
         f"  + {later} after the challenge window + {format_amount(fee, SKYOPS)} fee; "
         f"gas {format_amount(settled.fee_wei, ETH)}"
     )
     return told, drawn
+
+
+def _check_once(lanes: tuple[LaneView, ...]) -> None:
+    """See that no lease is paid twice, or above what was metered, and that one alone has run to its receipt.
+
+    Raises:
+        TestnetError: `demo_failed`.
+    """
+    if len({(lane.shard, lane.epoch) for lane in lanes}) != len(lanes):
+        raise failed("one lease has two lanes")
+    if sum(lane.has_receipt for lane in lanes) != 1:
+        raise failed(f"{sum(lane.has_receipt for lane in lanes)} leases of one training have a receipt")
+    for lane in lanes:
+        if lane.paid_wei > charge(lane.rate_wei, lane.metered_ms) + SKYOPS.pair_unit:
+            raise failed(f"lease {lane.epoch} was paid {lane.paid_wei} wei for {lane.metered_ms} ms")
 
 
 def _agree(demo: Demo, job: str) -> bool:
@@ -133,7 +156,7 @@ def _paid(lanes: tuple[LaneView, ...], peer: str) -> int:
 
 
 def _earned(demo: Demo, peer: str, job: str) -> int:
-    rows = demo.network.client(demo.name_of(peer)).payments.earnings(by="job").rows
+    rows = demo.node(demo.name_of(peer)).payments.earnings(by="job").rows
     return sum(row.paid_wei for row in rows if row.key == job)
 
 

@@ -2,59 +2,107 @@
 
 import signal
 import time
+from pathlib import Path
 
-from skyops_p2p.core.auction.codes import ACCEPTED
 from skyops_p2p.errors import NetworkError, TestnetError
 from skyops_p2p.node.control_client import ControlClient
 from skyops_p2p.node.views import MapQuery, NodeView
 from skyops_p2p.testnet.creation import guests_dir
-from skyops_p2p.testnet.demo_stage import MICROCREDITS, Demo, failed, wait_until
-from skyops_p2p.testnet.launcher import STOP_TIMEOUT_S, Testnet
+from skyops_p2p.testnet.demo_pace import measure_slowness, stretched_beat_s
+from skyops_p2p.testnet.demo_stage import ANSWER_TIMEOUT_S, MICROCREDITS, Demo, failed, wait_until
+from skyops_p2p.testnet.launcher import READY_TIMEOUT_S, STOP_TIMEOUT_S, Testnet
 from skyops_p2p.testnet.processes import send_signal, start_detached, state_of, wait_state
 from skyops_p2p.testnet.startup import bring_up as start_nodes
-from skyops_p2p.testnet.topology import default_topology
+from skyops_p2p.testnet.topology import (
+    BEAT_S_DEFAULT,
+    NetworkPlan,
+    NodePlan,
+    Topology,
+    default_topology,
+    expand,
+)
 
-GPU_JOB = {
-    "name": "demo",
-    "runtime": "wasm",
-    "module": "file:demo.wasm",
-    "resources": {"gpu": {"vram": "12Gi"}},
-}
-"""What is only matched: the network's GPUs are invented, so it could not run."""
+BROKER = "broker"
+"""A node that knows everybody and forwards what they say, but neither works nor asks."""
 UP_TIMEOUT_S = 120.0
+"""On a quiet machine a tenth of it is usual."""
 SLOTS = 2
-"""Jobs side by side on one node: whoever wins the job that is only matched holds its capacity for a minute."""
+"""Jobs side by side on one node: whoever wins a job that is only matched holds its capacity for a minute."""
+
+
+def demo_topology(workers: int, *, beat_s: float = BEAT_S_DEFAULT) -> Topology:
+    """Return the network of the demonstration: a broker through which the others join, and workers of mixed classes.
+
+    Raises:
+        TestnetError: `too_many_nodes`.
+    """
+    nodes = [plan.model_copy(update={"slots": SLOTS}) for plan in default_topology(workers).nodes]
+    broker = NodePlan(name=BROKER, worker=False, region="eu")
+    return expand(Topology(network=NetworkPlan(beat_s=beat_s), nodes=(broker, *nodes)))
 
 
 def bring_up(demo: Demo) -> str:
     """Start a network and wait until everybody knows everybody."""
-    topology = default_topology(demo.node_count)
-    nodes = tuple(plan.model_copy(update={"slots": SLOTS}) for plan in topology.nodes)
-    topology = topology.model_copy(update={"nodes": nodes})
+    demo.slowness = measure_slowness()
+    beat_s = stretched_beat_s(BEAT_S_DEFAULT, demo.slowness)
+    topology = demo_topology(demo.node_count, beat_s=beat_s)
     demo.testnet = Testnet.create(demo.directory, name=demo.name, topology=topology)
-    start_nodes(demo.testnet, timeout_s=UP_TIMEOUT_S, progress=demo.progress)
-    return f"{demo.node_count} processes, {demo.testnet.record.network}; each has all others on its map as ACTIVE."
+    start_nodes(demo.testnet, timeout_s=UP_TIMEOUT_S * demo.slowness, progress=demo.progress)
+    demo.figures |= {"slowness": round(demo.slowness, 2), "beat_s": beat_s}
+    return (
+        f"{demo.node_count} workers, a broker and a chain, {demo.testnet.record.network}; "
+        f"each node has all others on its map as ACTIVE;\na second of work takes {demo.slowness:.1f} s here, "
+        f"so heartbeats come every {beat_s:g} s."
+    )
 
 
 def join(demo: Demo) -> str:
     """Start one more node, as a person in another terminal would."""
-    data_dir = guests_dir(demo.directory) / "guest-1"
-    data_dir.mkdir(mode=0o700, parents=True)
-    arguments = ["--data-dir", str(data_dir), "run", "--no-screen", "--join", str(demo.directory)]
-    demo.guest = pid, start = start_detached(arguments, log=data_dir / "log")
+    guest_dir(demo).mkdir(mode=0o700, parents=True)
+    start_guest(demo)
 
     def sees_all() -> bool:
-        if state_of(pid, start) == "dead":
-            raise TestnetError("the requester's node ended by itself", hint=f"Its log: {data_dir / 'log'}")
-        try:
-            demo.requester = ControlClient.of(data_dir, timeout_s=5.0)
-            return _count(demo.requester.map(), "active") == demo.node_count + 1
-        except NetworkError:
-            return False
+        return (
+            guest_answers(demo) and _count(demo.client.map(), "active") == len(demo.network.record.nodes) + 1
+        )
 
     wait_until(demo, sees_all, "the requester sees the whole network")
     status = demo.client.status()
-    return f"skyops run --join {demo.directory.name}: peer …{status.peer_id[-8:]} knows {demo.node_count} others."
+    return (
+        f"skyops run --join {demo.directory.name}: peer …{status.peer_id[-8:]} knows "
+        f"{len(demo.network.record.nodes)} others."
+    )
+
+
+def guest_dir(demo: Demo) -> Path:
+    """Return the requester's data directory."""
+    return guests_dir(demo.directory) / "guest-1"
+
+
+def start_guest(demo: Demo) -> None:
+    """Start the requester's node, and do not wait."""
+    words = ["--data-dir", str(guest_dir(demo)), "run", "--no-screen", "--join", str(demo.directory)]
+    demo.guest = start_detached(words, log=guest_dir(demo) / "log")
+
+
+def guest_answers(demo: Demo) -> bool:
+    """Tell whether the requester's node answers, where it is now.
+
+    Raises:
+        TestnetError: `node_died`.
+    """
+    assert demo.guest is not None
+    if state_of(*demo.guest) == "dead":
+        raise TestnetError(
+            "the requester's node ended by itself",
+            code="node_died",
+            hint=f"Its log: {guest_dir(demo) / 'log'}",
+        )
+    try:
+        demo.requester = ControlClient.of(guest_dir(demo), timeout_s=ANSWER_TIMEOUT_S)
+        return demo.requester.is_ready()
+    except NetworkError:
+        return False
 
 
 def query_map(demo: Demo) -> str:
@@ -90,29 +138,12 @@ def handshake(demo: Demo) -> str:
     )
 
 
-def match(demo: Demo) -> str:
-    """Offer a job that needs one larger GPU, and check the award from its bid book."""
-    ended = demo.client.match(GPU_JOB, lambda _step: None)
-    if not ended.is_matched:
-        reasons = ", ".join(f"{reason.nodes} x {reason.code}" for reason in ended.reasons)
-        raise failed(f"no worker took the job: {ended.code} ({reasons})")
-    bids, digest = demo.audited(ended.job_id)
-    if digest != ended.book_digest:
-        raise failed("the bid book is not the one that the award names")
-    turned_down = sum(one.code != ACCEPTED for one in ended.outcomes)
-    price = ended.price_microcredits_per_hour / MICROCREDITS
-    return (
-        f"skyops match job.toml: {bids} sealed bids, …{ended.winner[-8:]} ({ended.gpu_model}) for {price:g} "
-        f"credits/h after {ended.elapsed_ms} ms;\n{turned_down} others with a reason each; "
-        f"skyops audit {ended.job_id[:12]}: OK."
-    )
-
-
 def restart(demo: Demo) -> str:
-    """Start the killed node again and watch everybody's map."""
+    """Start the node that was killed again, and watch everybody's map."""
     peer_id = demo.network.record.entry(demo.victim).peer_id
     started = time.monotonic()
-    demo.network.restart(demo.victim)
+    demo.network.start([demo.victim])
+    demo.network.wait_ready([demo.victim], timeout_s=READY_TIMEOUT_S * demo.slowness)
     answers_s = time.monotonic() - started
     wait_until(demo, lambda: all_see(demo, peer_id, "active"), f"{demo.victim} is ACTIVE on every map")
     everywhere_s = time.monotonic() - started
@@ -132,7 +163,7 @@ def take_down(demo: Demo) -> str:
 def all_see(demo: Demo, peer_id: str, state: str) -> bool:
     """Tell whether every other node that runs, and the requester, has a node in a state."""
     others = [entry for entry in demo.network.record.nodes if entry.peer_id != peer_id]
-    alive = [demo.network.client(entry.name) for entry in others if demo.network.state(entry) == "running"]
+    alive = [demo.node(entry.name) for entry in others if demo.network.state(entry) == "running"]
     clients = [demo.client, *alive]
     return all(state_on(client, peer_id) == state for client in clients)
 

@@ -13,12 +13,17 @@ from skyops_p2p.node.book_files import find_book, read_book
 from skyops_p2p.node.control_client import ControlClient
 from skyops_p2p.node.jobs.job_views import JobView
 from skyops_p2p.node.views import NodeView
+from skyops_p2p.testnet.demo_pace import measure_slowness
 from skyops_p2p.testnet.launcher import Progress, Testnet
 from skyops_p2p.types import NetworkName
+from skyops_p2p.wire.envelope import open_envelope
+from skyops_p2p.wire.messages.auction import BidBook
 
 POLL_S = 0.1
 CHANGE_TIMEOUT_S = 60.0
-"""For a change of state to reach every node; a few heartbeats are usual."""
+"""For a change of state to reach every node on a quiet machine, where a few heartbeats are usual."""
+ANSWER_TIMEOUT_S = 60.0
+"""For one answer of a node: a redemption waits for a block, and on a busy machine everything waits."""
 MICROCREDITS = 1_000_000
 
 
@@ -32,6 +37,8 @@ class Demo:
         node_count: How many nodes.
         progress: Told what is waited for.
         live: Told figures that change all the time; shown where a line can be overwritten.
+        into: Where the result is put for good; None: into the network's directory.
+        slowness: Of the machine, as measured at the beginning.
     """
 
     directory: Path
@@ -39,6 +46,8 @@ class Demo:
     node_count: int
     progress: Progress
     live: Progress
+    into: Path | None = None
+    slowness: float = 1.0
     testnet: Testnet | None = None
     requester: ControlClient | None = None
     guest: tuple[int, str] | None = None
@@ -48,7 +57,21 @@ class Demo:
     job: JobView | None = None
     """The training as it was last seen."""
     victim: str = ""
-    """Name of the node that was killed."""
+    """Name of the node that was hurt."""
+    lost_epoch: int = 0
+    """Which lease the hurt worker had."""
+    lost_unix_ms: int = 0
+    """When that lease was seen to have ended."""
+    small_book: str = ""
+    """Tender job of the small job that is only matched."""
+    set_aside_wei: int = 0
+    """What the contract held for the requester before the training."""
+    paid_wei: int = 0
+    """Promised for the training when something was hurt."""
+    credits_wei: dict[str, int] = field(default_factory=dict)
+    """Worker -> what it had earned on chain before the training."""
+    figures: dict[str, object] = field(default_factory=dict)
+    """What the record and the summary tell besides the stages."""
 
     @property
     def network(self) -> Testnet:
@@ -68,10 +91,19 @@ class Demo:
         assert self.job is not None
         return self.job
 
+    def node(self, name: str) -> ControlClient:
+        """Return a client of a node of the network that is given time to answer."""
+        return self.network.client(name, timeout_s=ANSWER_TIMEOUT_S)
+
     def name_of(self, peer_id: str) -> str:
         """Return the name of a node of the network; of a peer that is none, the end of its id."""
         entries = self.network.record.nodes
         return next((entry.name for entry in entries if entry.peer_id == peer_id), peer_id[-8:])
+
+    def book(self, tender_job: str) -> BidBook:
+        """Return a bid book of the requester's that has passed its audit."""
+        data = read_book(find_book(tender_job, self.client.data_dir))
+        return open_envelope(data, BidBook, self.network.record.network).message
 
     def audited(self, tender_job: str) -> tuple[int, str]:
         """Re-run an award from the requester's bid book; return how many bids were in it, and the book's digest.
@@ -118,15 +150,43 @@ def failed(text: str) -> TestnetError:
     return TestnetError(text, code="demo_failed")
 
 
+class Patience:
+    """How long a stage waits: longer on a slow machine, which is measured again when the time seems to be up.
+
+    Args:
+        demo: Knows how slow the machine was at the beginning.
+        quiet_s: What is enough on a quiet one.
+    """
+
+    def __init__(self, demo: Demo, quiet_s: float) -> None:
+        self._began = time.monotonic()
+        self._quiet_s = quiet_s
+        self._slowness = demo.slowness
+        self._demo = demo
+
+    @property
+    def limit_s(self) -> float:
+        """How long is waited, as far as is known; at most SLOWNESS_MAX times what is enough on a quiet machine."""
+        return self._quiet_s * self._slowness
+
+    def is_over(self) -> bool:
+        """Tell whether it has been waited long enough."""
+        waited_s = time.monotonic() - self._began
+        if waited_s <= self.limit_s:
+            return False
+        self._slowness = self._demo.slowness = max(self._slowness, measure_slowness())
+        return waited_s > self.limit_s
+
+
 def wait_until(demo: Demo, condition: Callable[[], bool], what: str) -> None:
     """Wait for a condition.
 
     Raises:
-        TestnetError: `demo_failed`: it did not hold within CHANGE_TIMEOUT_S.
+        TestnetError: `demo_failed`: it did not hold within CHANGE_TIMEOUT_S, times the machine's slowness.
     """
-    deadline = time.monotonic() + CHANGE_TIMEOUT_S
+    patience = Patience(demo, CHANGE_TIMEOUT_S)
     demo.progress(f"waiting until {what}")
     while not condition():
-        if time.monotonic() > deadline:
-            raise failed(f"after {CHANGE_TIMEOUT_S:g} s it is still not so that {what}")
+        if patience.is_over():
+            raise failed(f"after {patience.limit_s:.0f} s it is still not so that {what}")
         time.sleep(POLL_S)

@@ -5,18 +5,22 @@ The job is examples/digits with fewer epochs and a pause after each, so that it 
 
 import json
 import re
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from skyops_p2p.core.jobs.spec import JobSpec
-from skyops_p2p.core.settlement.amounts import SKYOPS, format_amount
+from skyops_p2p.core.settlement.amounts import SKYOPS, format_amount, wei_of_credits
+from skyops_p2p.core.settlement.lanes import EXPOSED_MS
+from skyops_p2p.core.settlement.prices import exposure
+from skyops_p2p.limits import PAY_INTERVAL_MS_MAX
 from skyops_p2p.node.job_files import read_job
 from skyops_p2p.node.jobs.job_views import JobView, ShardView
 from skyops_p2p.testnet.creation import guests_dir
-from skyops_p2p.testnet.demo_network import all_see, state_on
-from skyops_p2p.testnet.demo_stage import MICROCREDITS, POLL_S, Demo, failed, wait_until
+from skyops_p2p.testnet.demo_awards import why
+from skyops_p2p.testnet.demo_curve import curve_svg, sparkline
+from skyops_p2p.testnet.demo_stage import MICROCREDITS, POLL_S, Demo, Patience, failed
+from skyops_p2p.types import MicroCredits
 
 EPOCHS = 50
 PAUSE_MS = 300
@@ -24,7 +28,7 @@ CHECKPOINT_S = 2
 ACCURACY_MIN = 0.9
 """An undisturbed training of so many epochs reaches 0.97."""
 TRAINING_TIMEOUT_S = 180.0
-"""Twenty times what it takes on a quiet machine."""
+"""Twenty times what it takes on a quiet machine; more on a slow one."""
 TOLD_EPOCHS = 5
 """Where no line can be overwritten, progress is told once for so many epochs."""
 
@@ -55,100 +59,85 @@ def submit(demo: Demo) -> str:
     started = time.monotonic()
     tree = training_spec().model_dump(mode="json", by_alias=True, exclude_none=True)
     demo.job = demo.client.jobs.submit(tree, base_dir=example_dir(), secrets={})
-    shard = _wait_training(demo, lambda shard: shard.phase == "running", "the training runs")
+    shard = wait_training(demo, lambda shard: shard.phase == "running", "the training runs")
     took_s = time.monotonic() - started
     price, name = shard.attempts[-1].price_microcredits_per_hour / MICROCREDITS, demo.name_of(shard.worker)
     return (
         f"skyops submit job-wasm.toml: job {demo.training.job_id[:12]}, inputs encrypted for its worker alone;\n"
+        f"{why(demo, shard.attempts[-1].tender_job)};\n"
         f"leased to {name} (…{shard.worker[-8:]}) for {price:g} credits/h as epoch {shard.epoch}, "
-        f"running after {took_s:.1f} s."
+        f"running after {took_s:.1f} s;\n{_risk(demo)}."
     )
 
 
 def learn(demo: Demo) -> str:
     """Watch the training until it is half-way, saved, and paid for its first interval."""
-    first = _wait_training(demo, lambda shard: "loss" in shard.metrics, "the training tells its loss")
-    shard = _wait_training(
-        demo, lambda shard: _is_half_way(shard) and _paid_wei(demo) > 0, "it is half-way and paid"
+    first = wait_training(demo, lambda shard: "loss" in shard.metrics, "the training tells its loss")
+    shard = wait_training(
+        demo, lambda shard: _is_half_way(shard) and paid_wei(demo) > 0, "it is half-way and paid"
     )
-    saved, paid = shard.checkpoints[-1], format_amount(_paid_wei(demo), SKYOPS)
+    saved, paid = shard.checkpoints[-1], format_amount(paid_wei(demo), SKYOPS)
     label = f"{saved.sequence} ({saved.label}, {saved.size_bytes / 1024:.0f} KiB)"
+    curve = sparkline({epoch: loss for row in losses(demo).values() for epoch, loss in row.items()})
     return (
-        f"epoch {shard.done} of {EPOCHS}, loss {first.metrics['loss']:.3f} -> {shard.metrics['loss']:.3f};\n"
+        f"epoch {shard.done} of {EPOCHS}, loss {first.metrics['loss']:.3f} -> {shard.metrics['loss']:.3f} {curve}\n"
+        f"telemetry: {_telemetry(shard)};\n"
         f"checkpoint {label} is encrypted, signed and here;\n"
         f"both have metered the first interval, and a voucher of {paid} is with the worker."
     )
 
 
-def kill(demo: Demo) -> str:
-    """Kill the worker the hard way; watch the requester's map, and who gets the training."""
-    worker = _shard(demo).worker
-    demo.victim = demo.name_of(worker)
-    started = time.monotonic()
-    demo.network.signal(demo.victim, signal.SIGKILL)
-    seen: dict[str, float] = {}
-
-    def is_noticed() -> bool:
-        seen.setdefault(state_on(demo.client, worker), time.monotonic() - started)
-        _look(demo)
-        if _shard(demo).epoch > 1:
-            seen.setdefault("leased", time.monotonic() - started)
-        return "inactive" in seen and "leased" in seen
-
-    wait_until(
-        demo, is_noticed, f"{demo.victim} is INACTIVE on the requester's map, and the training leased again"
-    )
-    if "suspect" not in seen:
-        raise failed(f"{demo.victim} became INACTIVE without being SUSPECT first")
-    wait_until(demo, lambda: all_see(demo, worker, "inactive"), f"{demo.victim} is INACTIVE on every map")
-    everywhere_s = time.monotonic() - started
-    _look(demo)
-    code, heir = _shard(demo).attempts[0].code, demo.name_of(_shard(demo).worker)
+def finish(demo: Demo) -> str:
+    """Watch the training to its end; every epoch is in its log, whoever has done it."""
+    shard = wait_training(demo, lambda shard: shard.state == "succeeded", "the training ends")
+    found = losses(demo)
+    if set().union(*found.values()) != set(range(1, EPOCHS + 1)) or not shard.is_log_proven:
+        raise failed(f"the log has not all epochs: {found}")
+    last = found[shard.epoch][max(found[shard.epoch])]
+    leases = f"{len(shard.attempts)} lease" + "s" * (len(shard.attempts) > 1)
     return (
-        f"kill -9 {demo.victim}: SUSPECT after {seen['suspect']:.1f} s, INACTIVE after {seen['inactive']:.1f} s, "
-        f"on every map after {everywhere_s:.1f} s;\n"
-        f"its lease has ended ({code}), {heir} has the next one after {seen['leased']:.1f} s."
+        f"{EPOCHS} of {EPOCHS} in {leases}, loss {last:.4f}; the log is the one that "
+        f"{demo.name_of(shard.worker)} signed;\nloss {_whole_curve(demo)}"
     )
 
 
 def resume(demo: Demo) -> str:
     """Watch the training to its end, and find out where the second worker has begun."""
-    shard = _wait_training(demo, lambda shard: shard.state == "succeeded", "the training ends")
-    told: dict[int, list[int]] = {}
-    loss = ""
-    for line in demo.client.jobs.logs(demo.training.job_id):
-        found = re.match(r"epoch ([0-9]+)/[0-9]+ loss ([0-9.]+)", line.text)
-        if found:
-            told.setdefault(line.epoch, []).append(int(found[1]))
-            loss = found[2]
-    own = told.get(shard.epoch, [1])
-    before = [epoch for lease, epochs in told.items() if lease != shard.epoch for epoch in epochs]
-    if own[0] == 1 or set(before + own) != set(range(1, EPOCHS + 1)) or not shard.is_log_proven:
-        raise failed(f"{demo.name_of(shard.worker)} did not go on where the training was saved: {told}")
-    twice = len(set(before) & set(own))
-    return (
-        f"{demo.name_of(shard.worker)} went on with epoch {own[0]}; epochs done twice: {twice}, left out: none;\n"
-        f"{EPOCHS} of {EPOCHS}, loss {loss}; its log is the one that it signed."
-    )
+    told = finish(demo)
+    shard, found = shard_of(demo), losses(demo)
+    own = sorted(found.get(shard.epoch, {1: 0.0}))
+    before = {epoch for lease, row in found.items() if lease != shard.epoch for epoch in row}
+    if own[0] == 1:
+        raise failed(f"{demo.name_of(shard.worker)} did not go on where the training was saved: {found}")
+    twice = len(before & set(own))
+    name = demo.name_of(shard.worker)
+    return f"{name} went on with epoch {own[0]}; epochs done twice: {twice}, left out: none;\n{told}"
 
 
 def result(demo: Demo) -> str:
-    """Decrypt what came back, and read how good the model is."""
-    into = guests_dir(demo.directory) / "guest-1" / "result"
+    """Decrypt what came back, read how good the model is, and draw how it learned."""
+    into = demo.into or guests_dir(demo.directory) / "guest-1" / "result"
     got = demo.client.jobs.result(demo.training.job_id, into)
     metrics = json.loads((into / "results" / "metrics.json").read_text(encoding="utf-8"))
     if metrics["epochs"] != EPOCHS or metrics["accuracy"] < ACCURACY_MIN:
         raise failed(f"the model is not what {EPOCHS} epochs make: {metrics}")
+    found = losses(demo)
+    picture = into / "loss.svg"
+    picture.write_text(
+        curve_svg(found, title=f"Training {demo.training.job_id[:12]}: loss"), encoding="utf-8"
+    )
+    demo.figures |= {"accuracy": metrics["accuracy"], "loss": found, "result": str(into)}
     return (
         f"skyops result {demo.training.job_id[:12]}: {got.files} files, {got.size_bytes / 1024:.0f} KiB, opened with "
-        f"the requester's key;\nmetrics.json: accuracy {metrics['accuracy']:.1%} on digits that it had not seen."
+        f"the requester's key;\nmetrics.json: accuracy {metrics['accuracy']:.1%} on digits that it had not seen; "
+        f"its curve: {picture.name}."
     )
 
 
 def audit_awards(demo: Demo) -> str:
-    """Re-run the awards of both leases from their bid books."""
+    """Re-run the awards of all leases from their bid books."""
     sentences = []
-    for attempt in _shard(demo).attempts:
+    for attempt in shard_of(demo).attempts:
         bids, _ = demo.audited(attempt.tender_job)
         sentences.append(
             f"skyops audit {attempt.tender_job[:12]}: {bids} bids, {demo.name_of(attempt.worker)}: OK"
@@ -156,25 +145,58 @@ def audit_awards(demo: Demo) -> str:
     return ";\n".join(sentences) + "."
 
 
+# --- telling ------------------------------------------------------------------------------------------------------
+def _risk(demo: Demo) -> str:
+    """Return what both sides can lose by the lease, as both were told before it began."""
+    rate_wei = wei_of_credits(MicroCredits(shard_of(demo).attempts[-1].price_microcredits_per_hour))
+    worker_wei, own_wei = exposure(rate_wei, PAY_INTERVAL_MS_MAX, EXPOSED_MS, 0)
+    demo.figures["exposure_wei"] = {"worker": str(worker_wei), "requester": str(own_wei)}
+    return (
+        f"at risk: the worker's work for {format_amount(worker_wei, SKYOPS)} at most, "
+        f"of the requester's money {format_amount(own_wei, SKYOPS)}, as nothing is paid ahead"
+    )
+
+
+def _telemetry(shard: ShardView) -> str:
+    """Return what the program has used so far, and how long it will take."""
+    rest = f"about {shard.remaining_s:.0f} s left" if shard.remaining_s is not None else "time left unknown"
+    usage = shard.usage
+    if usage is None:
+        return f"nothing measured yet, {rest}"
+    parts = [f"{usage.wall_ms / 1000:.1f} s running"]
+    if usage.cpu_ms is not None:
+        parts.append(f"{usage.cpu_ms / 1000:.1f} s of CPU")
+    if usage.memory_peak_bytes is not None:
+        parts.append(f"{usage.memory_peak_bytes / 2**20:.0f} MiB at most")
+    if usage.fuel is not None:
+        parts.append(f"{usage.fuel / 1e9:.1f}e9 instructions")
+    return ", ".join([*parts, rest])
+
+
+def _whole_curve(demo: Demo) -> str:
+    return sparkline({epoch: loss for _, row in sorted(losses(demo).items()) for epoch, loss in row.items()})
+
+
 # --- looking ------------------------------------------------------------------------------------------------------
-def _wait_training(demo: Demo, condition: Callable[[ShardView], bool], what: str) -> ShardView:
+def wait_training(demo: Demo, condition: Callable[[ShardView], bool], what: str) -> ShardView:
     """Show the training's progress until a condition holds.
 
     Raises:
-        TestnetError: `demo_failed`: it ended before, or did not come so far in TRAINING_TIMEOUT_S.
+        TestnetError: `demo_failed`: it ended before, or did not come so far in TRAINING_TIMEOUT_S, on a slow machine in
+            as many times that as it is slower.
     """
-    deadline = time.monotonic() + TRAINING_TIMEOUT_S
+    patience = Patience(demo, TRAINING_TIMEOUT_S)
     told = -1
     demo.progress(f"waiting until {what}")
     while True:
-        view = _look(demo)
+        view = look(demo)
         if view.shards and condition(view.shards[0]):
             return view.shards[0]
         if view.is_over:
             raise failed(f"the training {view.state} before {what}: {view.code} {view.text}")
-        if time.monotonic() > deadline:
+        if patience.is_over():
             raise failed(
-                f"after {TRAINING_TIMEOUT_S:g} s it is still not so that {what}: {view.state}, {view.text}"
+                f"after {patience.limit_s:.0f} s it is still not so that {what}: {view.state}, {view.text}"
             )
         for shard in view.shards:
             demo.live(_line(demo, shard))
@@ -184,7 +206,18 @@ def _wait_training(demo: Demo, condition: Callable[[ShardView], bool], what: str
         time.sleep(POLL_S)
 
 
-def _look(demo: Demo) -> JobView:
+def losses(demo: Demo) -> dict[int, dict[int, float]]:
+    """Return what the training has told of its loss: lease -> {epoch of the training: loss}."""
+    found: dict[int, dict[int, float]] = {}
+    for line in demo.client.jobs.logs(demo.training.job_id):
+        told = re.match(r"epoch ([0-9]+)/[0-9]+ loss ([0-9.]+)", line.text)
+        if told:
+            found.setdefault(line.epoch, {})[int(told[1])] = float(told[2])
+    return found
+
+
+def look(demo: Demo) -> JobView:
+    """Return the training as it stands."""
     demo.job = demo.client.jobs.show(demo.training.job_id)
     return demo.job
 
@@ -198,7 +231,8 @@ def _line(demo: Demo, shard: ShardView) -> str:
     return f"epoch {shard.done}/{shard.total} on {demo.name_of(shard.worker)}{loss}{rest}"
 
 
-def _paid_wei(demo: Demo) -> int:
+def paid_wei(demo: Demo) -> int:
+    """Return what has been promised for the training so far, wei."""
     return demo.client.payments.billing(demo.training.job_id).paid_wei
 
 
@@ -206,6 +240,6 @@ def _is_half_way(shard: ShardView) -> bool:
     return shard.done >= EPOCHS // 2 and bool(shard.checkpoints)
 
 
-def _shard(demo: Demo) -> ShardView:
+def shard_of(demo: Demo) -> ShardView:
     """Return the only shard as it was last seen."""
     return demo.training.shards[0]

@@ -18,7 +18,8 @@ ProcessState = Literal["running", "stopped", "dead"]
 
 FORKING_MODULE = "skyops_p2p.cli.forking"
 """Imports the program once and forks the nodes; a name, not an import, since it belongs to a layer above."""
-FORKING_TIMEOUT_S = 60.0
+FORKING_TIMEOUT_S = 300.0
+"""It takes a second of CPU; more than a minute was seen on two cores with twenty programs at work."""
 _POLL_S = 0.02
 
 
@@ -48,24 +49,39 @@ def start_many(orders: Sequence[tuple[Sequence[str], Path]]) -> list[tuple[int, 
         orders: For each its arguments and its log.
 
     Raises:
-        TestnetError: `node_died`.
+        TestnetError: `node_died`, or `timed_out` after FORKING_TIMEOUT_S; then none of them is left.
     """
     if len(orders) == 1:
         return [start_detached(orders[0][0], log=orders[0][1])]
     lines = [json.dumps({"arguments": list(arguments), "log": str(log)}) for arguments, log in orders]
-    done = subprocess.run(  # noqa: S603 - our own interpreter and module
-        [sys.executable, "-m", FORKING_MODULE],
-        input="\n".join(lines),
-        env=_environment(os.environ),
-        capture_output=True,
-        text=True,
-        timeout=FORKING_TIMEOUT_S,
-        check=False,
-    )
+    try:
+        done = subprocess.run(  # noqa: S603 - our own interpreter and module
+            [sys.executable, "-m", FORKING_MODULE],
+            input="\n".join(lines),
+            env=_environment(os.environ),
+            capture_output=True,
+            text=True,
+            timeout=FORKING_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as late:
+        _end_half_started(late.stdout or b"")
+        raise TestnetError(
+            f"{len(orders)} nodes could not be started within {FORKING_TIMEOUT_S:g} s",
+            code="timed_out",
+            hint="The machine has too much other work; try again when it has less, or with fewer nodes.",
+        ) from late
     pids = [int(line) for line in done.stdout.split()]
     if done.returncode or len(pids) != len(orders):
         raise TestnetError(f"the nodes could not be started: {done.stderr.strip()[-500:]}", code="node_died")
     return [(pid, process_start(pid) or "gone") for pid in pids]
+
+
+def _end_half_started(told: bytes) -> None:
+    """Kill the nodes that were started before their starter was given up."""
+    for pid in (int(line) for line in told.splitlines(keepends=True) if line.endswith(b"\n")):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def state_of(pid: int, start: str) -> ProcessState:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,17 +67,38 @@ def test_a_whole_life_by_command(skyops: Skyops, tmp_path: Path) -> None:
     assert (gone.code, "error[testnet_unknown]" in gone.err) == (8, True)
 
 
-def test_demo_does_all_it_says_and_leaves_nothing(skyops: Skyops) -> None:
-    ran = skyops("demo", "--nodes", "4", "--json", timeout_s=400)
-    assert ran.code == 0, ran.out + ran.err
-    told = json.loads(ran.out)
-    assert told["is_done"]
+def test_demo_does_all_it_says_and_leaves_nothing(skyops: Skyops, tmp_path: Path) -> None:
+    told = run_demo(skyops, "--into", str(tmp_path / "model"))
     names = [stage["name"] for stage in told["stages"]]
-    network = ["up", "join", "map", "ping", "handshake", "match"]
-    training = ["submit", "train", "kill", "resume", "result", "audit"]
-    assert names == [*network, *training, "restart", "down"]
-    assert all(stage["is_done"] and stage["took_s"] >= 0 and stage["told"] for stage in told["stages"])
+    network = ["up", "join", "deposit", "map", "ping", "handshake", "match", "route"]
+    training = ["submit", "train", "kill", "resume", "result", "audit", "restart"]
+    assert names == [*network, *training, "bill", "settle", "prove", "down"]
+    assert told["figures"]["accuracy"] > 0.9
+    assert int(told["figures"]["paid_wei"]) > 0
+    assert "</svg>" in (tmp_path / "model" / "loss.svg").read_text(encoding="utf-8")
     assert skyops("testnet", "list").out.startswith("No test networks.")
+
+
+def test_demo_goes_on_without_a_chain(skyops: Skyops) -> None:
+    told = run_demo(skyops, "--scenario", "chain-outage")
+    assert {"outage", "finish", "chain", "settle"} <= {stage["name"] for stage in told["stages"]}
+    assert told["scenario"] == "chain-outage"
+
+
+def test_demo_lists_its_scenarios(skyops: Skyops) -> None:
+    told = json.loads(skyops("demo", "--list", "--json").out)
+    names = [one["name"] for one in told["scenarios"]]
+    assert names == [line.split()[0] for line in skyops("demo", "--list").out.splitlines()[1:]]
+    assert "worker-crash" in names
+
+
+def run_demo(skyops: Skyops, *arguments: str) -> dict[str, Any]:
+    ran = skyops("demo", "--nodes", "4", "--json", *arguments, timeout_s=400)
+    assert ran.code == 0, ran.out + ran.err
+    told: dict[str, Any] = json.loads(ran.out)
+    assert told["is_done"]
+    assert all(stage["is_done"] and stage["took_s"] >= 0 and stage["told"] for stage in told["stages"])
+    return told
 
 
 def test_demo_that_is_told_to_stop_takes_its_network_down(

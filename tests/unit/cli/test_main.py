@@ -100,6 +100,7 @@ def test_completion_scripts_name_the_program(shell: str, capsys: Capture) -> Non
         (["testnet", "kill"], 2, "Missing argument 'NODES...'"),
         (["testnet", "nosuch"], 2, "No such command"),
         (["demo", "--nodes", "1"], 2, "Invalid value for '--nodes'"),
+        (["demo", "--scenario", "none"], 2, "error[scenario_unknown]"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

@@ -1,10 +1,22 @@
-"""The order of the demonstration, and what becomes of it when something does not happen; without a network."""
+"""The stages of the demonstration, and what becomes of it when something does not happen; without a network."""
 
+import time
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
-from skyops_p2p.testnet.demo import STAGES, run_stages
-from skyops_p2p.testnet.demo_stage import Demo, Stage, failed
+import pytest
+
+from skyops_p2p.errors import TestnetError
+from skyops_p2p.testnet import demo_pace, demo_stage
+from skyops_p2p.testnet.demo import SCENARIO_DEFAULT, SCENARIOS, STAGES, Scenario, run_stages
+from skyops_p2p.testnet.demo_curve import curve_svg, sparkline
+from skyops_p2p.testnet.demo_network import demo_topology
+from skyops_p2p.testnet.demo_pace import SLOWNESS_MAX, measure_slowness, stretched_beat_s
+from skyops_p2p.testnet.demo_stage import Demo, Patience, Stage, failed, wait_until
 from skyops_p2p.testnet.demo_training import EPOCHS, PAUSE_MS, example_dir, training_spec
+from skyops_p2p.testnet.topology import load_topology
+
+ROOT = Path(__file__).parents[3]
 
 
 def new_demo(told: list[str]) -> Demo:
@@ -30,9 +42,98 @@ def test_what_did_not_happen_ends_the_demonstration() -> None:
     assert ran == ["fine"]
 
 
-def test_each_stage_has_a_name_of_its_own_and_a_title_that_fits() -> None:
-    assert len({stage.name for stage in STAGES}) == len(STAGES)
-    assert all(len(stage.title) <= 44 for stage in STAGES)
+@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
+def test_a_scenario_has_stages_of_its_own_names_and_ends_with_the_money(scenario: Scenario) -> None:
+    names = [stage.name for stage in scenario.stages]
+    assert len(set(names)) == len(names)
+    assert all(len(stage.title) <= 44 and len(stage.name) <= 9 for stage in scenario.stages)
+    assert names[:2] == ["up", "join"]
+    assert names[-2:] == ["settle", "prove"]
+    order = [names.index(name) for name in ("submit", "train", "result", "audit", "bill", "settle")]
+    assert order == sorted(order)
+    assert {"finish", "resume"} & set(names[names.index("train") : names.index("result")])
+
+
+def test_every_scenario_differs_and_is_described() -> None:
+    rows = [tuple(stage.name for stage in scenario.stages) for scenario in SCENARIOS.values()]
+    assert len(
+        {(row, scenario.title) for row, scenario in zip(rows, SCENARIOS.values(), strict=True)}
+    ) == len(rows)
+    text = (ROOT / "testnet/scenarios/README.md").read_text(encoding="utf-8")
+    told = [line.split("`")[1] for line in text.splitlines() if line.startswith("| `")]
+    assert told == list(SCENARIOS)
+    assert STAGES is SCENARIOS[SCENARIO_DEFAULT].stages
+
+
+def test_the_network_is_the_one_in_the_file() -> None:
+    written = load_topology(ROOT / "testnet/scenarios/demo-8.toml")
+    assert written == demo_topology(8)
+    assert [plan.name for plan in written.nodes if not plan.worker] == ["broker"]
+
+
+class Clocks:
+    """A machine on which work takes `slowness` times as long as it should."""
+
+    def __init__(self, slowness: float) -> None:
+        self.slowness = slowness
+        self.worked_s = 0.0
+
+    def wall(self) -> float:
+        return self.worked_s * self.slowness
+
+    def cpu(self) -> float:
+        self.worked_s += 0.01
+        return self.worked_s
+
+
+@pytest.mark.parametrize(("real", "measured"), [(1.0, 1.0), (3.0, 3.0), (50.0, SLOWNESS_MAX)])
+def test_slowness_is_the_time_that_a_second_of_work_takes(real: float, measured: float) -> None:
+    clocks = Clocks(real)
+    assert measure_slowness(clocks.wall, clocks.cpu) == pytest.approx(measured, rel=0.15)
+
+
+def test_a_slow_machine_beats_slower_within_bounds() -> None:
+    assert [stretched_beat_s(2.0, slowness) for slowness in (1.0, 2.0, 3.0, SLOWNESS_MAX)] == [
+        2.0,
+        2.0,
+        3.0,
+        8.0,
+    ]
+    assert stretched_beat_s(2.0, 1000.0) == 2.0 * demo_pace.BEAT_STRETCH_MAX
+
+
+def test_what_does_not_come_is_waited_for_longer_where_the_machine_is_slow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(demo_stage, "measure_slowness", lambda: 3.0)
+    demo = new_demo([])
+    with pytest.raises(TestnetError, match="after 180 s it is still not so that pigs fly"):
+        wait_until(demo, lambda: False, "pigs fly")
+    assert now[0] == pytest.approx(180, abs=1)
+    assert Patience(demo, 10.0).limit_s == 30.0
+
+
+def test_the_curve_falls_as_the_loss_does() -> None:
+    assert sparkline({}) == ""
+    assert sparkline({1: 5.0, 2: 5.0}) == "▁▁"
+    assert sparkline({3: 0.0, 1: 7.0, 2: 3.0}) == "█▄▁"
+    many = sparkline({epoch: 1 / epoch for epoch in range(1, 201)}, width=20)
+    assert (len(many), many[0], many[-1]) == (20, "█", "▁")
+    assert list(many) == sorted(many, reverse=True)
+
+
+def test_the_picture_has_a_line_for_each_lease() -> None:
+    svg = ET.fromstring(curve_svg({1: {1: 2.0, 2: 1.0}, 2: {2: 1.0, 3: 0.0}}, title="a < b & c"))
+    lines = [one.attrib["points"] for one in svg if one.tag.endswith("polyline")]
+    assert lines == ["48.0,48.0 320.0,160.0", "320.0,160.0 592.0,272.0"]
+    assert any(one.text == "a < b & c" for one in svg)
 
 
 def test_the_training_is_the_example_and_short() -> None:
