@@ -49,17 +49,18 @@ DOCUMENT = permit_document(
 def signing(
     wallet: Wallet = ALICE,
     *,
+    owner: Wallet = ALICE,
     change: Callable[[dict[str, Any]], object] = lambda asked: None,
     wrap: Callable[[str], object] = lambda raw: raw,
 ) -> Callable[[bytes], bytes]:
-    """Answer as a signer with a key; `change` alters what is signed, `wrap` what is answered."""
+    """Answer as a signer with a key, asked for the owner's; `change` alters what is signed, `wrap` what is answered."""
     account = Account.from_key(wallet.secret)
 
     def answer(body: bytes) -> bytes:
         request = json.loads(body)
         if request["method"] == "eth_signTransaction":
             (asked,) = request["params"]
-            assert asked.pop("from") == ALICE.address
+            assert asked.pop("from") == owner.address
             change(asked)
             signed = account.sign_transaction(asked | {"to": asked.get("to", "")}).raw_transaction
         else:

@@ -17,6 +17,8 @@ from skyops_p2p.node.wallet.opening import open_purse, open_to_look
 from skyops_p2p.node.wallet.purse import Purse
 from skyops_p2p.node.wallet.purse_views import ActionView, BalanceView, DisputeView, StakeView
 from skyops_p2p.node.wallet.reading import read_balance
+from tests.ports.chain.test_bad_endpoints import endpoint
+from tests.ports.chain.test_remote_signer import signing
 from tests.ports.money.conftest import ALICE, BOB, CAROL, ONE, Market, account, person
 
 pytestmark = pytest.mark.net
@@ -204,3 +206,18 @@ async def test_one_process_sends_for_a_data_directory(market: Market, tmp_path: 
     async with open_to_look(config) as (at, workers):
         seen = await read_balance(at, account(CAROL), workers)
     assert seen.tokens[0].wallet_wei == 10_000 * ONE
+
+
+async def test_a_signer_elsewhere_signs_permit_and_transaction(market: Market, tmp_path: Path) -> None:
+    directory = address_from_bytes(market.contracts.places.directory)
+    async with endpoint(signing(CAROL, owner=CAROL)) as url:
+        chain = ChainSection(endpoints=(market.url,), confirmations=0, poll_s=0.02, signer=url)
+        config = NodeConfig(data_dir=tmp_path, chain=chain, payment=PaymentSection(directory=directory))
+        deposit = acts.ActionRequest(key="k", action=acts.Deposit(symbol="SKYOPS", amount=3 * ONE))
+        async with open_purse(config, CAROL) as purse:
+            assert (await purse.act(deposit, wait_s=PATIENCE_S)).is_done
+            assert (await purse.balance()).tokens[0].deposit_wei == 3 * ONE
+    async with open_purse(config, CAROL) as purse:  # the signer has gone
+        with pytest.raises(ChainError) as away:
+            await purse.act(acts.ActionRequest(key="k2", action=deposit.action))
+        assert away.value.code == "signer_unavailable"
