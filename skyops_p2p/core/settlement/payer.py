@@ -169,12 +169,14 @@ class Payer(Machine[PayerState]):
     def _on_lane_answer_heard(self, event: ev.LaneAnswerHeard, _now: MonotonicS) -> list[Effect]:
         name = event.message.lane
         lane = self.account.lanes.get(name)
-        if lane is None or lane.stage is not Stage.OFFERED:
+        if lane is None:
             return []
-        if event.message.code != "taken":
-            return self._stored(
-                [ev.StopLane(name, event.message.code), *self._drop(name, event.message.code)]
-            )
+        code = event.message.code
+        if lane.stage is not Stage.OFFERED:
+            is_missed = lane.stage is Stage.FINISHED and lane.interval == 0 and lane.meter is None
+            return self._stored(self._drop(name, code)) if is_missed and code != "taken" else []  # SET-4
+        if code != "taken":
+            return self._stored([ev.StopLane(name, code), *self._drop(name, code)])
         self._begin(lane)
         return [self._store()]
 

@@ -280,6 +280,31 @@ def test_silent_worker_is_given_up(world: World) -> None:  # SET-4
     assert not world.payer.account.lanes
 
 
+def test_lane_of_a_run_that_was_over_before_its_offer_came_is_closed_at_once(world: World) -> None:  # SET-4
+    lane = world.begin(terms())
+    world.finish(lane)
+    assert lane in world.payer.account.lanes
+    world.settle()
+    assert world.sent("bob", msg.LaneAnswer) == [msg.LaneAnswer(lane=lane, code="unknown_lane")]
+    assert world.effects_of("alice", ev.CloseLane) == [ev.CloseLane(lane, "unknown_lane", 0)]
+    assert world.effects_of("alice", ev.StopLane) == []
+    assert not world.payer.account.lanes
+
+
+def test_late_refusal_does_not_close_a_lane_that_was_metered(world: World) -> None:  # SET-4
+    metered(world)  # its voucher is under way, so the next meter waits
+    lane = world.begin(terms(2))
+    world.deliver(1)
+    world.deliver(1)
+    world.pass_time(1, is_linked=False)
+    world.finish(lane)
+    world.deliver(len(world.queue) - 1)
+    assert world.payer.account.lanes[lane].meter is not None
+    world.tell("alice", ev.LaneAnswerHeard(msg.LaneAnswer(lane=lane, code="unknown_lane")))
+    world.settle()
+    assert world.vouchers == [10_000 * MS_WEI, 11_000 * MS_WEI]
+
+
 def test_deposit_that_shrinks_below_promises_pauses_redeems_and_resumes(
     world: World,
 ) -> None:  # SET-12, SET-24
