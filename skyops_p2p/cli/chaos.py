@@ -51,6 +51,9 @@ def chaos(*, seed: int | None, jobs: int, nodes: int, folder: Path | None, keep:
         )
         try:
             ended = campaign.run()
+        except KeyboardInterrupt:
+            keep = False
+            raise
         finally:
             if campaign.testnet is not None and not keep:
                 progress.show("taking the network down")

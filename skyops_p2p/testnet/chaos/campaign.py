@@ -8,10 +8,11 @@ from pathlib import Path
 from skyops_p2p.errors import SkyopsError, TestnetError
 from skyops_p2p.testnet.chaos.checks import CHECKS, Breach, breaches_of
 from skyops_p2p.testnet.chaos.disturber import Disturber, FaultDone
-from skyops_p2p.testnet.chaos.plan import BROKER, REQUESTER, Plan
+from skyops_p2p.testnet.chaos.plan import BROKER, REQUESTER, Plan, stretched
 from skyops_p2p.testnet.chaos.reading import Reader
 from skyops_p2p.testnet.chaos.seen import Observation
 from skyops_p2p.testnet.chaos.submitting import Followed, Follower
+from skyops_p2p.testnet.demo_pace import measure_slowness, stretched_beat_s
 from skyops_p2p.testnet.launcher import Progress, Testnet
 from skyops_p2p.testnet.startup import bring_up
 from skyops_p2p.testnet.topology import NetworkPlan, NodePlan, Topology, expand
@@ -25,6 +26,8 @@ BACK_TIMEOUT_S = 120.0
 """For all processes to answer after the last fault."""
 END_TIMEOUT_S = 600.0
 """For all jobs to end once everything is healed: several times LEASE_TTL_S."""
+LATE_MAX = 3.0
+"""A campaign that takes so many times as long as planned goes on without its last faults."""
 AGREE_TIMEOUT_S = 240.0
 """For both sides to agree once all jobs have ended: PAY_LAST_WAIT_MS, and some."""
 _TICK_S = 0.25
@@ -54,14 +57,15 @@ class Campaign:
     """One campaign.
 
     Args:
-        plan: What is done.
+        plan: What is done; it is stretched on a machine that is busy.
         directory: Of its network, which is made.
         name: Of it.
         progress: Told what goes on.
     """
 
     def __init__(self, plan: Plan, directory: Path, name: str, progress: Progress) -> None:
-        self._plan = plan
+        self._plan = stretched(plan, measure_slowness())
+        self._slowness = self._plan.slowness
         self._directory = directory
         self._name = name
         self._progress = progress
@@ -78,7 +82,7 @@ class Campaign:
         testnet = self.testnet = Testnet.create(
             self._directory, name=self._name, topology=topology(self._plan)
         )
-        bring_up(testnet, timeout_s=UP_TIMEOUT_S, progress=self._progress)
+        bring_up(testnet, timeout_s=UP_TIMEOUT_S * self._slowness, progress=self._progress)
         reader = Reader(testnet)
         before = reader.chain()
         disturber = Disturber(testnet)
@@ -86,7 +90,7 @@ class Campaign:
         self._began = time.monotonic()
         self._disturb(disturber, follower)
         healed_s = self._heal(disturber, follower)
-        deadline = time.monotonic() + END_TIMEOUT_S
+        deadline = time.monotonic() + END_TIMEOUT_S * self._slowness
         self._until(lambda: follower.is_over or time.monotonic() > deadline, disturber, follower, "healed")
         over_s = self._now()
         seen = self._agree(lambda: reader.look(follower, before, ()))
@@ -100,11 +104,15 @@ class Campaign:
     def _disturb(self, disturber: Disturber, follower: Follower) -> None:
         """Do all faults and submit all jobs."""
         coming = list(self._plan.faults)
+        ends_s = LATE_MAX * self._plan.lasts_s + END_TIMEOUT_S * self._slowness
 
         def is_done() -> bool:
-            while coming and coming[0].at_s <= self._now():
-                disturber.begin(coming.pop(0), self._now())
-            return not coming and self._now() >= self._plan.lasts_s and follower.is_all_submitted
+            for fault in [one for one in coming if one.at_s <= self._now()]:
+                if disturber.may_begin(fault):  # else it waits
+                    coming.remove(fault)
+                    disturber.begin(fault, self._now())
+            is_late = self._now() > ends_s
+            return is_late or (not coming and self._now() >= self._plan.lasts_s and follower.is_all_submitted)
 
         self._until(is_done, disturber, follower, "chaos")
 
@@ -116,14 +124,15 @@ class Campaign:
         """
         disturber.heal(self._now())
         healed_s = self._now()
+        patience_s = BACK_TIMEOUT_S * self._slowness
         self._until(
-            lambda: disturber.is_quiet or self._now() > healed_s + BACK_TIMEOUT_S,
+            lambda: disturber.is_quiet or self._now() > healed_s + patience_s,
             disturber,
             follower,
             "healing",
         )
         if not disturber.is_quiet:
-            raise TestnetError(f"after {BACK_TIMEOUT_S:g} s not every node answers again", code="timed_out")
+            raise TestnetError(f"after {patience_s:.0f} s not every node answers again", code="timed_out")
         return healed_s
 
     def _until(
@@ -181,4 +190,6 @@ def topology(plan: Plan) -> Topology:
     for number, name in enumerate(plan.workers):
         price = 600_000 + 150_000 * number
         nodes.append(NodePlan(name=name, slots=SLOTS, cpu_cores=4, price_microcredits_per_hour=price))
-    return expand(Topology(network=NetworkPlan(beat_s=BEAT_S), nodes=tuple(nodes)))
+    return expand(
+        Topology(network=NetworkPlan(beat_s=stretched_beat_s(BEAT_S, plan.slowness)), nodes=tuple(nodes))
+    )

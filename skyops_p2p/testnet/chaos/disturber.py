@@ -73,6 +73,19 @@ class Disturber:
         standing = any(name in fault.plan.targets and fault.plan.kind in _SIGNALS for fault in self.standing)
         return standing or any(hurt.name == name for hurt in self._hurt)
 
+    def may_begin(self, plan: FaultPlan) -> bool:
+        """Tell whether a fault hits only who is well, and leaves two thirds of the workers up.
+
+        A plan sees to that as well, but not to how long it takes until somebody is back.
+        """
+        if plan.kind == "partition":
+            return not any(fault.plan.kind == plan.kind for fault in self.standing)
+        if any(self.is_down(name) for name in plan.targets):
+            return False
+        workers = [entry.name for entry in self._testnet.record.nodes if entry.is_worker]
+        down = sum(self.is_down(name) for name in workers)
+        return plan.role != "worker" or plan.kind not in _SIGNALS or down < max(1, len(workers) // 3)
+
     def begin(self, plan: FaultPlan, now_s: float) -> None:
         """Do a fault."""
         done = FaultDone(plan, now_s)

@@ -52,7 +52,8 @@ def draw(ended: Ended, path: Path) -> bool:
     top.set(title=f"{count} jobs, {len(ended.faults)} faults, seed {ended.plan.seed}", ylabel="jobs")
     top.invert_yaxis()
     named = ((_GOOD, "succeeded"), (_MEANT, "failed as planned"), (_BAD, "ended otherwise"))
-    top.legend(handles=[Patch(color=color, label=label) for color, label in named], loc="upper right")
+    patches = [Patch(color=color, label=label) for color, label in named]
+    figure.legend(handles=patches, loc="outside lower right", ncols=len(named))
     below.set_yticks(range(len(labels)), labels)
     below.set(xlabel="seconds; | answers again")
     figure.savefig(path, dpi=110, metadata={"Software": None})

@@ -5,7 +5,7 @@ dies) is not planned.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from skyops_p2p.core.execution.outcomes import SUCCEEDED
@@ -84,6 +84,8 @@ class Plan:
     workers: tuple[str, ...]
     jobs: tuple[JobPlan, ...]
     faults: tuple[FaultPlan, ...]
+    slowness: float = 1.0
+    """By which its times are stretched."""
 
     @property
     def lasts_s(self) -> float:
@@ -124,6 +126,20 @@ def make_plan(seed: int, *, jobs: int, nodes: int) -> Plan:
     planned = _plan_jobs(random, jobs)
     faults = _plan_faults(random, workers, until_s=planned[-1].at_s + GAP_S * 4)
     return Plan(seed, workers, planned, faults)
+
+
+def stretched(plan: Plan, slowness: float) -> Plan:
+    """Return the same plan for a machine that is busy with other things: everything comes later and lasts longer.
+
+    Args:
+        plan: Not stretched yet.
+        slowness: Seconds that go by for one second of work, at least 1.
+    """
+    jobs = tuple(replace(job, at_s=job.at_s * slowness) for job in plan.jobs)
+    faults = tuple(
+        replace(fault, at_s=fault.at_s * slowness, lasts_s=fault.lasts_s * slowness) for fault in plan.faults
+    )
+    return replace(plan, jobs=jobs, faults=faults, slowness=slowness)
 
 
 # --- jobs -----------------------------------------------------------------------------------------------------------

@@ -42,7 +42,8 @@ def _summary(ended: Ended) -> str:
     leases = sum(len(job.attempts) for job in ended.seen.jobs)
     return (
         f"Seed {ended.plan.seed}, {len(ended.plan.jobs)} jobs, {len(ended.plan.workers) + 2} nodes and the embedded "
-        f"chain, {len(ended.faults)} faults, {leases} leases; {ended.ended_s:.0f} s: **{verdict}**.\n\n"
+        f"chain, {len(ended.faults)} faults, {leases} leases; {ended.ended_s:.0f} s: **{verdict}**. "
+        f"The plan was stretched by {ended.plan.slowness:.1f}, as the machine was so busy.\n\n"
         f"The last fault was undone after {ended.healed_s:.0f} s, the last job had ended after {ended.over_s:.0f} s, "
         f"both sides of every lease agreed after {ended.agreed_s:.0f} s.\n"
     )

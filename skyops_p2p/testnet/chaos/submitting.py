@@ -13,7 +13,7 @@ from skyops_p2p.testnet.chaos.plan import JobPlan
 from skyops_p2p.testnet.demo_training import example_dir
 from skyops_p2p.testnet.launcher import Testnet
 
-CALL_TIMEOUT_S = 10.0
+CALL_TIMEOUT_S = 20.0
 
 
 @dataclass

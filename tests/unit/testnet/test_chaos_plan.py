@@ -7,7 +7,7 @@ import pytest
 from skyops_p2p.core.execution.outcomes import OUTCOMES
 from skyops_p2p.testnet.chaos.campaign import topology
 from skyops_p2p.testnet.chaos.jobs import job_tree
-from skyops_p2p.testnet.chaos.plan import BROKER, FAILURES, REQUESTER, REST_S, FaultPlan, make_plan
+from skyops_p2p.testnet.chaos.plan import BROKER, FAILURES, REQUESTER, REST_S, FaultPlan, make_plan, stretched
 from skyops_p2p.testnet.topology import CHAIN_NAME
 
 SEEDS = range(20)
@@ -66,6 +66,15 @@ def test_its_network_has_everybody_whom_the_plan_names() -> None:
     named = {name for fault in plan.faults for name in fault.targets} | {job.by for job in plan.jobs}
     assert named <= {node.name for node in nodes} | {CHAIN_NAME}
     assert len(nodes) == 6
+
+
+def test_a_busy_machine_gets_the_same_plan_stretched() -> None:
+    plan = make_plan(5, jobs=40, nodes=6)
+    slow = stretched(plan, 3.0)
+    assert slow.lasts_s == pytest.approx(3 * plan.lasts_s)
+    assert [job.name for job in slow.jobs] == [job.name for job in plan.jobs]
+    assert [fault.targets for fault in slow.faults] == [fault.targets for fault in plan.faults]
+    assert slow.faults[0].ends_s == pytest.approx(3 * plan.faults[0].ends_s)
 
 
 def _workers_down(faults: tuple[FaultPlan, ...], at_s: float) -> int:
