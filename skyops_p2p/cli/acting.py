@@ -126,6 +126,17 @@ def money_config(invocation: Invocation) -> "NodeConfig":
     return with_endpoints(invocation.load_config()[0])
 
 
+def own_wallet(invocation: Invocation, config: "NodeConfig") -> "Wallet":
+    """Return the wallet of the data directory, opened with its passphrase.
+
+    Raises:
+        IdentityError: There is none, or it does not open.
+    """
+    from skyops_p2p.cli.identity import open_identity
+
+    return open_identity(config.data_dir, invocation.environment).wallet
+
+
 def _carry_out(invocation: Invocation, action: "Action", options: ActOptions) -> "ActionView":
     from skyops_p2p.node.wallet.actions import ActionRequest
 
@@ -146,7 +157,7 @@ def _carry_out(invocation: Invocation, action: "Action", options: ActOptions) ->
             import trio
 
             config = money_config(invocation)
-            wallet = _own_wallet(invocation, config)
+            wallet = own_wallet(invocation, config)
             view = trio.run(_alone, config, wallet, request, (options.wait_s, show))
     # What was sent earlier has no text any more.
     steps = [step.model_copy(update={"text": step.text or texts.get(step.name, "")}) for step in view.steps]
@@ -191,19 +202,13 @@ def _plan(invocation: Invocation, action: "Action") -> "PlanView":
     from skyops_p2p.node.wallet.opening import open_purse
 
     config = money_config(invocation)
-    wallet = _own_wallet(invocation, config)
+    wallet = own_wallet(invocation, config)
 
     async def look() -> "PlanView":
         async with open_purse(config, wallet) as purse:
             return await purse.plan(action)
 
     return trio.run(look)
-
-
-def _own_wallet(invocation: Invocation, config: "NodeConfig") -> "Wallet":
-    from skyops_p2p.cli.identity import open_identity
-
-    return open_identity(config.data_dir, invocation.environment).wallet
 
 
 def _tell_plan(view: "PlanView", *, as_json: bool) -> None:

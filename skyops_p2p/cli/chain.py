@@ -9,6 +9,7 @@ import click
 
 from skyops_p2p.cli.chain_contracts import contract_rows, needed_endpoints
 from skyops_p2p.cli.chain_deploy import deploy
+from skyops_p2p.cli.chain_orders import cancel, orders
 from skyops_p2p.cli.invocation import Invocation, json_option
 from skyops_p2p.cli.output import Column, age, print_json, print_table
 
@@ -80,7 +81,7 @@ def status(
     """Ask each endpoint for its chain and last block, and look at the contracts; exit code 7 if none is usable.
 
     STATE of a contract: ok, its code is what this version of the program was built with; other, it is not; fail, it is
-    not there, or bound to the wrong ones.
+    not there, or bound to the wrong ones. The newest versions are shown; a node stays with those it has found first.
     """
     import trio
 
@@ -126,6 +127,12 @@ def _print_contracts(rows: list[dict[str, Any]], *, is_color: bool) -> None:
         wrong = f"{row['message']} ({row['error']})" if "error" in row else "-"
         cells.append((row["contract"], row["state"], str(row["version"]), row["address"], wrong))
     print_table(columns, cells, is_color=is_color)
+    newer = [row["contract"] for row in rows if row["is_newer"]]
+    if newer:
+        click.echo(
+            f"A newer version is published of {', '.join(newer)}. This node stays with those it found first, "
+            "which hold its money; docs/chain.md says how one moves."
+        )
 
 
 def _embedded(directory: Path | None) -> tuple[str, ...]:
@@ -170,3 +177,5 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 chain.add_command(deploy)
+chain.add_command(orders)
+chain.add_command(cancel)

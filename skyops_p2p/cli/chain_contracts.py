@@ -64,23 +64,35 @@ async def contract_rows(config: "NodeConfig") -> list[dict[str, Any]]:
     """
     from skyops_p2p.adapters.chain import open_chain
     from skyops_p2p.adapters.contracts.artifacts import artifact
-    from skyops_p2p.adapters.contracts.finding import check_wiring, contracts_at, read_directory
+    from skyops_p2p.adapters.contracts.finding import (
+        check_wiring,
+        contracts_at,
+        kept_name,
+        newer_names,
+        read_directory,
+        read_kept,
+    )
+    from skyops_p2p.adapters.sqlite import STORE_FILE_NAME, peek_value
     from skyops_p2p.crypto.wallet import address_from_bytes, address_to_bytes
     from skyops_p2p.types import WalletAddress
 
     directory = address_to_bytes(WalletAddress(config.payment.directory))
+    kept = peek_value(config.data_dir / STORE_FILE_NAME, kept_name(config.network.chain_id, directory))
     rows: list[dict[str, Any]] = []
     try:
         async with open_chain(config.chain.endpoints, chain_id=config.network.chain_id) as chain:
             at = contracts_at(chain, await read_directory(chain, directory))
+            own = at.places if kept is None else read_kept(chain.chain_id, directory, kept)
+            newer = newer_names(own, at.places)
             for name, account in named(at.places).items():
                 address = address_from_bytes(account)
                 is_ours = artifact(name).is_code(await chain.code(address))
                 version = 1 if name == "Directory" else await at.directory.version_count(name)
-                state = "ok" if is_ours else "other"
-                rows.append({"contract": name, "address": address, "version": version, "state": state})
+                row = {"contract": name, "address": address, "version": version}
+                rows.append(row | {"state": "ok" if is_ours else "other", "is_newer": name in newer})
             await check_wiring(at)
     except ChainError as error:
         row = {"contract": "Directory", "address": config.payment.directory, "version": 0, "state": "fail"}
+        row["is_newer"] = False
         return [*rows, row | {"error": error.code, "message": error.message}]
     return rows

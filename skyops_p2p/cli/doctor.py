@@ -11,7 +11,7 @@ from skyops_p2p.cli.output import STATE_STYLES, paint, print_json
 @json_option
 @click.pass_obj
 def doctor(invocation: Invocation, *, as_json: bool) -> int:
-    """Look for what is wrong: Python, keys, store, ports, clock, disk, engines, GPU, reachability.
+    """Look for what is wrong: Python, keys, store, ports, clock, disk, engines, GPU, reachability, money.
 
     Exits with 1 if something must be mended.
     """

@@ -1,6 +1,6 @@
 """`billing JOB`, `earnings` and `settle`: what jobs cost, and what running them brings."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -11,7 +11,6 @@ from skyops_p2p.cli.output import Column, print_fields, print_json, print_table,
 if TYPE_CHECKING:
     from skyops_p2p.node.settlement.settlement_views import (
         BillingView,
-        EarningRowView,
         EarningsView,
         LaneView,
         QuoteView,
@@ -21,10 +20,11 @@ LANE_COLUMNS = (
     Column("SHARD", is_right=True),
     Column("EPOCH", is_right=True),
     Column("WORKER"),
-    Column("RATE/H", is_right=True),
+    Column("SKYOPS/H", is_right=True),
     Column("RUNTIME", is_right=True),
     Column("GPU", is_right=True),
-    Column("PAID", is_right=True),
+    Column("MOVED", is_right=True),
+    Column("SKYOPS PAID", is_right=True),
     Column("STATE"),
     Column("RECEIPT"),
 )
@@ -33,7 +33,7 @@ EARNING_COLUMNS = (
     Column("LEASES", is_right=True),
     Column("RUNTIME", is_right=True),
     Column("GPU", is_right=True),
-    Column("EARNED", is_right=True),
+    Column("SKYOPS EARNED", is_right=True),
     Column("RECEIPTS", is_right=True),
 )
 
@@ -44,7 +44,7 @@ EARNING_COLUMNS = (
 @json_option
 @click.pass_obj
 def billing(invocation: Invocation, job: str, *, as_json: bool) -> None:
-    """Show what JOB has cost: metered runtime, GPU seconds, price and payment of each lease.
+    """Show what JOB has cost: metered runtime, GPU seconds, moved bytes, price and payment of each lease.
 
     Runtime is what both sides have metered while the program ran, without pauses; the smaller count is paid.
     """
@@ -55,7 +55,7 @@ def billing(invocation: Invocation, job: str, *, as_json: bool) -> None:
     print_fields(_bill_fields(view))
     if view.lanes:
         click.echo()
-        print_table(LANE_COLUMNS, [_lane_cells(lane) for lane in view.lanes], is_color=invocation.is_color)
+        print_table(LANE_COLUMNS, _lane_rows(view.lanes), is_color=invocation.is_color)
 
 
 @click.command()
@@ -74,9 +74,7 @@ def earnings(invocation: Invocation, *, by: Literal["job", "day", "mode"], as_js
     if not view.rows:
         click.echo("Nothing was earned here yet.")
         return
-    print_table(
-        EARNING_COLUMNS, [_earning_cells(view, row) for row in view.rows], is_color=invocation.is_color
-    )
+    print_table(EARNING_COLUMNS, _earning_rows(view), is_color=invocation.is_color)
     click.echo()
     print_fields(_earning_fields(view))
 
@@ -100,11 +98,11 @@ def settle(invocation: Invocation, *, dry_run: bool, as_json: bool) -> None:
     if as_json:
         print_json({"quote": quote, "settled": settled.model_dump(mode="json") if settled else None})
     elif settled is not None and settled.transaction_hash:
-        click.echo(f"Redeemed {settled.vouchers} vouchers in {settled.transaction_hash}.")
+        click.echo(f"Redeemed {_counted(settled.vouchers)} in {settled.transaction_hash}.")
 
 
 def _bill_fields(view: "BillingView") -> Iterator[tuple[str, str]]:
-    from skyops_p2p.cli.job_text import span
+    from skyops_p2p.cli.job_text import bytes_text, span
     from skyops_p2p.cli.plain_text import plain
 
     yield "job", view.job_id
@@ -115,39 +113,57 @@ def _bill_fields(view: "BillingView") -> Iterator[tuple[str, str]]:
     yield "paid", f"{_amount(view.paid_wei)}, of which the contract keeps {_amount(view.fee_wei)}"
     yield "runtime", span(view.runtime_ms / 1000)
     if view.gpu_ms:
-        yield "GPU time", span(view.gpu_ms / 1000)
+        share = 100 * view.gpu_ms // max(view.runtime_ms, 1)
+        yield "GPU time", f"{span(view.gpu_ms / 1000)} of one GPU at full load, {share} % of the runtime"
+    moved = sum(lane.moved_bytes for lane in view.lanes)
+    if moved:
+        yield "moved", bytes_text(moved)
     if view.budget_wei is not None:
         yield "bound", f"{_amount(view.budget_wei)} for the whole job"
+    redeemed = f"of which {_amount(view.redeemed_wei)} are redeemed"
+    yield "vouchers", f"{_amount(view.promised_wei)} for its workers and all jobs there, {redeemed}"
     yield "refund", f"{_amount(view.refund_wei)} of the deposit, if everything stopped now"
 
 
-def _lane_cells(lane: "LaneView") -> tuple[str, ...]:
-    from skyops_p2p.cli.job_text import span
+def _lane_rows(lanes: "Sequence[LaneView]") -> list[tuple[str, ...]]:
+    from skyops_p2p.cli.job_text import bytes_text, span
+    from skyops_p2p.core.settlement.amounts import SKYOPS, format_column
 
-    return (
-        str(lane.shard),
-        str(lane.epoch),
-        short_peer(lane.peer_id),
-        _amount(lane.rate_wei),
-        span(lane.runtime_ms / 1000),
-        span(lane.gpu_ms / 1000) if lane.gpu_ms else "-",
-        _amount(lane.paid_wei),
-        "open" if lane.is_open else lane.code,
-        "yes" if lane.has_receipt else "-",
-    )
+    rates = format_column([lane.rate_wei for lane in lanes], SKYOPS)
+    paid = format_column([lane.paid_wei for lane in lanes], SKYOPS)
+    return [
+        (
+            str(lane.shard),
+            str(lane.epoch),
+            short_peer(lane.peer_id),
+            rates[place],
+            span(lane.runtime_ms / 1000),
+            span(lane.gpu_ms / 1000) if lane.gpu_ms else "-",
+            bytes_text(lane.moved_bytes) if lane.moved_bytes else "-",
+            paid[place],
+            "open" if lane.is_open else lane.code,
+            "yes" if lane.has_receipt else "-",
+        )
+        for place, lane in enumerate(lanes)
+    ]
 
 
-def _earning_cells(view: "EarningsView", row: "EarningRowView") -> tuple[str, ...]:
+def _earning_rows(view: "EarningsView") -> list[tuple[str, ...]]:
     from skyops_p2p.cli.job_text import short_job, span
+    from skyops_p2p.core.settlement.amounts import SKYOPS, format_column
 
-    return (
-        short_job(row.key) if view.by == "job" else row.key,
-        str(row.leases),
-        span(row.runtime_ms / 1000),
-        span(row.gpu_ms / 1000) if row.gpu_ms else "-",
-        _amount(row.paid_wei),
-        str(row.receipts),
-    )
+    earned = format_column([row.paid_wei for row in view.rows], SKYOPS)
+    return [
+        (
+            short_job(row.key) if view.by == "job" else row.key,
+            str(row.leases),
+            span(row.runtime_ms / 1000),
+            span(row.gpu_ms / 1000) if row.gpu_ms else "-",
+            earned[place],
+            str(row.receipts),
+        )
+        for place, row in enumerate(view.rows)
+    ]
 
 
 def _earning_fields(view: "EarningsView") -> Iterator[tuple[str, str]]:
@@ -166,9 +182,15 @@ def _quote_lines(quote: "QuoteView") -> Iterator[str]:
         yield "There is nothing to redeem."
         return
     fee = format_amount(quote.fee_wei, ETH)
-    yield f"{quote.vouchers} vouchers bring {_amount(quote.credited_wei)} now and cost {fee} of gas ({quote.gas})."
+    verbs = ("brings", "costs") if quote.vouchers == 1 else ("bring", "cost")
+    credited, bring, cost = _amount(quote.credited_wei), *verbs
+    yield f"{_counted(quote.vouchers)} {bring} {credited} now and {cost} {fee} of gas ({quote.gas})."
     if not quote.is_worth:
         yield "That is more than the node would pay for it by itself (payment.redeem_cost_bps_max)."
+
+
+def _counted(vouchers: int) -> str:
+    return "1 voucher" if vouchers == 1 else f"{vouchers} vouchers"
 
 
 def _amount(wei: int) -> str:

@@ -14,7 +14,6 @@ from skyops_p2p.errors import IdentityError
 
 if TYPE_CHECKING:
     from skyops_p2p.node.identity import Identity
-    from skyops_p2p.types import WalletAddress
 
 
 @click.command()
@@ -81,33 +80,13 @@ def show_id(invocation: Invocation, *, as_json: bool) -> None:
 
     data_dir = invocation.find_data_dir()
     peer_id = load_node_key(data_dir / NODE_KEY_FILE).peer_id
+    from skyops_p2p.node.identity import read_address
+
     wallet = read_address(data_dir)
     if as_json:
         print_json({"peer_id": peer_id, "wallet": wallet, "data_dir": str(data_dir)})
         return
     print_fields([("peer id", peer_id), ("wallet", wallet), ("directory", str(data_dir))])
-
-
-def read_address(data_dir: Path) -> "WalletAddress":
-    """Return the address of a directory's wallet, which stands in its file in clear.
-
-    Raises:
-        IdentityError: `key_damaged`.
-    """
-    import json
-
-    from skyops_p2p.crypto.wallet import address_from_bytes
-    from skyops_p2p.node.identity import WALLET_FILE
-
-    try:
-        stored = json.loads((data_dir / WALLET_FILE).read_text(encoding="utf-8"))
-        return address_from_bytes(bytes.fromhex(str(stored["address"]).removeprefix("0x")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise IdentityError(
-            f"{data_dir / WALLET_FILE} is missing or damaged",
-            code="key_damaged",
-            hint="Restore it from a backup; `skyops init` makes a new one in an empty directory.",
-        ) from error
 
 
 def refuse_existing(data_dir: Path) -> None:

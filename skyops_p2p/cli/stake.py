@@ -87,10 +87,9 @@ def status(invocation: Invocation, *, as_json: bool) -> None:
 def _binding(invocation: Invocation) -> bytes:
     """Return the digest of this node's binding, good for the longest time that is allowed."""
     from skyops_p2p import limits
-    from skyops_p2p.cli.identity import read_address
     from skyops_p2p.crypto.node_key import peer_id_to_bytes
     from skyops_p2p.crypto.typed_data import binding_digest
-    from skyops_p2p.node.identity import NODE_KEY_FILE, load_node_key
+    from skyops_p2p.node.identity import NODE_KEY_FILE, load_node_key, read_address
 
     config = invocation.load_config()[0]
     node_key = load_node_key(config.data_dir / NODE_KEY_FILE)
@@ -112,8 +111,8 @@ def _stake(invocation: Invocation) -> "StakeView":
         return client.stake()
     import trio
 
-    from skyops_p2p.cli.identity import read_address
     from skyops_p2p.crypto.wallet import address_to_bytes
+    from skyops_p2p.node.identity import read_address
     from skyops_p2p.node.wallet.opening import open_to_look
     from skyops_p2p.node.wallet.reading import read_stake
 

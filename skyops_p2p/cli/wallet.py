@@ -40,7 +40,7 @@ def address(invocation: Invocation, *, as_json: bool) -> None:
     \b
     Example: skyops wallet address
     """
-    from skyops_p2p.cli.identity import read_address
+    from skyops_p2p.node.identity import read_address
 
     found = read_address(invocation.find_data_dir())
     if as_json:
@@ -226,8 +226,8 @@ def _balance(invocation: Invocation) -> "BalanceView":
         return client.balance()
     import trio
 
-    from skyops_p2p.cli.identity import read_address
     from skyops_p2p.crypto.wallet import address_to_bytes
+    from skyops_p2p.node.identity import read_address
     from skyops_p2p.node.wallet.opening import open_to_look
     from skyops_p2p.node.wallet.reading import read_balance
 

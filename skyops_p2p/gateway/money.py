@@ -14,8 +14,15 @@ from fastapi import APIRouter, Path
 from skyops_p2p.errors import NetworkError
 from skyops_p2p.gateway.subject import Subject
 from skyops_p2p.limits import API_OPERATION_TIMEOUT_S
-from skyops_p2p.node.wallet.actions import ActionRequest, PlanRequest
-from skyops_p2p.node.wallet.purse_views import ActionView, BalanceView, DisputeView, PlanView, StakeView
+from skyops_p2p.node.wallet.actions import ActionRequest, CancelRequest, PlanRequest
+from skyops_p2p.node.wallet.purse_views import (
+    ActionView,
+    BalanceView,
+    DisputeView,
+    OrdersView,
+    PlanView,
+    StakeView,
+)
 
 
 def money_routes(subject: Subject) -> APIRouter:
@@ -46,6 +53,15 @@ def money_routes(subject: Subject) -> APIRouter:
     async def act(request: ActionRequest) -> ActionView:
         with _deadline():
             return await subject.payments.purse.act(request)
+
+    @router.get("/orders", summary="Transactions of the wallet that have not ended")
+    async def orders() -> OrdersView:
+        return subject.payments.purse.orders()
+
+    @router.post("/orders/cancel", summary="Have a transaction that waits do nothing")
+    async def cancel(request: CancelRequest) -> OrdersView:
+        with _deadline():
+            return await subject.payments.purse.cancel(request.key)
 
     return router
 

@@ -3,7 +3,14 @@
 from typing import Protocol
 
 from skyops_p2p.node.wallet.actions import Action, ActionRequest
-from skyops_p2p.node.wallet.purse_views import ActionView, BalanceView, DisputeView, PlanView, StakeView
+from skyops_p2p.node.wallet.purse_views import (
+    ActionView,
+    BalanceView,
+    DisputeView,
+    OrdersView,
+    PlanView,
+    StakeView,
+)
 
 
 class PurseSubject(Protocol):
@@ -23,3 +30,9 @@ class PurseSubject(Protocol):
 
     async def dispute(self, dispute: bytes) -> DisputeView:
         """Return how a dispute stands, of 32 bytes."""
+
+    def orders(self) -> OrdersView:
+        """Return the transactions that have not ended."""
+
+    async def cancel(self, key: str) -> OrdersView:
+        """Have one that waits do nothing."""

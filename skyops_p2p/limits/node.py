@@ -23,6 +23,8 @@ ENGINE_TIMEOUT_S = 5
 """A container engine's or sandbox's answer; whole seconds, as its library counts them."""
 DOCTOR_REACH_TIMEOUT_S = 3.0
 """One bootstrap peer's TCP answer to `skyops doctor`."""
+DOCTOR_CHAIN_TIMEOUT_S = 15.0
+"""All that `skyops doctor` asks of the chain."""
 
 # --- control API --------------------------------------------------------------------------------------------
 API_BODY_BYTES_MAX = 64 * 1024

@@ -3,8 +3,15 @@
 from urllib.parse import quote
 
 from skyops_p2p.node.control_link import ControlLink
-from skyops_p2p.node.wallet.actions import Action, ActionRequest, PlanRequest
-from skyops_p2p.node.wallet.purse_views import ActionView, BalanceView, DisputeView, PlanView, StakeView
+from skyops_p2p.node.wallet.actions import Action, ActionRequest, CancelRequest, PlanRequest
+from skyops_p2p.node.wallet.purse_views import (
+    ActionView,
+    BalanceView,
+    DisputeView,
+    OrdersView,
+    PlanView,
+    StakeView,
+)
 
 
 class MoneyClient:
@@ -44,3 +51,12 @@ class MoneyClient:
         return DisputeView.model_validate(
             self._link.call("GET", f"/v1/money/disputes/{quote(dispute, safe='')}")
         )
+
+    def orders(self) -> OrdersView:
+        """Return the transactions that have not ended."""
+        return OrdersView.model_validate(self._link.call("GET", "/v1/money/orders"))
+
+    def cancel(self, key: str) -> OrdersView:
+        """Have one that waits do nothing; return what waits then."""
+        asked = CancelRequest(key=key).model_dump(mode="json")
+        return OrdersView.model_validate(self._link.call("POST", "/v1/money/orders/cancel", asked))

@@ -11,7 +11,7 @@ from functools import partial
 import trio
 
 from skyops_p2p.config import NodeConfig
-from skyops_p2p.node import doctor_machine, doctor_network, doctor_state
+from skyops_p2p.node import doctor_machine, doctor_money, doctor_network, doctor_state
 from skyops_p2p.node.finding import Finding, Status
 
 __all__ = ["Finding", "Status", "examine"]
@@ -47,6 +47,7 @@ async def examine(config: NodeConfig, *, environment: Mapping[str, str]) -> tupl
         _threaded(partial(doctor_network.check_ipv6, config)),
         _threaded(partial(doctor_network.check_mdns, config)),
         partial(doctor_network.check_bootstrap_peers, config),
+        partial(doctor_money.check_money, config),
     ]
     results: list[list[Finding]] = [[] for _ in checks]
 

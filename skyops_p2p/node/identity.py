@@ -9,6 +9,7 @@ A file is written beside its place, synced and linked into place, so a crash lea
 
 import base64
 import binascii
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,10 +18,11 @@ from pathlib import Path
 import trio
 
 from skyops_p2p.crypto.node_key import NodeKey
-from skyops_p2p.crypto.wallet import Wallet
+from skyops_p2p.crypto.wallet import Wallet, address_from_bytes
 from skyops_p2p.errors import IdentityError, LocalProtocolError
 from skyops_p2p.node.keystore import KDF_WORK, open_secret, seal_secret
 from skyops_p2p.ports import Entropy
+from skyops_p2p.types import WalletAddress
 
 NODE_KEY_FILE = "node.key"
 WALLET_FILE = "wallet.json"
@@ -80,6 +82,23 @@ async def add_wallet(
             `key_unreadable`, and for the node key as `load_node_key`.
     """
     return await trio.to_thread.run_sync(_add_wallet, data_dir, secret, passphrase, (entropy, kdf_work))
+
+
+def read_address(data_dir: Path) -> WalletAddress:
+    """Return the address of a directory's wallet, which stands in its file in clear.
+
+    Raises:
+        IdentityError: `key_damaged`.
+    """
+    try:
+        stored = json.loads((data_dir / WALLET_FILE).read_text(encoding="utf-8"))
+        return address_from_bytes(bytes.fromhex(str(stored["address"]).removeprefix("0x")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise IdentityError(
+            f"{data_dir / WALLET_FILE} is missing or damaged",
+            code="key_damaged",
+            hint="Restore it from a backup; `skyops init` makes a new one in an empty directory.",
+        ) from error
 
 
 async def load_identity(data_dir: Path, passphrase: str) -> Identity:

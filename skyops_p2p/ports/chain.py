@@ -132,6 +132,10 @@ class Sender(Protocol):
     def signer(self) -> Signer:
         """Signs for the account."""
 
+    @property
+    def last_refusal(self) -> str | None:
+        """Why the chain did not take what was offered last, for people; None if it did."""
+
     async def send(self, key: str, order: Order) -> None:
         """Have an order executed once; returns when it is in the journal, so that kill -9 does not lose it.
 
@@ -164,7 +168,8 @@ class Sender(Protocol):
         first.
 
         Raises:
-            ChainError: `unknown_order`; `order_in_block`: too late; `fees_too_high`; or the chain cannot be asked.
+            ChainRefusal: `order_in_block`: too late.
+            ChainError: `unknown_order`, `fees_too_high`, or the chain cannot be asked.
         """
 
     def waiting(self) -> tuple[WaitingOrder, ...]:

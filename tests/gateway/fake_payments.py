@@ -1,6 +1,10 @@
 """Payments of a node that are always the same, for tests of the API and of commands."""
 
+from skyops_p2p.core.evidence.exchange import Exchange
+from skyops_p2p.core.evidence.items import open_evidence
+from skyops_p2p.core.settlement.receipts import ChainPlace, link_of
 from skyops_p2p.errors import ConfigError, ExecutionError
+from skyops_p2p.node.evidence.views import EvidenceView, evidence_view
 from skyops_p2p.node.settlement.settlement_views import (
     BillingView,
     EarningRowView,
@@ -12,7 +16,22 @@ from skyops_p2p.node.settlement.settlement_views import (
     ReceiptView,
     SettledView,
 )
+from skyops_p2p.wire.model import encode_message
+from tests.vectors.evidence_cases import SCOPE
+from tests.vectors.signed_receipt_cases import receipt, signed_receipt
 
+
+def _chain(count: int) -> tuple[bytes, ...]:
+    """Return receipts of alice's, each behind the one before; bob has not signed."""
+    found, place = [], ChainPlace()
+    for number in range(1, count + 1):
+        one = receipt(number)
+        found.append(signed_receipt(one, worker=None, places=(place, ChainPlace())))
+        place = ChainPlace(number, link_of(encode_message(one), place.link))
+    return tuple(found)
+
+
+RECEIPTS = _chain(3)
 WORKER = "12D3KooWBob"
 WALLET = "0xAb5801a7D398351b8bE11C439e05C5B3259aeC9B"
 LANE = "ab" * 32
@@ -33,7 +52,7 @@ def lane_view(**changes: object) -> LaneView:
         "runtime_ms": 61_000,
         "metered_ms": 61_000,
         "gpu_ms": 30_000,
-        "moved_bytes": 0,
+        "moved_bytes": 3 << 20,
         "paid_wei": PAID,
         "began_unix_ms": 1_700_000_000_000,
         "ended_unix_ms": 1_700_000_070_000,
@@ -49,6 +68,7 @@ class FakePayments:
         self.is_configured = True
         self.vouchers = 2
         self.settled = 0
+        self.asked_for = ""
 
     def billing(self, job_id: bytes, name: str) -> BillingView:
         lanes = (lane_view(),) if self.is_configured else ()
@@ -63,6 +83,8 @@ class FakePayments:
             fee_wei=10**16,
             budget_wei=None,
             refund_wei=5 * 10**18,
+            promised_wei=2 * 10**18,
+            redeemed_wei=10**18,
             lanes=lanes,
         )
 
@@ -118,6 +140,14 @@ class FakePayments:
             outcome="succeeded",
             result="22" * 32,
         )
+
+    def evidence(self, who: str = "") -> EvidenceView:
+        self._check()
+        self.asked_for = who
+        exchange = Exchange(SCOPE, salt=bytes(32), is_member=lambda _account: False)
+        for data in RECEIPTS:
+            exchange.shelf.put(open_evidence(data, SCOPE)[0])
+        return evidence_view(exchange, account=None, job="", inclusions={})
 
     async def quote(self) -> QuoteView:
         self._check()

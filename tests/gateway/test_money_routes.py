@@ -6,7 +6,7 @@ import trio
 from skyops_p2p.errors import ChainError, ChainRefusal
 from skyops_p2p.gateway import money as money_routes
 from skyops_p2p.node.wallet.actions import Action, ActionRequest, Deposit
-from skyops_p2p.node.wallet.purse_views import ActionView, PlanView, StepView
+from skyops_p2p.node.wallet.purse_views import ActionView, OrdersView, PlanView, StepView
 from tests.gateway.conftest import FakeNode
 from tests.gateway.test_routes import Api
 
@@ -35,6 +35,12 @@ class FakePurse:
 
     async def plan(self, action: Action) -> PlanView:
         return PlanView(kind=action.kind, steps=(), coin_wei=2**70)
+
+    def orders(self) -> OrdersView:
+        return OrdersView(wallet="0x", orders=(), trouble="")
+
+    async def cancel(self, key: str) -> OrdersView:
+        raise ChainRefusal(f"the order {key!r} is in a block already", code="order_in_block")
 
     async def dispute(self, dispute: bytes) -> None:
         raise ChainRefusal(f"there is no dispute {dispute.hex()}", code="unknown_dispute")
@@ -111,3 +117,12 @@ async def test_a_chain_that_hangs_is_cut_off(
     purse.is_hanging = True
     answer = await api.ask("POST", "/v1/money/acts", json={"key": "k", "action": DEPOSIT})
     assert (answer.status_code, answer.json()["code"]) == (504, "timed_out")
+
+
+async def test_orders_are_listed_and_cancelled_by_their_key(api: Api, purse: FakePurse) -> None:
+    answer = await api.ask("GET", "/v1/money/orders")
+    assert (answer.status_code, answer.json()["orders"]) == (200, [])
+    answer = await api.ask("POST", "/v1/money/orders/cancel", json={"key": "redeem/17"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "order_in_block"), answer.text
+    for key in ("", "k" * 129, 7):
+        assert (await api.ask("POST", "/v1/money/orders/cancel", json={"key": key})).status_code == 422

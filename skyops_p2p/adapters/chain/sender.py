@@ -152,7 +152,7 @@ class JournalledSender:
             looked = await self._looked()
             await self._drive(transaction, looked, looked)
             if transaction.state is not TransactionState.OFFERED:
-                raise ChainError(
+                raise ChainRefusal(
                     f"the order {key!r} is in a block already",
                     code="order_in_block",
                     hint="It cannot be called back. `skyops chain orders` shows what still waits.",

@@ -70,10 +70,10 @@ async def find_contracts(chain: Chain, directory: bytes, store: Store | None) ->
         ChainRefusal: `contracts_missing`, or `contracts_unfit`: they do not belong together.
         StoreError: The store cannot be used.
     """
-    name = _KEPT_NAME.format(chain.chain_id, directory.hex())
+    name = kept_name(chain.chain_id, directory)
     kept = None if store is None else await store.value(name)
     if kept is not None:
-        return contracts_at(chain, _from_bytes(chain.chain_id, directory, kept))
+        return contracts_at(chain, read_kept(chain.chain_id, directory, kept))
     found = contracts_at(chain, await read_directory(chain, directory))
     await check_wiring(found)
     if store is not None:
@@ -103,7 +103,7 @@ async def read_directory(chain: Chain, directory: bytes) -> ContractSet:
             code="contracts_missing",
             hint="Its deployment was not finished: `skyops chain deploy` by the same wallet goes on with it.",
         )
-    return _from_bytes(chain.chain_id, directory, b"".join(accounts))
+    return read_kept(chain.chain_id, directory, b"".join(accounts))
 
 
 async def check_wiring(found: Contracts) -> None:
@@ -157,19 +157,38 @@ async def _points_to(contract: Contract, getter: str, wanted: bytes) -> bool:
 
 
 def _to_bytes(places: ContractSet) -> bytes:
-    return b"".join(
-        (
-            places.parameters,
-            places.token,
-            places.settlement,
-            places.registry,
-            places.disputes,
-            places.reservations,
-        )
+    return b"".join(_accounts(places))
+
+
+def _accounts(places: ContractSet) -> tuple[bytes, ...]:
+    """Return the accounts in the order of PUBLISHED."""
+    return (
+        places.parameters,
+        places.token,
+        places.settlement,
+        places.registry,
+        places.disputes,
+        places.reservations,
     )
 
 
-def _from_bytes(chain_id: int, directory: bytes, accounts: bytes) -> ContractSet:
+def kept_name(chain_id: int, directory: bytes) -> str:
+    """Return the name of the store's value with the contracts that were found."""
+    return _KEPT_NAME.format(chain_id, directory.hex())
+
+
+def newer_names(kept: ContractSet, newest: ContractSet) -> tuple[str, ...]:
+    """Return the names in the Directory of which a newer version is published than the one that a node uses."""
+    pairs = zip(PUBLISHED, _accounts(kept), _accounts(newest), strict=True)
+    return tuple(name for name, ours, theirs in pairs if ours != theirs)
+
+
+def read_kept(chain_id: int, directory: bytes, accounts: bytes) -> ContractSet:
+    """Return the contracts that the store's value names.
+
+    Raises:
+        ChainRefusal: `contracts_unfit`: it cannot be read.
+    """
     if len(accounts) != 20 * len(PUBLISHED):
         raise ChainRefusal(
             "what this node's store says about the contracts cannot be read", code="contracts_unfit"

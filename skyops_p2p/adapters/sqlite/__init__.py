@@ -6,6 +6,14 @@ from skyops_p2p.adapters.sqlite.store import (
     SqliteStore,
     inspect_store,
     open_sqlite_store,
+    peek_value,
 )
 
-__all__ = ["STORE_FILE_NAME", "SqliteStore", "inspect_store", "lock_holder", "open_sqlite_store"]
+__all__ = [
+    "STORE_FILE_NAME",
+    "SqliteStore",
+    "inspect_store",
+    "lock_holder",
+    "open_sqlite_store",
+    "peek_value",
+]

@@ -75,16 +75,36 @@ def inspect(path: Path) -> int:
         sqlite3.Error: SQLite refused; the caller maps it.
         StoreError: `store_torn` or `store_too_new`.
     """
+    connection = _to_look(path)
+    try:
+        return _check(connection, path)
+    finally:
+        connection.close()
+
+
+def peek(path: Path, name: str) -> bytes | None:
+    """Return a named value of an existing database, also while a node has it; None: it has no such value.
+
+    Raises:
+        sqlite3.Error: SQLite refused; the caller maps it.
+        StoreError: `store_torn` or `store_too_new`.
+    """
+    connection = _to_look(path)
+    try:
+        _check(connection, path)
+        row = connection.execute("SELECT value FROM named WHERE name = ?", (name,)).fetchone()
+        return None if row is None else bytes(row[0])
+    finally:
+        connection.close()
+
+
+def _to_look(path: Path) -> sqlite3.Connection:
     if path.stat().st_size == 0:
         raise torn(path, "it is empty")
     wal = path.with_name(path.name + "-wal")
     # After a clean stop there is no log, and `immutable` keeps SQLite from making new files beside the store.
     mode = "mode=ro" if wal.exists() and wal.stat().st_size else "immutable=1"
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=0.0)
-    try:
-        return _check(connection, path)
-    finally:
-        connection.close()
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=0.0)
 
 
 def _create(path: Path) -> None:

@@ -22,7 +22,7 @@ import trio
 from skyops_p2p import limits
 from skyops_p2p.adapters.sqlite.errors import is_sync_failure, store_error, torn
 from skyops_p2p.adapters.sqlite.lock import StoreLock
-from skyops_p2p.adapters.sqlite.schema import connect, inspect
+from skyops_p2p.adapters.sqlite.schema import connect, inspect, peek
 from skyops_p2p.errors import LocalProtocolError, SkyopsError, StoreError
 from skyops_p2p.ports import JournalEntry, StoredNode
 from skyops_p2p.types import Multiaddr, PeerId, UnixMs
@@ -59,6 +59,22 @@ def inspect_store(path: Path) -> int:
     """
     try:
         return inspect(path)
+    except sqlite3.Error as error:
+        raise store_error(error, path) from error
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror}", code="store_unusable") from error
+
+
+def peek_value(path: Path, name: str) -> bytes | None:
+    """Return a named value of the store at `path`, also while a node has it; blocking. None: there is none.
+
+    Raises:
+        StoreError: `store_torn`, `store_too_new` or `store_unusable`.
+    """
+    try:
+        return peek(path, name)
+    except FileNotFoundError:
+        return None
     except sqlite3.Error as error:
         raise store_error(error, path) from error
     except OSError as error:

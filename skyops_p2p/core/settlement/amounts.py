@@ -4,6 +4,7 @@ There is no float anywhere: 0.1 SKYOPS is 10^17 wei. Spec: protocol/07-settlemen
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from skyops_p2p.errors import ConfigError, RemoteProtocolError
@@ -74,6 +75,17 @@ def format_amount(wei: int, token: Token) -> str:
     whole, part = divmod(abs(wei), token.one)
     digits = f".{part:0{token.decimals}d}".rstrip("0") if part else ""
     return f"{'-' if wei < 0 else ''}{whole}{digits} {token.symbol}"
+
+
+def format_column(amounts: Sequence[int], token: Token) -> list[str]:
+    """Write amounts exactly, without symbol, each with as many decimals as the longest needs: for a column."""
+    parts = [f"{abs(wei) % token.one:0{token.decimals}d}".rstrip("0") for wei in amounts]
+    places = max((len(part) for part in parts), default=0)
+    column = []
+    for wei, part in zip(amounts, parts, strict=True):
+        digits = f".{part.ljust(places, '0')}" if places else ""
+        column.append(f"{'-' if wei < 0 else ''}{abs(wei) // token.one}{digits}")
+    return column
 
 
 def wei_to_bytes(wei: int) -> bytes:

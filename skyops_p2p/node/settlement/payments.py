@@ -66,7 +66,7 @@ class Payments:
         paid_wei = sum(lane.paid_wei for lane in lanes)
         budgets = [record.budget_wei for record in records if record.budget_wei is not None]
         keys = {record.key for record in records}
-        refunds = [pair.refund_wei for pair in self._payers() if pair.key in keys]
+        pairs = [pair for pair in self._payers() if pair.key in keys]
         return BillingView(
             job_id=job_id.hex(),
             name=name,
@@ -77,7 +77,9 @@ class Payments:
             gpu_ms=sum(lane.gpu_ms for lane in lanes),
             fee_wei=paid_wei * FEE_BP // BP,
             budget_wei=min(budgets, default=None),
-            refund_wei=max(refunds, default=0),
+            refund_wei=max((pair.refund_wei for pair in pairs), default=0),
+            promised_wei=sum(pair.account.cumulative for pair in pairs),
+            redeemed_wei=sum(pair.funds.redeemed for pair in pairs if pair.funds is not None),
             lanes=lanes,
         )
 

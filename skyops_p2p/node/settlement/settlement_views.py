@@ -57,6 +57,10 @@ class BillingView(View):
     """The bound of the whole job (price.total_max)."""
     refund_wei: WeiField
     """What of deposit and allotments comes back if everything stops now, over all workers of the job."""
+    promised_wei: WeiField
+    """By the newest vouchers of this node for the job's workers, for all its jobs there."""
+    redeemed_wei: WeiField
+    """Of that, what was redeemed when the node looked last."""
     lanes: tuple[LaneView, ...]
 
 

@@ -183,3 +183,9 @@ class PlanRequest(Act):
     """An act that is only to be shown."""
 
     action: Action
+
+
+class CancelRequest(Act):
+    """A transaction that its owner does not want any more."""
+
+    key: str = Field(min_length=1, max_length=limits.CHAIN_KEY_CHARS_MAX)

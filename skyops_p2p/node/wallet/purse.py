@@ -24,12 +24,13 @@ from skyops_p2p.node.wallet.purse_views import (
     ActionView,
     BalanceView,
     DisputeView,
+    OrdersView,
     PlanView,
     StakeView,
     StepState,
     StepView,
 )
-from skyops_p2p.node.wallet.reading import read_balance, read_dispute, read_stake
+from skyops_p2p.node.wallet.reading import order_view, read_balance, read_dispute, read_stake
 from skyops_p2p.node.wallet.steps import Step, StepTools
 from skyops_p2p.node.wallet.workers import note_worker, workers_of
 from skyops_p2p.ports import Store
@@ -158,6 +159,29 @@ class Purse:
     async def dispute(self, dispute: bytes) -> DisputeView:
         """Return how a dispute stands, of 32 bytes; see reading.read_dispute."""
         return await read_dispute(self._tools.at, dispute, now_unix_s=self._tools.now_unix_s())
+
+    # --- what waits -------------------------------------------------------------------------------------------------
+    def orders(self) -> OrdersView:
+        """Return the transactions of the wallet that have not ended."""
+        sender = self._money.sender
+        return OrdersView(
+            wallet=sender.account,
+            orders=tuple(order_view(order) for order in sender.waiting()),
+            trouble=sender.last_refusal or "",
+        )
+
+    async def cancel(self, key: str) -> OrdersView:
+        """Have a transaction that waits do nothing, and return what waits then.
+
+        Args:
+            key: As OrderView has it.
+
+        Raises:
+            ChainRefusal: `order_in_block`: too late.
+            ChainError: `unknown_order`, `fees_too_high`, or the chain cannot be asked.
+        """
+        await self._money.sender.cancel(key)
+        return self.orders()
 
     # --- within -----------------------------------------------------------------------------------------------------
 

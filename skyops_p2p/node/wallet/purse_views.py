@@ -140,3 +140,32 @@ class DisputeView(View):
     seat_stake_wei: WeiField
     is_settled: bool
     """The jury of the round was paid or slashed."""
+
+
+class OrderView(View):
+    """A transaction that has not ended."""
+
+    key: str
+    """Whoever ordered it knows it by this; `chain cancel` takes it."""
+    state: Literal["signed", "offered", "mined"]
+    """signed: not offered yet; offered: it waits for a block; mined: in one, which is not deep enough."""
+    nonce: int
+    transaction: str
+    """Hash of its newest form, "0x…"."""
+    attempts: int
+    """Forms signed so far: each pays more than the one before."""
+    fee_wei_max: WeiField
+    """Most that one gas may cost now."""
+    is_cancelled: bool
+    """Its newest form does nothing."""
+    is_at_bound: bool
+    """It may pay no more, and waits until fees fall."""
+
+
+class OrdersView(View):
+    """All of them, lowest nonce first; each waits for those above it."""
+
+    wallet: str
+    orders: tuple[OrderView, ...]
+    trouble: str
+    """Why the chain did not take what was offered last; empty if it did."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from skyops_p2p.adapters.contracts.finding import Contracts
 from skyops_p2p.adapters.contracts.parameters import Parameter
+from skyops_p2p.core.chain.transaction import TransactionState, WaitingOrder
 from skyops_p2p.core.settlement.contract_facts import StakeState
 from skyops_p2p.core.settlement.funds import NO_ACCOUNT
 from skyops_p2p.crypto.wallet import address_from_bytes
@@ -13,6 +14,7 @@ from skyops_p2p.node.wallet.purse_views import (
     AllotmentView,
     BalanceView,
     DisputeView,
+    OrderView,
     StakeView,
     TokenView,
 )
@@ -158,4 +160,19 @@ async def read_dispute(at: Contracts, dispute: bytes, *, now_unix_s: int) -> Dis
         wrongs=jury.wrongs,
         seat_stake_wei=jury.seat_stake,
         is_settled=await at.disputes.is_settled(jury_id),
+    )
+
+
+def order_view(order: WaitingOrder) -> OrderView:
+    """Return what people see of a transaction that waits."""
+    assert order.state is not TransactionState.ENDED
+    return OrderView(
+        key=order.key,
+        state=order.state.value,
+        nonce=order.nonce,
+        transaction="0x" + order.newest.hash.hex(),
+        attempts=order.attempts,
+        fee_wei_max=order.newest.fees.max_fee_wei,
+        is_cancelled=order.newest.is_cancel,
+        is_at_bound=order.is_at_bound,
     )

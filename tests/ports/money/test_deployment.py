@@ -1,6 +1,8 @@
 """A deployment that is killed goes on; contracts are found, kept, checked, and told from others."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import trio
@@ -11,22 +13,29 @@ from skyops_p2p.adapters.contracts.artifacts import artifact
 from skyops_p2p.adapters.contracts.deployment import STEP_COUNT, DeploymentTerms, deploy_journalled
 from skyops_p2p.adapters.contracts.finding import (
     PUBLISHED,
+    _to_bytes,
     check_wiring,
     contracts_at,
     find_contracts,
+    kept_name,
     read_directory,
 )
 from skyops_p2p.adapters.contracts.opening import open_contracts, open_money
 from skyops_p2p.adapters.memory import MemoryDisk, open_memory_store
+from skyops_p2p.adapters.sqlite import STORE_FILE_NAME, open_sqlite_store
+from skyops_p2p.cli.chain_contracts import contract_rows
 from skyops_p2p.config import NodeConfig
-from skyops_p2p.config.models import ChainSection, PaymentSection
+from skyops_p2p.config.models import ChainSection, PaymentSection, WorkerSection
 from skyops_p2p.core.settlement.funds import ContractSet
 from skyops_p2p.crypto.wallet import address_from_bytes
 from skyops_p2p.errors import ChainError, ChainRefusal, ConfigError
+from skyops_p2p.node.doctor_money import check_money
+from skyops_p2p.node.identity import WALLET_FILE
 from skyops_p2p.testnet.chain.development import created_account, directory_account
 from skyops_p2p.types import Wei
 from tests.ports.money.conftest import (
     ALICE,
+    BOB,
     CHAIN_ID,
     GOVERNOR,
     ONE,
@@ -103,6 +112,37 @@ async def test_contracts_are_found_once_and_used_while_no_endpoint_answers(marke
         assert money.contracts == market.contracts.places
         with pytest.raises(ChainError):
             await money.pair_funds(account(ALICE), account(ALICE))
+
+
+async def test_the_doctor_tells_what_payments_need(market: Market, tmp_path: Path) -> None:
+    (tmp_path / WALLET_FILE).write_text(json.dumps({"address": ALICE.address}))
+    places = market.contracts.places
+    config = NodeConfig(
+        data_dir=tmp_path,
+        chain=ChainSection(endpoints=("http://127.0.0.1:1",), timeout_s=0.1),
+        payment=PaymentSection(directory=address_from_bytes(places.directory)),
+        worker=WorkerSection(enabled=True),
+    )
+    [chain] = await check_money(config)
+    assert (chain.name, chain.status) == ("chain", "warn")
+    assert "are not paid before it has answered once" in chain.found
+
+    config = config.model_copy(update={"chain": ChainSection(endpoints=(market.url,))})
+    found = {finding.name: finding.status for finding in await check_money(config)}
+    assert found == {"chain": "ok", "contracts": "ok", "coin": "ok", "deposit": "warn", "stake": "warn"}
+
+    older = replace(places, reservations=account(BOB))  # as if this node had found what came before
+    async with open_sqlite_store(tmp_path / STORE_FILE_NAME) as store:
+        name = kept_name(CHAIN_ID, places.directory)
+        await store.set_value(name, _to_bytes(older))
+        contracts = {finding.name: finding for finding in await check_money(config)}["contracts"]
+        assert (contracts.status, "Reservations" in contracts.found) == ("warn", True), (
+            "beside a running node"
+        )
+        rows = {row["contract"]: row["is_newer"] for row in await contract_rows(config)}
+        assert [name for name, is_newer in rows.items() if is_newer] == ["Reservations"]
+    (tmp_path / STORE_FILE_NAME).write_bytes(b"")
+    assert [finding.status for finding in await check_money(config)][-1] == "fail"
 
 
 async def test_false_contracts_are_not_used(market: Market) -> None:

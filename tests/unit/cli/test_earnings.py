@@ -53,6 +53,9 @@ def test_a_bill_is_printed_with_units(payments: FakePayments, out_of: Callable[.
     text = out_of("billing", "train")
     assert "1.152921504606846977 SKYOPS, of which the contract keeps 0.01 SKYOPS" in text
     assert "1m 01s" in text
+    assert "30s of one GPU at full load, 49 % of the runtime" in text
+    assert "3.0 MiB" in text
+    assert "2 SKYOPS for its workers and all jobs there, of which 1 SKYOPS are redeemed" in text
     assert "paid" in text
     payments.is_configured = False
     assert "it runs free" in out_of("billing", "train")
@@ -71,5 +74,7 @@ def test_settling_says_what_it_costs_first(payments: FakePayments, out_of: Calla
     assert payments.settled == 0
     assert "Redeemed 2 vouchers in 0x33" in out_of("settle")
     assert json.loads(out_of("settle", "--json"))["settled"]["vouchers"] == 2
+    payments.vouchers = 1
+    assert out_of("settle").startswith("1 voucher brings 0.1 SKYOPS now and costs")
     payments.vouchers = 0
     assert out_of("settle") == "There is nothing to redeem.\n"

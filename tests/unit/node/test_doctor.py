@@ -62,7 +62,7 @@ async def test_a_sound_node_has_nothing_failing(data_dir):
     assert [finding.name for finding in findings] == [
         "Python", "libp2p", "data directory", "node key", "wallet", "store", "clock", "disk", "memory",
         "open file limit", "processor", "GPU", "runtime wasm", "runtime docker", "runtime native", "port",
-        "reachable address", "IPv6", "mDNS", "bootstrap peers",
+        "reachable address", "IPv6", "mDNS", "bootstrap peers", "payment",
     ]  # fmt: skip
     for finding in findings:
         assert finding.found
