@@ -121,17 +121,17 @@ def test_wrong_input_is_one_readable_error(
         (
             NetworkError("bob is away", code="dial_failed", hint="Wait."),
             4,
-            "error[dial_failed]: bob is away\n  hint: Wait.\n",
+            "error[dial_failed]: bob is away -> Wait.\n",
         ),
         (SkyopsError("odd"), 1, "error[error]: odd\n"),
         (
             ExceptionGroup("one", [ExceptionGroup("one", [NetworkError("deep")])]),
             4,
-            "error[network_unreachable]: deep\n",
+            "error[network_unreachable]: deep -> Check that the peer",
         ),
         (KeyboardInterrupt(), 130, ""),
         (BaseExceptionGroup("one", [KeyboardInterrupt()]), 130, ""),
-        (ValueError("boom"), 70, "error[unexpected]: ValueError: boom\n"),
+        (ValueError("boom"), 70, "error[unexpected]: ValueError: boom -> This is a bug in skyops"),
     ],
 )
 def test_every_ending_has_a_code(

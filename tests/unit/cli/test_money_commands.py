@@ -293,7 +293,7 @@ def test_wrong_input_is_refused_before_anything_is_asked(
 def test_a_refusal_of_the_node_comes_out_as_it_is(node: ScriptedMoney, say: Callable[..., Said]) -> None:
     node.refusal = ChainRefusal("the deposit holds 1 SKYOPS", code="deposit_short", hint="Ask for less.")
     code, _, err = say("wallet", "withdraw", "2", "SKYOPS")
-    assert (code, err) == (7, "error[deposit_short]: the deposit holds 1 SKYOPS\n  hint: Ask for less.\n")
+    assert (code, err) == (7, "error[deposit_short]: the deposit holds 1 SKYOPS -> Ask for less.\n")
 
 
 def test_a_node_that_hangs_is_not_gone_round(
