@@ -31,7 +31,7 @@ Exit codes:
   6   a job, or the sandbox that it runs in, could not do what was asked
   7   the chain could not be used
   8   the local test network failed
-  9   a bid book cannot be read, or breaks the rules
+  9   a bid book or receipts cannot be read, or break the rules
   10  no worker took the job
   11  the job that was watched has failed
   12  the job that was watched was cancelled
@@ -72,6 +72,9 @@ ENTRIES = {
     "stake": Entry("skyops_p2p.cli.stake:stake", "Put SKYOPS up for this node's word.", _MONEY),
     "dispute": Entry("skyops_p2p.cli.dispute:dispute", "Challenge a result, answer, or judge.", _MONEY),
     "earnings": Entry("skyops_p2p.cli.earnings:earnings", "Show what this node has earned.", _MONEY),
+    "receipts": Entry(
+        "skyops_p2p.cli.receipts:receipts", "List signed receipts, or check a file of them.", _MONEY
+    ),
     "settle": Entry("skyops_p2p.cli.earnings:settle", "Redeem what this node has earned.", _MONEY),
     "chain": Entry("skyops_p2p.cli.chain:chain", "Look at the chain; run a small one.", _TEST),
     "demo": Entry("skyops_p2p.cli.demo:demo", "Watch a network come up and survive a crash.", _TEST),
@@ -141,17 +144,12 @@ def _unwrap(error: BaseException) -> BaseException:
     return error
 
 
-def _error_text(code: str, message: str, hint: str) -> str:
-    """Return what happened and what to do, on one line; under a message that is a list, what to do has its own."""
-    told = f"error[{code}]: {message}"
-    gap = "\n  " if "\n" in message else " "
-    return f"{told}{gap}-> {hint}" if hint else told
-
-
 def _tell(error: BaseException, *, is_debug: bool) -> int:
     match error:
         case SkyopsError():
-            click.echo(_error_text(error.code, error.message, error.hint), err=True)
+            click.echo(f"error[{error.code}]: {error.message}", err=True)
+            if error.hint:
+                click.echo(f"  hint: {error.hint}", err=True)
             code = error.exit_code
         case click.exceptions.Exit():
             return error.exit_code
@@ -167,8 +165,9 @@ def _tell(error: BaseException, *, is_debug: bool) -> int:
         case SystemExit():
             return error.code if isinstance(error.code, int) else 1
         case _:
-            hint = "This is a bug in skyops: please report it with what the same command tells with --debug."
-            click.echo(_error_text("unexpected", f"{type(error).__name__}: {error}", hint), err=True)
+            click.echo(f"error[unexpected]: {type(error).__name__}: {error}", err=True)
+            hint = "this is a bug in skyops; please report it with the output of the same command and --debug"
+            click.echo(f"  hint: {hint} (`skyops --debug …`)", err=True)
             code = EXIT_UNEXPECTED
     if is_debug:
         import traceback

@@ -201,6 +201,8 @@ class PaymentSection(Section):
     redeem_cost_bps_max: int = Field(1000, ge=1, le=10_000)
     """Worker: most that a redemption may cost of what it brings, in hundredths of a percent; not asked when money
     would leave."""
+    show_double_histories: bool = True
+    """Show a wallet that has signed two histories of receipts to the contract, which slashes its stake; it costs gas."""
 
 
 class ApiSection(Section):

@@ -18,6 +18,8 @@ GANG_PROTOCOL = "gang"
 SETTLE_PROTOCOL = "settle"
 """The handshake of chapter 01, and then what chapter 07 says; opened by the requester."""
 
+RECEIPTS_PROTOCOL = "receipts"
+
 
 @dataclass(frozen=True, slots=True)
 class NetworkRules:
@@ -37,6 +39,11 @@ class NetworkRules:
     def presence_topic(self) -> str:
         """The gossip topic of node records, heartbeats and equivocation proofs. Rules: CNV-7."""
         return f"/skyops/{self.network}/presence/1"
+
+    @property
+    def receipts_topic(self) -> str:
+        """The gossip topic of names of receipts, and of double histories. Rules: RCP-1."""
+        return f"/skyops/{self.network}/receipts/1"
 
     def tender_topic(self, kind: str) -> str:
         """Return the gossip topic of tenders of a resource class, "gpu" or "cpu". Rules: CNV-7."""

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from skyops_p2p.errors import NetworkError
 from skyops_p2p.gateway.subject import Subject
 from skyops_p2p.limits import API_OPERATION_TIMEOUT_S
+from skyops_p2p.node.evidence.views import EvidenceView
 from skyops_p2p.node.settlement.settlement_views import (
     BillingView,
     EarningsView,
@@ -48,6 +49,10 @@ def payment_routes(subject: Subject) -> APIRouter:
     @router.get("/receipts/{lane}", summary="The receipt of a lease, with its proof")
     async def receipt(lane: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]) -> ReceiptView:
         return subject.payments.receipt(bytes.fromhex(lane))
+
+    @router.get("/evidence", summary="Receipts of everybody that this node holds")
+    async def evidence(who: Annotated[str, Query(max_length=128)] = "") -> EvidenceView:
+        return subject.payments.evidence(who)
 
     @router.get("/settlement", summary="What redeeming everything now would bring, and cost")
     async def quote() -> QuoteView:

@@ -9,6 +9,7 @@ import trio
 
 from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.gateway.purse_subject import PurseSubject
+from skyops_p2p.node.evidence.views import EvidenceView
 from skyops_p2p.node.job_preview import PreviewView
 from skyops_p2p.node.job_rows import JobRowView
 from skyops_p2p.node.jobs.job_views import CheckpointView, JobView, LogLineView, PublishedView, ResultView
@@ -132,6 +133,9 @@ class PaymentSubject(Protocol):
         Raises:
             ExecutionError: `unknown_lane`, `no_receipt`, `receipt_unprovable`.
         """
+
+    def evidence(self, who: str = ...) -> EvidenceView:
+        """Return receipts that the node holds: everybody's, or those of a wallet, a job or a peer."""
 
     async def quote(self) -> QuoteView:
         """Return what redeeming everything now would bring."""

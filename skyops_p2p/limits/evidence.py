@@ -69,3 +69,13 @@ HISTORY_TOLD_AGAIN_S = 3600.0
 """A proof is gossiped again after this, if somebody still shows receipts of its account. protocol/07b."""
 RECEIPT_GAP_S = 600.0
 """Between two questions for the receipts that are missing before one of the same account."""
+PAIRS_LOOKED_UP_MAX = 4
+"""Looks at the chain for a pair's money, under way at a time."""
+RECEIPT_EVENTS_MAX = 512
+"""Events of the exchange that wait; what finds no room is found again by a synchronisation."""
+ACCUSATIONS_MAX = 64
+"""Double histories that wait to be shown to the contract; more are left to others."""
+ACCUSATION_SPREAD_S = 120.0
+"""Each node waits up to so long before it shows a proof, so that not all pay for the same."""
+ACCUSATION_BACKOFF_S = 30.0
+"""Pause after a chain that was away; it doubles up to REDEEM_BACKOFF_S_MAX."""

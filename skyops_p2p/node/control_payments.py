@@ -4,6 +4,7 @@ from urllib.parse import quote
 
 from skyops_p2p.errors import ExecutionError
 from skyops_p2p.node.control_link import ControlLink
+from skyops_p2p.node.evidence.views import EvidenceView
 from skyops_p2p.node.settlement.settlement_views import (
     BillingView,
     EarningsView,
@@ -52,6 +53,10 @@ class PaymentsClient:
     def receipt(self, lane: str) -> ReceiptView:
         """Return the receipt of a lease with its proof; the lane is 64 hex digits, as `billing` says it."""
         return ReceiptView.model_validate(self._link.call("GET", f"/v1/receipts/{quote(lane, safe='')}"))
+
+    def evidence(self, who: str = "") -> EvidenceView:
+        """Return receipts that the node holds: everybody's, or those of a wallet, a job or a peer."""
+        return EvidenceView.model_validate(self._link.call("GET", f"/v1/evidence?who={quote(who, safe='')}"))
 
     def quote(self) -> QuoteView:
         """Return what redeeming everything now would bring, and cost."""

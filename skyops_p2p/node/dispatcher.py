@@ -67,9 +67,9 @@ class Dispatcher:
         )
         self._spoke_at: dict[PeerId, float] = {}
         self._changed = trio.Event()
-        self._hearers: dict[str, Callable[[bytes], None]] = {}
+        self._hearers: dict[str, Callable[[PeerId, bytes], None]] = {}
 
-    def hears(self, hearers: Mapping[str, Callable[[bytes], None]]) -> None:
+    def hears(self, hearers: Mapping[str, Callable[[PeerId, bytes], None]]) -> None:
         """Hand accepted gossip of other topics than the core's to whom it concerns; they must not wait."""
         self._hearers.update(hearers)
 
@@ -148,7 +148,7 @@ class Dispatcher:
         """Turn the network's events into the core's."""
         async for event in self._network.events():
             if isinstance(event, GossipReceived) and event.topic in self._hearers:
-                self._hearers[event.topic](event.payload)
+                self._hearers[event.topic](event.author, event.payload)
             else:
                 self.post(self._translate(event))
 

@@ -10,7 +10,7 @@ from skyops_p2p.types import PeerId
 class Host(Protocol):
     """What the market asks of the node that it belongs to: see Dispatcher."""
 
-    def hears(self, hearers: Mapping[str, Callable[[bytes], None]]) -> None:
+    def hears(self, hearers: Mapping[str, Callable[[PeerId, bytes], None]]) -> None:
         """Hand accepted gossip of these topics to the hearers."""
 
     def post(self, event: Event) -> None:

@@ -254,7 +254,7 @@ class Market:
             return Verdict.IGNORE if error.code in _BLAMELESS else Verdict.REJECT
         return Verdict.ACCEPT if tender.signer == author else Verdict.REJECT
 
-    def _hear(self, payload: bytes) -> None:
+    def _hear(self, _author: PeerId, payload: bytes) -> None:
         """Queue a tender that came by gossip; when the queue is full others will answer it."""
         try:
             self._heard_in.send_nowait((trio.current_time(), payload))

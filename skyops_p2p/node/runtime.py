@@ -208,8 +208,7 @@ class Node:
         entry = self._core.nodes.get(self.peer_id)
         hardware = entry.record.hardware if entry and entry.record else None
         office = self._workshop.payments if self._workshop is not None else None
-        money_trouble = f"nothing is paid yet: {office.trouble}" if office and office.trouble else None
-        troubles = (self._dispatcher.performer.store_trouble, money_trouble)
+        troubles = (self._dispatcher.performer.store_trouble, *(office.warnings if office else ()))
         return StatusView(
             peer_id=self.peer_id,
             wallet=self.wallet,

@@ -20,6 +20,8 @@ from skyops_p2p.node.content.links import Holder
 from skyops_p2p.node.content.publishing import publish_tree
 from skyops_p2p.node.content.shelf import ContentShelf, ShelfSettings
 from skyops_p2p.node.content.ways import Ways
+from skyops_p2p.node.evidence.accuser import Accuser
+from skyops_p2p.node.evidence.desk import EvidenceDesk
 from skyops_p2p.node.execution.gang_exchange import GangExchange
 from skyops_p2p.node.execution.run_journal import RunJournal
 from skyops_p2p.node.execution.service import ExecutionService
@@ -176,7 +178,24 @@ class Workshop:
             asking=trio.CapacityLimiter(limits.FUNDS_ASKED_MAX),
             tell=self._host.tell,
         )
-        return PaymentDesk(tools, parts.store, is_worker=self._config.worker.enabled)
+        evidence = self._evidence_desk(money)
+        return PaymentDesk(tools, parts.store, is_worker=self._config.worker.enabled, evidence=evidence)
+
+    def _evidence_desk(self, money: Money) -> EvidenceDesk:
+        parts, ports = self._parts, self._ports
+        accuser = Accuser(
+            money, ports.entropy, lambda text: self._host.tell("payment", self._core.peer_id, text)
+        )
+        return EvidenceDesk(
+            parts.core,
+            parts.network,
+            parts.store,
+            money=money,
+            host=self._host,
+            wall_clock=ports.wall_clock,
+            entropy=ports.entropy,
+            accuser=accuser if self._config.payment.show_double_histories else None,
+        )
 
     def _serve_payments(self, desk: PaymentDesk) -> None:
         if self._config.worker.enabled:

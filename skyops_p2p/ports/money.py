@@ -9,6 +9,7 @@ from typing import Protocol
 
 from skyops_p2p.core.chain.transaction import Outcome
 from skyops_p2p.core.settlement.funds import ContractSet, PairFunds, RedemptionQuote
+from skyops_p2p.core.settlement.receipts import DoubleHistory
 from skyops_p2p.types import Wei
 from skyops_p2p.wire.messages.settlement import Voucher
 
@@ -54,6 +55,13 @@ class Money(Protocol):
 
     async def release(self, key: str, requester: bytes) -> None:
         """Have a holdback credited whose window has closed."""
+
+    async def accuse(self, key: str, history: DoubleHistory) -> bool:
+        """Show a double history to the contract, which slashes its account; False: it has nothing to slash.
+
+        Raises:
+            ChainRefusal: `call_reverted` (it was shown already, or proves nothing), `funds_missing`.
+        """
 
     def outcome(self, key: str) -> Outcome | None:
         """Return how something that was sent ended, or None while it has not."""

@@ -17,6 +17,7 @@ from skyops_p2p.core.chain.transaction import Ending, Outcome
 from skyops_p2p.core.settlement.amounts import wei_from_bytes
 from skyops_p2p.core.settlement.funds import ContractSet, PairFunds, RedemptionQuote
 from skyops_p2p.core.settlement.prices import redemption
+from skyops_p2p.core.settlement.receipts import DisputesDomain, DoubleHistory, check_history
 from skyops_p2p.core.settlement.vouchers import CUMULATIVE_BITS, digest_of
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.crypto.wallet import recover_account
@@ -54,6 +55,8 @@ class SimBank:
     block_s: float = 2.0
     deposits: Counter[bytes] = field(default_factory=Counter)
     credits: Counter[bytes] = field(default_factory=Counter)
+    stakes: Counter[bytes] = field(default_factory=Counter)
+    """What a double history takes; no part of the money that `check` counts."""
     fees: int = 0
     deposited: int = 0
     """Ever, by all."""
@@ -224,6 +227,20 @@ class SimMoney:
     async def release(self, key: str, requester: bytes) -> None:
         """See ports.Money."""
         await self._send(key, lambda: self._bank.release(requester, self.account))
+
+    async def accuse(self, key: str, history: DoubleHistory) -> bool:
+        """See ports.Money."""
+        await self._ask()
+        if not self._bank.stakes[history.account]:
+            return False
+        check_history(history, DisputesDomain(CONTRACTS.chain_id, CONTRACTS.disputes))
+
+        def perform() -> None:
+            if not self._bank.stakes.pop(history.account, 0):
+                raise ChainRefusal("already_proven", code="call_reverted")
+
+        await self._send(key, perform)
+        return True
 
     def outcome(self, key: str) -> Outcome | None:
         """See ports.Money."""

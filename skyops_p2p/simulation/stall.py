@@ -93,7 +93,7 @@ class Stall(SimNetwork):
         self._opening = trio.Lock()
         self._server: RequestServer | None = None
         self._judges: dict[str, Validator] = {}
-        self._hearers: dict[str, Callable[[bytes], None]] = {}
+        self._hearers: dict[str, Callable[[PeerId, bytes], None]] = {}
         super().serve_requests(
             SIM_RULES.protocol_id(AUCTION_PROTOCOL), self._serve, bytes_max=limits.MESSAGE_BYTES_MAX
         )
@@ -167,7 +167,7 @@ class Stall(SimNetwork):
     async def _hear(self, event: GossipReceived) -> None:
         await self.open()
         if self._judges[event.topic](event.topic, event.author, event.payload) is Verdict.ACCEPT:
-            self._hearers[event.topic](event.payload)
+            self._hearers[event.topic](event.author, event.payload)
 
     async def _serve(self, peer: PeerId, request: bytes) -> bytes:
         await self.open()
@@ -184,7 +184,7 @@ class Stall(SimNetwork):
         """Drop what only a whole node would want to know."""
 
     # --- the market's host ------------------------------------------------------------------------------------
-    def hears(self, hearers: Mapping[str, Callable[[bytes], None]]) -> None:
+    def hears(self, hearers: Mapping[str, Callable[[PeerId, bytes], None]]) -> None:
         """See node.market.Host."""
         self._hearers.update(hearers)
 

@@ -15,6 +15,7 @@ from skyops_p2p.adapters.contracts.stake import RegistryStake
 from skyops_p2p.core.chain.facts import Order
 from skyops_p2p.core.chain.transaction import Ending, Outcome
 from skyops_p2p.core.settlement.funds import ContractSet, PairFunds, RedemptionQuote
+from skyops_p2p.core.settlement.receipts import DoubleHistory
 from skyops_p2p.crypto.wallet import address_from_bytes, address_to_bytes
 from skyops_p2p.errors import ChainRefusal
 from skyops_p2p.ports import Sender
@@ -90,6 +91,21 @@ class ContractMoney:
         """Have a holdback credited whose window has closed."""
         token = self.contracts.token
         await self.send(key, self.at.settlement.release(requester, self._account, token))
+
+    async def accuse(self, key: str, history: DoubleHistory) -> bool:
+        """Show a double history to the contract; False: its account has nothing to slash."""
+        node = await self.at.registry.node(history.account)
+        if not node.stake + node.unbonding:
+            return False
+        order = self.at.disputes.prove_equivocation(
+            history.account,
+            history.lane,
+            history.sequence,
+            contents=history.contents,
+            signatures=history.signatures,
+        )
+        await self.send(key, order)
+        return True
 
     def outcome(self, key: str) -> Outcome | None:
         """Return how something that was sent ended, or None while it has not."""

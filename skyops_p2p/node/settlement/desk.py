@@ -14,8 +14,11 @@ from skyops_p2p.core.execution.receipts import LeaseFacts
 from skyops_p2p.core.settlement.amounts import wei_of_credits
 from skyops_p2p.core.settlement.lanes import LaneTerms
 from skyops_p2p.core.settlement.prices import holdback_bps
+from skyops_p2p.core.settlement.trees import prove
 from skyops_p2p.core.settlement.vouchers import PairTerms
 from skyops_p2p.errors import ExecutionError, RemoteProtocolError
+from skyops_p2p.node.evidence.desk import EvidenceDesk
+from skyops_p2p.node.evidence.views import InclusionView
 from skyops_p2p.node.lease_link import LeaseLink
 from skyops_p2p.node.session import LiveSession
 from skyops_p2p.node.settlement.allotting import Allotter
@@ -47,9 +50,12 @@ class PaymentDesk:
         tools: What pairs are made with.
         store: The node's.
         is_worker: Whether it is paid.
+        evidence: Tells others of its receipts, and holds theirs; None: receipts stay between the two sides.
     """
 
-    def __init__(self, tools: PayTools, store: Store, *, is_worker: bool) -> None:
+    def __init__(
+        self, tools: PayTools, store: Store, *, is_worker: bool, evidence: EvidenceDesk | None = None
+    ) -> None:
         self.tools = tools
         self.store = store
         self.pairs: dict[PairKey, LivePair] = {}
@@ -57,6 +63,7 @@ class PaymentDesk:
         """Leases that this node pays, by lane."""
         self._allotter = Allotter(tools, store)
         self.batcher = Batcher(tools, store, self.payees) if is_worker else None
+        self.evidence = evidence
         self._nursery: trio.Nursery | None = None
 
     # --- life -----------------------------------------------------------------------------------------------------
@@ -73,6 +80,9 @@ class PaymentDesk:
                 self._restore(state)
             if self.batcher is not None:
                 nursery.start_soon(self.batcher.run)
+            if self.evidence is not None:
+                self.tools.ledger.receipt_kept = self.evidence.keep_own
+                await nursery.start(self.evidence.run, self.tools.ledger.own_receipts())
             nursery.start_soon(self._keep_allotted)
             task_status.started()
             await trio.sleep_forever()
@@ -85,6 +95,22 @@ class PaymentDesk:
             await session.aclose("unknown_lane")
             return
         await pair.carry(LeaseLink(session, FROM_PAYER))
+
+    def inclusions(self) -> dict[bytes, InclusionView]:
+        """Return where this node's receipts are in their pairs' trees, by the encoded SignedReceipt. Rules: SET-14."""
+        found: dict[bytes, InclusionView] = {}
+        for pair in self.pairs.values():
+            kept = self.tools.ledger.receipts(pair.key)
+            leaves, root = tuple(one.leaf for one in kept), pair.account.receipts.root
+            if [one.index for one in kept] != list(range(pair.account.receipts.count)):
+                continue  # older leaves are gone
+            for one in kept:
+                if one.data is not None:
+                    path = tuple(node.hex() for node in prove(leaves, one.index).path)
+                    found[one.data] = InclusionView(
+                        index=one.index, count=len(leaves), path=path, root=root.hex()
+                    )
+        return found
 
     # --- as a requester ---------------------------------------------------------------------------------------------
     def pay(

@@ -6,7 +6,7 @@ what is written never skips one. Bounds: LANE_RECORDS_MAX, RECEIPTS_KEPT_MAX, RE
 
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -42,6 +42,8 @@ class Ledger:
         """Job -> what its lanes that have ended have cost this node."""
         self.trouble = ""
         """Why nothing can be written at the moment; empty if it can."""
+        self.receipt_kept: Callable[[bytes], None] = lambda _data: None
+        """Called with each receipt that is kept, or has more halves; it must not wait."""
         self._journal = journal
         self._wall_clock = wall_clock
         self._receipts: dict[PairKey, dict[int, KeptReceipt]] = {}
@@ -120,11 +122,18 @@ class Ledger:
             self._note(lane)
         for receipt in receipts:
             self._remember(state.key, receipt)
+            if receipt.data is not None:
+                self.receipt_kept(receipt.data)
         try:
             await self._trim_lanes()
             await self._trim_receipts()
         except StoreError as error:  # the next step tries again
             log.info("payments_not_trimmed code=%s", error.code)
+
+    def own_receipts(self) -> list[bytes]:
+        """Return all receipts that are kept whole."""
+        kept = (one for receipts in self._receipts.values() for one in receipts.values())
+        return [receipt.data for receipt in kept if receipt.data is not None]
 
     # --- receipts -------------------------------------------------------------------------------------------------
     def receipts(self, key: PairKey) -> tuple[KeptReceipt, ...]:

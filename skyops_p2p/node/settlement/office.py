@@ -69,6 +69,13 @@ class PaymentOffice:
                     task_status.started()
                 await trio.sleep_forever()
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the node's owner should know of its payments."""
+        evidence = None if self.desk is None else self.desk.evidence
+        found = (f"nothing is paid yet: {self.trouble}",) if self.trouble else ()
+        return (*found, *(evidence.warnings if evidence is not None else ()))
+
     def needed_desk(self) -> PaymentDesk:
         """Return the desk.
 

@@ -14,6 +14,7 @@ from skyops_p2p.core.settlement.meters import NOTHING
 from skyops_p2p.core.settlement.prices import BP, FEE_BP
 from skyops_p2p.crypto.wallet import address_from_bytes
 from skyops_p2p.errors import ConfigError, ExecutionError
+from skyops_p2p.node.evidence.views import EvidenceView
 from skyops_p2p.node.settlement.batcher import Batcher
 from skyops_p2p.node.settlement.desk import PaymentDesk
 from skyops_p2p.node.settlement.live_pair import LivePair
@@ -174,6 +175,20 @@ class Payments:
             outcome=receipt.outcome,
             result=receipt.result.hex(),
         )
+
+    def evidence(self, who: str = "") -> EvidenceView:
+        """Return receipts that this node holds, of whomever.
+
+        Args:
+            who: A wallet ("0x…"), the beginning of a job's id in hex (4 digits or more), or a peer of the map; empty:
+                everybody.
+
+        Raises:
+            NetworkError: `unknown_peer` or `ambiguous_peer`.
+        """
+        desk = self._need_desk()
+        assert desk.evidence is not None, "a node's desk has it"
+        return desk.evidence.view(who, desk.inclusions())
 
     @property
     def purse(self) -> "Purse":

@@ -193,7 +193,7 @@ async def test_wrong_tender_is_not_forwarded(case: str, autojump_clock: MockCloc
 async def test_tenders_that_wait_to_be_heard_are_bounded(autojump_clock: MockClock) -> None:
     async with small_world() as world, world.node("bob") as bob:
         for number in range(2 * limits.TENDERS_OPEN_MAX):
-            bob._market._hear(gossiped(number))
+            bob._market._hear(identity("alice").node_key.peer_id, gossiped(number))
         assert bob._market._heard_out.statistics().current_buffer_used <= limits.TENDERS_OPEN_MAX
         await trio.sleep(2)
         assert bob._market._heard_out.statistics().current_buffer_used == 0

@@ -1,0 +1,284 @@
+"""Runs the exchange of receipts over the node's ports: gossip, questions, answers, the store, and the chain.
+
+One task owns the exchange. What is held is written down, so that a restart goes on with it; a receipt that could not be
+written is held all the same, and asked for anew after a restart. Spec: protocol/07b-receipts.md.
+"""
+
+import logging
+import re
+from collections.abc import Iterable
+
+import trio
+
+from skyops_p2p import limits
+from skyops_p2p.core import node_events
+from skyops_p2p.core.evidence import events as ev
+from skyops_p2p.core.evidence.exchange import Exchange
+from skyops_p2p.core.evidence.items import Scope, check_proof
+from skyops_p2p.core.intake import Judgement
+from skyops_p2p.core.machine import Effect, Event
+from skyops_p2p.core.node_core import NodeCore
+from skyops_p2p.core.rules import RECEIPTS_PROTOCOL
+from skyops_p2p.crypto.wallet import address_from_bytes
+from skyops_p2p.errors import ChainError, SkyopsError, StoreError
+from skyops_p2p.node.evidence.accuser import Accuser
+from skyops_p2p.node.evidence.views import EvidenceView, InclusionView, evidence_view
+from skyops_p2p.node.host import Host
+from skyops_p2p.node.lookup import find_peer, unknown_peer
+from skyops_p2p.ports import Entropy, Network, Store, Verdict, WallClock
+from skyops_p2p.ports.money import Money
+from skyops_p2p.types import MonotonicS, PeerId, UnixMs
+from skyops_p2p.wire.messages.evidence import (
+    ReceiptRangeRequest,
+    ReceiptsReply,
+    ReceiptsRequest,
+    ReceiptSyncReply,
+    ReceiptSyncRequest,
+)
+from skyops_p2p.wire.model import Message, decode_message, encode_message
+
+log = logging.getLogger(__name__)
+
+WALLET = re.compile(r"0x[0-9a-fA-F]{40}")
+JOB = re.compile(r"[0-9a-f]{4,32}")
+STEM = "evidence"
+"""Of the journal: one entry for each receipt and proof, by its key."""
+_VERDICTS = {
+    Judgement.ACCEPT: Verdict.ACCEPT,
+    Judgement.IGNORE: Verdict.IGNORE,
+    Judgement.REJECT: Verdict.REJECT,
+}
+
+
+class EvidenceDesk:
+    """The receipts of everybody, as far as one node holds them.
+
+    Args:
+        core: Read for the map, and for who is connected.
+        network: To gossip, ask and answer through.
+        store: Where what is held is written down.
+        money: The contracts: whose receipts count, and which pairs have money.
+        host: Bans liars, and tells whoever watches.
+        wall_clock: Dates.
+        entropy: Salts the order of neighbours.
+        accuser: Shows double histories to the contract; None: nobody is accused by this node.
+    """
+
+    def __init__(
+        self,
+        core: NodeCore,
+        network: Network,
+        store: Store,
+        *,
+        money: Money,
+        host: Host,
+        wall_clock: WallClock,
+        entropy: Entropy,
+        accuser: Accuser | None,
+    ) -> None:
+        places = money.contracts
+        scope = Scope(core.rules.network, places.chain_id, places.settlement, places.disputes, places.token)
+        self.exchange = Exchange(scope, salt=entropy.token(32), is_member=self._is_member)
+        self.trouble = ""
+        """Why something that is held could not be written down; empty if it could."""
+        self._core = core
+        self._network = network
+        self._store = store
+        self._money = money
+        self._host = host
+        self._wall_clock = wall_clock
+        self._accuser = accuser
+        self._silent: dict[PeerId, float] = {}
+        """Neighbours that do not speak the protocol, until when they are left out."""
+        self._looks = trio.CapacityLimiter(limits.PAIRS_LOOKED_UP_MAX)
+        self._events_in, self._events_out = trio.open_memory_channel[Event](limits.RECEIPT_EVENTS_MAX)
+        host.hears({core.rules.receipts_topic: self._hear})
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What its owner should know."""
+        own = self._money.account in self.exchange.histories
+        doubled = (
+            "this wallet has signed two histories of receipts: two nodes use it, or its database was put back; "
+            "nothing that it did counts any more (docs/troubleshooting.md)"
+        )
+        return tuple(text for text in (doubled if own else "", self.trouble) if text)
+
+    def view(self, who: str, inclusions: dict[bytes, InclusionView]) -> EvidenceView:
+        """Return what is held of a wallet, a job or a peer; see Payments.evidence.
+
+        Raises:
+            NetworkError: `unknown_peer` or `ambiguous_peer`.
+        """
+        account, job = None, ""
+        if WALLET.fullmatch(who):
+            account = bytes.fromhex(who[2:])
+        elif JOB.fullmatch(who):
+            job = who
+        elif who:
+            entry = self._core.nodes.get(find_peer(self._core, who))
+            if entry is None or entry.verified is None:
+                raise unknown_peer(who)
+            account = bytes.fromhex(entry.verified.binding.wallet[2:])
+        return evidence_view(self.exchange, account=account, job=job, inclusions=inclusions)
+
+    # --- life -------------------------------------------------------------------------------------------------------
+    async def run(
+        self, own: Iterable[bytes], task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Take part until cancelled.
+
+        Args:
+            own: This node's receipts, encoded SignedReceipts.
+            task_status: Started once the topic is joined.
+
+        Raises:
+            StoreError: What was held cannot be read.
+        """
+        rules = self._core.rules
+        async with trio.open_nursery() as nursery:
+            await self._restore(nursery)
+            for data in own:
+                await self._step(ev.OwnReceiptKept(data, self._now_ms()), nursery)
+            protocol = rules.protocol_id(RECEIPTS_PROTOCOL)
+            self._network.serve_requests(protocol, self._answer, bytes_max=limits.MESSAGE_BYTES_MAX)
+            await self._network.subscribe(rules.receipts_topic, self._judge)
+            task_status.started()
+            if self._accuser is not None:
+                nursery.start_soon(self._accuser.run)
+            await self._loop(nursery)
+
+    def keep_own(self, data: bytes) -> None:
+        """Take in a receipt of this node's own, or one that has more halves now; returns at once."""
+        self._post(ev.OwnReceiptKept(data, self._now_ms()))
+
+    async def _restore(self, nursery: trio.Nursery) -> None:
+        newest = {entry.key: entry.body for entry in await self._store.entries(STEM)}
+        await self._step(ev.Restored(tuple(newest.values()), self._now_ms()), nursery)
+        if self._accuser is not None:
+            for account in self.exchange.histories:
+                self._accuser.accuse(check_proof(self.exchange.histories[account], self.exchange.scope))
+
+    async def _loop(self, nursery: trio.Nursery) -> None:
+        while True:
+            deadline = self.exchange.next_deadline()
+            event: Event | None = None
+            with trio.move_on_at(deadline if deadline is not None else float("inf")):
+                event = await self._events_out.receive()
+            if event is not None:
+                await self._step(event, nursery)
+            if deadline is not None and trio.current_time() >= deadline:
+                await self._step(ev.TimeCame(self._neighbours(), self._now_ms()), nursery)
+
+    async def _step(self, event: Event, nursery: trio.Nursery) -> None:
+        for effect in self.exchange.handle(event, _now()):
+            await self._perform(effect, nursery)
+
+    def _post(self, event: Event) -> None:
+        try:
+            self._events_in.send_nowait(event)
+        except trio.WouldBlock:  # a comparison, or a restart, finds it again
+            log.info("receipt_event_dropped kind=%s", type(event).__name__)
+
+    # --- what it is asked -------------------------------------------------------------------------------------------
+    def _judge(self, _topic: str, author: PeerId, payload: bytes) -> Verdict:
+        return _VERDICTS[self.exchange.judge(author, payload, _now())]
+
+    def _hear(self, author: PeerId, payload: bytes) -> None:
+        self._post(ev.GossipAccepted(author, payload, self._now_ms()))
+
+    async def _answer(self, peer: PeerId, request: bytes) -> bytes:
+        return self.exchange.answer(peer, request, _now())
+
+    # --- what it does -----------------------------------------------------------------------------------------------
+    async def _perform(self, effect: Effect, nursery: trio.Nursery) -> None:
+        match effect:
+            case ev.KeepItem(key, data):
+                await self._write(key, data)
+            case ev.ForgetItem(key):
+                await self._write(key, None)
+            case ev.Gossip(payload):
+                nursery.start_soon(self._publish, payload)
+            case ev.AskReceipts(peer, names):
+                nursery.start_soon(self._ask, peer, ReceiptsRequest(names=names))
+            case ev.AskRange(peer, account, first, count):
+                nursery.start_soon(
+                    self._ask, peer, ReceiptRangeRequest(account=account, first=first, count=count)
+                )
+            case ev.AskNames(peer, digests, after):
+                nursery.start_soon(self._ask, peer, ReceiptSyncRequest(digests=digests, after=after))
+            case ev.JudgePair(pair):
+                nursery.start_soon(self._look, pair)
+            case ev.BlamePeer(peer, code):
+                log.info("receipts_refused peer=%s code=%s", peer[-8:], code)
+                self._host.post(node_events.PeerMisbehaved(peer, code))
+            case ev.HistoryFound(history):
+                wallet = address_from_bytes(history.account)
+                text = f"{wallet} has signed two histories: its receipts count no more"
+                log.warning("double_history wallet=%s sequence=%d", wallet, history.sequence)
+                self._host.tell("payment", self._core.peer_id, text)
+                if self._accuser is not None:
+                    self._accuser.accuse(history)
+
+    async def _write(self, key: str, data: bytes | None) -> None:
+        try:
+            if data is not None:
+                await self._store.append(STEM, key, data)
+            await self._store.compact(STEM, key, keep_last=0 if data is None else 1)
+            self.trouble = ""
+        except StoreError as error:
+            self.trouble = f"receipts of others are not written down: {error.message}"
+            log.warning("receipt_not_stored key=%s code=%s", key[:16], error.code)
+
+    async def _publish(self, payload: bytes) -> None:
+        try:
+            await self._network.publish(self._core.rules.receipts_topic, payload)
+        except SkyopsError as error:  # whoever compares finds it
+            log.info("receipts_not_told code=%s", error.code)
+
+    async def _ask(self, peer: PeerId, request: Message) -> None:
+        event: Event = ev.AskFailed(peer)
+        try:
+            protocol = self._core.rules.protocol_id(RECEIPTS_PROTOCOL)
+            reply = await self._network.request(
+                peer, protocol, encode_message(request), timeout_s=limits.RECEIPT_ANSWER_S
+            )
+            if isinstance(request, ReceiptSyncRequest):
+                sync = decode_message(ReceiptSyncReply, reply)
+                event = ev.NamesAnswered(peer, sync.names, sync.is_complete)
+            else:
+                items = decode_message(ReceiptsReply, reply).items
+                event = ev.ReceiptsAnswered(peer, items, self._now_ms())
+        except SkyopsError as error:
+            log.debug("receipts_not_answered peer=%s code=%s", peer[-8:], error.code)
+            if error.code == "protocol_unsupported":  # it is not paid, and pays nobody
+                self._silent[peer] = trio.current_time() + limits.RECEIPT_REST_S
+        await self._events_in.send(event)
+
+    async def _look(self, pair: ev.Pair) -> None:
+        """Look whether a pair has money on chain. Rules: RCP-6."""
+        is_funded: bool | None = None
+        try:
+            async with self._looks:
+                with trio.fail_after(limits.FUNDS_WAIT_S):
+                    funds = await self._money.pair_funds(*pair)
+            is_funded = funds.redeemed + funds.allotted > 0
+        except (ChainError, trio.TooSlowError) as error:
+            log.info("pair_not_looked_up error=%s", getattr(error, "code", "timeout"))
+        await self._events_in.send(ev.PairJudged(pair, is_funded, self._now_ms()))
+
+    def _neighbours(self) -> tuple[PeerId, ...]:
+        now = trio.current_time()
+        self._silent = {peer: until for peer, until in self._silent.items() if until > now}
+        return tuple(sorted(self._network.connected_peers() - self._silent.keys()))
+
+    def _is_member(self, account: bytes) -> bool:
+        wallet = address_from_bytes(account)
+        return any(entry.verified.binding.wallet == wallet for entry in self._core.nodes if entry.verified)
+
+    def _now_ms(self) -> UnixMs:
+        return self._wall_clock.now_ms()
+
+
+def _now() -> MonotonicS:
+    return MonotonicS(trio.current_time())
