@@ -144,12 +144,17 @@ def _unwrap(error: BaseException) -> BaseException:
     return error
 
 
+def _error_text(code: str, message: str, hint: str) -> str:
+    """Return what happened and what to do, on one line; under a message that is a list, what to do has its own."""
+    told = f"error[{code}]: {message}"
+    gap = "\n  " if "\n" in message else " "
+    return f"{told}{gap}-> {hint}" if hint else told
+
+
 def _tell(error: BaseException, *, is_debug: bool) -> int:
     match error:
         case SkyopsError():
-            click.echo(f"error[{error.code}]: {error.message}", err=True)
-            if error.hint:
-                click.echo(f"  hint: {error.hint}", err=True)
+            click.echo(_error_text(error.code, error.message, error.hint), err=True)
             code = error.exit_code
         case click.exceptions.Exit():
             return error.exit_code
@@ -165,9 +170,8 @@ def _tell(error: BaseException, *, is_debug: bool) -> int:
         case SystemExit():
             return error.code if isinstance(error.code, int) else 1
         case _:
-            click.echo(f"error[unexpected]: {type(error).__name__}: {error}", err=True)
-            hint = "this is a bug in skyops; please report it with the output of the same command and --debug"
-            click.echo(f"  hint: {hint} (`skyops --debug …`)", err=True)
+            hint = "This is a bug in skyops: please report it with what the same command tells with --debug."
+            click.echo(_error_text("unexpected", f"{type(error).__name__}: {error}", hint), err=True)
             code = EXIT_UNEXPECTED
     if is_debug:
         import traceback
