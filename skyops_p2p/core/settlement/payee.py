@@ -66,6 +66,7 @@ class Payee(Machine[PayeeState]):
         chain: This wallet's chain of receipts, shared by all its pairs.
         now: When it begins, or is restored.
         account: From the journal, after a restart: its runs are lost (EXE-9), but what is out may still be paid.
+        halves: This side's halves of the newest voucher's receipts, from the journal: its answer may have been lost.
     """
 
     TRANSITIONS: ClassVar[Table] = {
@@ -83,6 +84,7 @@ class Payee(Machine[PayeeState]):
         now: MonotonicS,
         *,
         account: Account | None = None,
+        halves: tuple[HalfPart, ...] = (),
     ) -> None:
         self.account = account or Account()
         super().__init__(_S if self.account.lanes else _Q)
@@ -92,8 +94,8 @@ class Payee(Machine[PayeeState]):
         self._funds = ev.FundsSeen(0, 0, 0)
         self._is_redeeming = False
         self._expected: dict[bytes, LaneTerms] = {}
-        self._halves: tuple[HalfPart, ...] = ()
-        """This side's halves of the newest voucher's receipts, while this process lives."""
+        self._halves = halves
+        """This side's halves of the newest voucher's receipts."""
         stop_at = after(now, limits.PAY_STOP_MS)
         self._watches = {
             name: Watch(is_alive=False, stop_at=stop_at, resend_at=now) for name in self.account.lanes

@@ -1,7 +1,7 @@
 """A pair whose worker is this node: it takes vouchers, and counts on money that is not its own only so far."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -16,8 +16,11 @@ from skyops_p2p.core.settlement.payee import Payee
 from skyops_p2p.core.settlement.vouchers import PairTerms
 from skyops_p2p.errors import StoreError
 from skyops_p2p.node.settlement.live_pair import LivePair
+from skyops_p2p.node.settlement.records import KeptReceipt, PairKey
 from skyops_p2p.node.settlement.tools import LaneUser, PayTools
 from skyops_p2p.types import MonotonicS, PeerId, Wei
+from skyops_p2p.wire.messages.settlement import HalfPart, SignedReceipt
+from skyops_p2p.wire.model import decode_message
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +50,8 @@ class PayeePair(LivePair):
         unredeemed_since_unix_ms: int = 0,
     ) -> None:
         now = MonotonicS(trio.current_time())
-        self.machine = Payee(terms, tools.wallet, tools.ledger.chain, now, account=account)
+        halves = _halves_of(account, tools.ledger.receipts(PairKey.of(terms, is_payer=False)))
+        self.machine = Payee(terms, tools.wallet, tools.ledger.chain, now, account=account, halves=halves)
         super().__init__(peer, self.machine, tools, seen=seen)
         self.is_redemption_asked = False
         """The machine wants the newest voucher redeemed: the money behind it may leave."""
@@ -114,3 +118,15 @@ class PayeePair(LivePair):
             log.info("redemption_asked pair=%s code=%s", self.key.name, effect.code)
             self.is_redemption_asked = True
             self._redeem_soon()
+
+
+def _halves_of(account: Account | None, kept: Sequence[KeptReceipt]) -> tuple[HalfPart, ...]:
+    """Return the worker's halves of the newest voucher's receipts, all of them or none. Rules: SET-13."""
+    voucher = None if account is None else account.voucher
+    if account is None or voucher is None:
+        return ()
+    first = account.receipts.count - len(voucher.receipts)
+    datas = [one.data for one in kept if one.index >= first]
+    signed = [decode_message(SignedReceipt, data).worker for data in datas if data is not None]
+    halves = tuple(half for half in signed if half is not None)
+    return halves if len(halves) == len(voucher.receipts) else ()
