@@ -4,6 +4,7 @@ import click
 
 from skyops_p2p.cli.invocation import Invocation, data_dir_option, json_option
 from skyops_p2p.cli.output import STATE_STYLES, paint, print_json
+from skyops_p2p.cli.waiting import waiting
 
 
 @click.command()
@@ -22,7 +23,8 @@ def doctor(invocation: Invocation, *, as_json: bool) -> int:
     from skyops_p2p.node.doctor import examine
 
     config, _ = invocation.load_config()
-    findings = trio.run(partial(examine, config, environment=invocation.environment))
+    with waiting("looking at this machine", is_color=invocation.is_color):
+        findings = trio.run(partial(examine, config, environment=invocation.environment))
     failed = sum(finding.status == "fail" for finding in findings)
     if as_json:
         print_json(

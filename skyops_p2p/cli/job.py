@@ -10,6 +10,7 @@ import click
 
 from skyops_p2p.cli.invocation import Invocation, data_dir_option, json_option
 from skyops_p2p.cli.output import Column, credits_text, paint, print_json, print_table, short_peer
+from skyops_p2p.cli.waiting import waiting
 
 if TYPE_CHECKING:
     from skyops_p2p.node.job_preview import PreviewView
@@ -101,7 +102,8 @@ def _preview(invocation: Invocation, tree: Mapping[str, Any]) -> "tuple[PreviewV
     from skyops_p2p.errors import NetworkError
 
     try:
-        return invocation.client().preview(tree), ""
+        with waiting("screening the nodes of the map", is_color=invocation.is_color):
+            return invocation.client().preview(tree), ""
     except NetworkError as error:
         return None, f"{error.message}. {error.hint}"
 

@@ -17,6 +17,7 @@ from skyops_p2p.cli.output import (
     print_table,
     short_peer,
 )
+from skyops_p2p.cli.waiting import waiting
 
 if TYPE_CHECKING:
     from skyops_p2p.node.views import NodeView, StatusView
@@ -157,7 +158,10 @@ def node_map(
         }
     )
     client = invocation.client()
-    found = client.search(query) if search else 0
+    found = 0
+    if search:
+        with waiting("searching the DHT", is_color=invocation.is_color):
+            found = client.search(query)
     views = client.map(query)
     if as_json:
         print_json({"nodes": views, "found_in_dht": found})
@@ -215,7 +219,8 @@ def ping(invocation: Invocation, peer: str, *, count: int, as_json: bool) -> Non
     for number in range(count):
         if number:
             time.sleep(0.2)
-        target, round_trip_s = client.ping(target)
+        with waiting(f"waiting for {short_peer(target)}", is_color=invocation.is_color):
+            target, round_trip_s = client.ping(target)
         trips_ms.append(round_trip_s * 1000.0)
         if not as_json:
             click.echo(f"answer from {short_peer(target)}: {trips_ms[-1]:.2f} ms")
@@ -233,7 +238,8 @@ def ping(invocation: Invocation, peer: str, *, count: int, as_json: bool) -> Non
 @click.pass_obj
 def join(invocation: Invocation, address: str, *, as_json: bool) -> None:
     """Connect the running node to ADDRESS, a multiaddr that ends in /p2p/ID."""
-    peer = invocation.client().join(address)
+    with waiting(f"calling {address}", is_color=invocation.is_color):
+        peer = invocation.client().join(address)
     if as_json:
         print_json({"peer_id": peer})
     else:

@@ -7,6 +7,7 @@ import click
 from skyops_p2p import limits
 from skyops_p2p.cli.invocation import Invocation, data_dir_option, json_option
 from skyops_p2p.cli.output import age, credits_text, gpu_text, print_fields, print_json
+from skyops_p2p.cli.waiting import waiting
 
 
 @click.group()
@@ -76,7 +77,8 @@ def prove(invocation: Invocation, peer: str, *, again: bool, memory_mib: int, as
 
     A worker proves itself to each asker twice an hour at most, and not while its jobs need the machine.
     """
-    proof = invocation.client().prove(peer, again=again, memory_mib=memory_mib)
+    with waiting(f"{peer} proves how fast it computes", is_color=invocation.is_color):
+        proof = invocation.client().prove(peer, again=again, memory_mib=memory_mib)
     if as_json:
         print_json(proof)
         return
@@ -103,7 +105,8 @@ def prove(invocation: Invocation, peer: str, *, again: bool, memory_mib: int, as
 @click.pass_obj
 def handshake(invocation: Invocation, peer: str, *, as_json: bool) -> None:
     """Authenticate wallets with PEER and open an encrypted session; print what was agreed."""
-    session = invocation.client().handshake(peer)
+    with waiting(f"shaking hands with {peer}", is_color=invocation.is_color):
+        session = invocation.client().handshake(peer)
     if as_json:
         print_json(session)
         return

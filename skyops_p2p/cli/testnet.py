@@ -12,6 +12,7 @@ from skyops_p2p.cli.chaos import chaos
 from skyops_p2p.cli.invocation import Invocation, json_option
 from skyops_p2p.cli.network import STATES
 from skyops_p2p.cli.output import Column, ProgressLine, print_json, print_table, short_peer
+from skyops_p2p.cli.waiting import waiting
 from skyops_p2p.errors import TestnetError
 
 if TYPE_CHECKING:
@@ -143,7 +144,8 @@ def up(
 def down(*, keep: bool, name: str | None, directory: Path | None) -> None:
     """Stop all nodes and remove their files."""
     network = open_testnet(name, directory)
-    alive = network.down(keep=keep)
+    with waiting("stopping the nodes"):
+        alive = network.down(keep=keep)
     kept = f"; files kept in {network.directory}" if keep else " and removed its files"
     click.echo(f"Stopped {alive} nodes of test network {network.record.name!r}{kept}.")
 
@@ -159,7 +161,8 @@ def status(invocation: Invocation, *, name: str | None, directory: Path | None, 
     from skyops_p2p.testnet.survey import survey, survey_chain
 
     network = open_testnet(name, directory)
-    reports, chain = survey(network), survey_chain(network)
+    with waiting("asking the nodes", is_color=invocation.is_color):
+        reports, chain = survey(network), survey_chain(network)
     record = network.record
     if as_json:
         nodes = [asdict(report) for report in reports]
@@ -264,12 +267,13 @@ def restart(nodes: tuple[str, ...], *, name: str | None, directory: Path | None)
     network = open_testnet(name, directory)
     started = time.monotonic()
     chosen = list(dict.fromkeys(nodes))
-    if CHAIN_NAME in chosen and network.chain is not None:
-        network.chain.stop()
-        network.chain.start()
-    network.restart(*(node for node in chosen if node != CHAIN_NAME or network.chain is None))
-    if not chosen:
-        chosen = bring_back(network, progress=lambda _line: None)
+    with waiting("stopping and starting"):
+        if CHAIN_NAME in chosen and network.chain is not None:
+            network.chain.stop()
+            network.chain.start()
+        network.restart(*(node for node in chosen if node != CHAIN_NAME or network.chain is None))
+        if not chosen:
+            chosen = bring_back(network, progress=lambda _line: None)
     if not chosen:
         click.echo("Nothing is dead. Name what to restart anyway.")
         return
