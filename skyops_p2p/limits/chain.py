@@ -65,7 +65,7 @@ CHAIN_SERVER_CONNECTIONS_MAX = 128
 """Connections that it answers at once; more wait."""
 CHAIN_SERVER_IDLE_S = 120.0
 """Silence after which it closes a connection."""
-CHAIN_START_TIMEOUT_S = 30.0
-"""Its start, with the state of an earlier run."""
+CHAIN_START_TIMEOUT_S = 180.0
+"""Its start, with the state of an earlier run; two seconds of CPU, and more than half a minute on a busy machine."""
 CHAIN_STOP_TIMEOUT_S = 10.0
 """Its orderly end; then it is killed."""
