@@ -12,6 +12,7 @@ from skyops_p2p.cli.chain_deploy import deploy
 from skyops_p2p.cli.chain_orders import cancel, orders
 from skyops_p2p.cli.invocation import Invocation, json_option
 from skyops_p2p.cli.output import Column, age, print_json, print_table
+from skyops_p2p.cli.waiting import waiting
 
 _dir_option = click.option(
     "--dir",
@@ -40,7 +41,8 @@ def start(invocation: Invocation, *, port: int, fresh: bool, directory: Path | N
     from skyops_p2p.testnet.chain.place import chain_place, start_chain
 
     chain_id = invocation.load_config()[0].network.chain_id
-    found = start_chain(chain_place(directory), port=port, chain_id=chain_id, is_fresh=fresh)
+    with waiting("starting the chain", is_color=invocation.is_color):
+        found = start_chain(chain_place(directory), port=port, chain_id=chain_id, is_fresh=fresh)
     if as_json:
         print_json({"url": found.url, "chain_id": found.chain_id, "pid": found.pid})
         return
@@ -54,7 +56,8 @@ def stop(*, directory: Path | None) -> None:
     from skyops_p2p.testnet.chain.place import chain_place, stop_chain
 
     place = chain_place(directory)
-    stop_chain(place)
+    with waiting("stopping the chain"):
+        stop_chain(place)
     click.echo(f"Stopped the chain in {place.directory}.")
 
 
@@ -91,9 +94,10 @@ def status(
         urls = needed_endpoints(config).chain.endpoints
     chosen = config.model_copy(update={"chain": config.chain.model_copy(update={"endpoints": urls})})
     logging.getLogger("skyops_p2p.adapters.chain").setLevel(logging.ERROR)  # the rows say what is wrong
-    rows = [trio.run(_look, url, config.network.chain_id) for url in urls]
-    is_usable = any(row["state"] == "ok" for row in rows)
-    contracts = trio.run(contract_rows, chosen) if is_usable and config.payment.directory else []
+    with waiting("asking the chain", is_color=invocation.is_color):
+        rows = [trio.run(_look, url, config.network.chain_id) for url in urls]
+        is_usable = any(row["state"] == "ok" for row in rows)
+        contracts = trio.run(contract_rows, chosen) if is_usable and config.payment.directory else []
     if as_json:
         print_json({"endpoints": rows, "contracts": contracts})
     else:

@@ -7,6 +7,7 @@ import click
 
 from skyops_p2p.cli.invocation import Invocation, data_dir_option, json_option
 from skyops_p2p.cli.output import Column, print_fields, print_json, print_table, short_peer
+from skyops_p2p.cli.waiting import waiting
 
 if TYPE_CHECKING:
     from skyops_p2p.node.settlement.settlement_views import (
@@ -94,7 +95,10 @@ def settle(invocation: Invocation, *, dry_run: bool, as_json: bool) -> None:
     if not as_json:
         for line in _quote_lines(quote):
             click.echo(line)
-    settled = payments.settle() if quote.vouchers and not dry_run else None
+    settled = None
+    if quote.vouchers and not dry_run:
+        with waiting("redeeming", is_color=invocation.is_color):
+            settled = payments.settle()
     if as_json:
         print_json({"quote": quote, "settled": settled.model_dump(mode="json") if settled else None})
     elif settled is not None and settled.transaction_hash:

@@ -10,6 +10,7 @@ import click
 from skyops_p2p.cli.invocation import Invocation, data_dir_option, json_option
 from skyops_p2p.cli.output import print_fields, print_json
 from skyops_p2p.cli.settings import write_config
+from skyops_p2p.cli.waiting import waiting
 from skyops_p2p.errors import IdentityError
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def init(invocation: Invocation, *, network: str | None, passphrase_file: Path |
     if not has_config:
         write_config(path, render_config(settings))
     invocation.load_config()
-    identity = make_identity(data_dir, passphrase)
+    with waiting("making the keys", is_color=invocation.is_color):
+        identity = make_identity(data_dir, passphrase)
     if as_json:
         print_json(_summary(identity, data_dir))
         return
