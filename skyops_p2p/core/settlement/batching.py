@@ -47,7 +47,8 @@ class Claim:
 class BatchRules:
     """How a worker redeems."""
 
-    interval_s: float
+    interval_ms: int
+    """From the first voucher that is not redeemed until it is due."""
     unsecured_max_wei: int
     cost_bps_max: int
     """Most that a redemption may cost of what it brings."""
@@ -125,7 +126,7 @@ def _reason(claim: Claim, rules: BatchRules, now_unix_ms: int, *, is_asked: bool
         return Reason.ASKED
     if claim.unsecured_wei > 0 and claim.unsecured_wei * BP >= rules.unsecured_max_wei * NEAR_BPS:
         return Reason.UNSECURED
-    is_due = claim.since_unix_ms and now_unix_ms - claim.since_unix_ms >= rules.interval_s * 1000
+    is_due = claim.since_unix_ms and now_unix_ms - claim.since_unix_ms >= rules.interval_ms
     return Reason.DUE if is_due else None
 
 

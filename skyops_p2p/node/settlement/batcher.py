@@ -45,7 +45,9 @@ class Batcher:
         self._tools = tools
         self._store = store
         self._pairs = pairs
-        self._rules = BatchRules(rules.redeem_interval_s, rules.unsecured_max_wei, rules.redeem_cost_bps_max)
+        self._rules = BatchRules(
+            round(rules.redeem_interval_s * 1000), rules.unsecured_max_wei, rules.redeem_cost_bps_max
+        )
         self._turn = trio.Lock()
         """Held while a transaction is under way."""
         self._woken = trio.Event()

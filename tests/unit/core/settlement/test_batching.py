@@ -8,7 +8,7 @@ from skyops_p2p.core.settlement.funds import RedemptionQuote
 from skyops_p2p.types import Wei
 
 NOW = 10_000_000_000
-RULES = BatchRules(interval_s=86_400.0, unsecured_max_wei=1000, cost_bps_max=1000)
+RULES = BatchRules(interval_ms=86_400_000, unsecured_max_wei=1000, cost_bps_max=1000)
 ALICE, BOB = bytes(20), bytes([1]) * 20
 
 
