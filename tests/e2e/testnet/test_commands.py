@@ -68,7 +68,7 @@ def test_a_whole_life_by_command(skyops: Skyops, tmp_path: Path) -> None:
 
 
 def test_demo_does_all_it_says_and_leaves_nothing(skyops: Skyops, tmp_path: Path) -> None:
-    told = run_demo(skyops, "--into", str(tmp_path / "model"))
+    told = run_demo(skyops, "--nodes", "4", "--into", str(tmp_path / "model"))
     names = [stage["name"] for stage in told["stages"]]
     network = ["up", "join", "deposit", "map", "ping", "handshake", "match", "route"]
     training = ["submit", "train", "kill", "resume", "result", "audit", "restart"]
@@ -80,7 +80,7 @@ def test_demo_does_all_it_says_and_leaves_nothing(skyops: Skyops, tmp_path: Path
 
 
 def test_demo_goes_on_without_a_chain(skyops: Skyops) -> None:
-    told = run_demo(skyops, "--scenario", "chain-outage")
+    told = run_demo(skyops, "--nodes", "2", "--scenario", "chain-outage")
     assert {"outage", "finish", "chain", "settle"} <= {stage["name"] for stage in told["stages"]}
     assert told["scenario"] == "chain-outage"
 
@@ -93,7 +93,7 @@ def test_demo_lists_its_scenarios(skyops: Skyops) -> None:
 
 
 def run_demo(skyops: Skyops, *arguments: str) -> dict[str, Any]:
-    ran = skyops("demo", "--nodes", "4", "--json", *arguments, timeout_s=400)
+    ran = skyops("demo", "--json", *arguments, timeout_s=900)
     assert ran.code == 0, ran.out + ran.err
     told: dict[str, Any] = json.loads(ran.out)
     assert told["is_done"]
