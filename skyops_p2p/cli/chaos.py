@@ -46,9 +46,8 @@ def chaos(*, seed: int | None, jobs: int, nodes: int, folder: Path | None, keep:
     name = f"chaos-{secrets.token_hex(2)}"
     with ProgressLine(is_shown=not as_json) as progress:
         progress.show(command)
-        campaign = Campaign(
-            make_plan(seed, jobs=jobs, nodes=nodes), place_of(name, None), name, progress.show
-        )
+        plan = make_plan(seed, jobs=jobs, nodes=nodes)
+        campaign = Campaign(plan, place_of(name, None), name, progress.show, progress.show_figures)
         try:
             ended = campaign.run()
         except KeyboardInterrupt:
