@@ -25,6 +25,8 @@ from skyops_p2p.ports.sandbox import Progress
 
 OUTPUT_CHUNKS_MAX = 64
 SIGTERM_CODE = 143
+_CLOCK_STEP_S = 1e-9
+"""What is left below this is rounding: added to a clock it may change nothing, and time would stand still."""
 
 
 class StopAsked(Exception):  # noqa: N818 - named after what happened
@@ -76,7 +78,7 @@ class SimBox:
             StopAsked: It is asked to end.
         """
         left_s = seconds
-        while left_s > 0 and not self.is_stopping:
+        while left_s > _CLOCK_STEP_S and not self.is_stopping:
             began, was_paused = trio.current_time(), self.is_paused
             with trio.move_on_after(float("inf") if was_paused else left_s):
                 await self._woken.wait()
