@@ -202,7 +202,7 @@ class PaymentSection(Section):
     """Worker: most that a redemption may cost of what it brings, in hundredths of a percent; not asked when money
     would leave."""
     show_double_histories: bool = True
-    """Show a wallet that has signed two histories of receipts to the contract, which slashes its stake; it costs gas."""
+    """Show a wallet that has signed two histories of receipts to the contract, which slashes its stake; costs gas."""
 
 
 class ApiSection(Section):

@@ -9,6 +9,7 @@ from skyops_p2p.errors import ExecutionError
 from skyops_p2p.node.control_link import ControlLink
 from skyops_p2p.node.job_rows import JobRowView
 from skyops_p2p.node.jobs.job_views import CheckpointView, JobView, LogLineView, PublishedView, ResultView
+from skyops_p2p.node.jobs.verify_views import VerifyView
 
 
 class JobsClient:
@@ -116,6 +117,21 @@ class JobsClient:
                 return PublishedView.model_validate(content)
             told(int(content["done"]), int(content["total"]))
         raise self._link.broken_off("publishing")
+
+    def verify(
+        self,
+        job: str,
+        *,
+        shard: int | None = None,
+        told: Callable[[int, int], None] = lambda _done, _total: None,
+    ) -> VerifyView:
+        """Have it run a job again and compare the outputs; `told` of (shards compared, shards in all)."""
+        query = "" if shard is None else f"?{urlencode({'shard': shard})}"
+        for kind, content in self._link.objects("POST", _path(job, f"/verify{query}")):
+            if kind == "verified":
+                return VerifyView.model_validate(content)
+            told(int(content["done"]), int(content["total"]))
+        raise self._link.broken_off("verifying")
 
 
 def _path(job: str, rest: str = "") -> str:

@@ -23,6 +23,7 @@ from skyops_p2p.node.control_jobs import JobsClient
 from skyops_p2p.node.control_payments import PaymentsClient
 from skyops_p2p.node.job_rows import JobRowView
 from skyops_p2p.node.jobs.job_views import CheckpointView, JobView, LogLineView, PublishedView, ResultView
+from skyops_p2p.node.jobs.verify_views import VerifyView
 from skyops_p2p.node.settlement.settlement_views import BillingView, EarningsView, GroupName
 from skyops_p2p.node.submission import prepare, prepare_file
 
@@ -115,6 +116,17 @@ class SyncJob:
             ExecutionError: `no_result` (it failed, was cancelled, or has no outputs).
         """
         return self._jobs.publish(self.job_id)
+
+    def verify(self, *, shard: int | None = None) -> VerifyView:
+        """Wait for its end, have it run again on this machine, and compare its outputs with those that came.
+
+        Args:
+            shard: Only this one; None: all that have succeeded.
+
+        Raises:
+            ExecutionError: `not_deterministic`, `no_result`, `no_shard`, `verify_busy` or `inputs_gone`.
+        """
+        return self._jobs.verify(self.job_id, shard=shard)
 
     def checkpoints(self) -> tuple[CheckpointView, ...]:
         """Return its saved checkpoints."""

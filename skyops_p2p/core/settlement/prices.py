@@ -74,13 +74,13 @@ def redemption(
 
 
 def fee_shares(fee: int) -> FeeShares:
-    """Split a fee into bonus pool, verification fund and what is burned; the last takes what rounding leaves. Rules: SET-26."""
+    """Split a fee into bonus pool, verification fund and what is burned, which takes what is left. Rules: SET-26."""
     pool, fund = fee * FEE_POOL_BP // FEE_BP, fee * FEE_FUND_BP // FEE_BP
     return FeeShares(Wei(pool), Wei(fund), Wei(fee - pool - fund))
 
 
 def holdback_bps(trust_permille: int) -> int:
-    """Return the holdback for a worker's trust C: clip(0.20 - 0.375 (C - 0.5), 0.05, 0.20), in basis points. Rules: SET-26.
+    """Return the holdback for a worker's trust C: clip(0.20 - 0.375 (C - 0.5), 0.05, 0.20), in bp. Rules: SET-26.
 
     Args:
         trust_permille: C in thousandths, 0 to 1000.
@@ -139,12 +139,12 @@ def early_exit(prepaid: int, used: int, *, exit_fee_bps: int = EXIT_FEE_BP) -> t
 
 
 def no_show(rate_wei: int) -> Wei:
-    """Return what a worker that breaks off a commit or priority job owes: an hour of its rate, from its stake. Rules: SET-26."""
+    """Return what a worker that breaks off a commit or priority job owes, from its stake: an hour. Rules: SET-26."""
     return Wei(rate_wei)
 
 
 def late_start(rate_wei: int, late_ms: int, interval_ms: int) -> Wei:
-    """Return what a late priority job costs less: a fifth of its first interval per started 10 s, all at most. Rules: SET-26.
+    """Return what a late priority job costs less: a fifth of its first interval per started 10 s. Rules: SET-26.
 
     Args:
         rate_wei: Wei for an hour.
@@ -157,5 +157,5 @@ def late_start(rate_wei: int, late_ms: int, interval_ms: int) -> Wei:
 
 
 def preemption(rate_wei: int, unsaved_ms: int) -> Wei:
-    """Return what a preemptor pays to the preempted worker: the work since its checkpoint, a minute at most. Rules: SET-26."""
+    """Return what a preemptor pays to the preempted worker: what it had not saved, a minute at most. Rules: SET-26."""
     return charge(rate_wei, min(unsaved_ms, PREEMPTED_MS_MAX))
