@@ -64,7 +64,7 @@ class Campaign:
         live: Told figures that change all the time; shown where a line can be overwritten.
     """
 
-    def __init__(self, plan: Plan, directory: Path, name: str, progress: Progress, live: Progress) -> None:
+    def __init__(self, plan: Plan, directory: Path, name: str, *, progress: Progress, live: Progress) -> None:
         self._plan = stretched(plan, measure_slowness())
         self._slowness = self._plan.slowness
         self._directory = directory

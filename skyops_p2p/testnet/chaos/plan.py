@@ -184,7 +184,7 @@ def _plan_faults(random: Random, workers: tuple[str, ...], *, until_s: float) ->
     at_s = random.uniform(*FAULT_GAP_S)
     while at_s < until_s:
         for entry in [*deck, *random.choices(_MENU, [row[4] for row in _MENU], k=_TRIES)]:
-            fault = _fault(random, entry, workers, at_s, faults)
+            fault = _fault(random, entry, workers, at_s=at_s, before=faults)
             if fault is not None:
                 faults.append(fault)
                 deck = [row for row in deck if row is not entry]
@@ -197,6 +197,7 @@ def _fault(
     random: Random,
     entry: tuple[str, str, float, float, int],
     workers: tuple[str, ...],
+    *,
     at_s: float,
     before: Sequence[FaultPlan],
 ) -> FaultPlan | None:
