@@ -40,7 +40,8 @@ EVERYBODY = (*REQUESTERS, WORKERS[0], *JURORS, *OTHERS)
 ROUNDS = 3
 UNLIMITED = 2**256
 picks = st.integers(0, 20)
-amounts = st.integers(1, 10 * UNIT) | st.just(30 * UNIT)
+LEAST = 10**9  # wei: less is not redeemed
+amounts = st.integers(LEAST, 10 * UNIT) | st.just(30 * UNIT)
 votes_of_a_jury = st.lists(st.sampled_from([0, 1, 2, 2]), min_size=6, max_size=6)
 
 

@@ -85,6 +85,8 @@ async def test_time_travel_of_the_chain_ages_no_transaction(world: World) -> Non
             before = (await chain.head()).timestamp_unix_s
             await alice.send("rent", pay(1))
             waiting = next(iter(alice._outbox))
+            while await chain.nonce(alice.account) == 0:  # noqa: ASYNC110 - until the chain has it: no event says so
+                await trio.sleep(0.02)
             await world.command("evm_increaseTime", FORTNIGHT_S)
             await world.command("evm_mine")
             outcome = await alice.wait("rent")
