@@ -23,6 +23,8 @@ from tests.ports.sandbox.engine import Engine, private_engine
 from tests.ports.sandbox.rootfs import PYTHON, python_image
 
 WORKERS = 1
+QUEUE_S = 5
+"""How long a worker for a pool is looked for."""
 HELLO = """(module
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 1) (data (i32.const 8) "hello\\n")
@@ -94,7 +96,8 @@ async def pooled(world: JobWorld, times: Times, spec: JobSpec, tasks: int) -> No
 def pool_job(runtime: str, python: str, **fields: object) -> JobSpec:
     """Return the job of a pool."""
     code = {"path": "/code", "uri": "file:code"}
-    return job(runtime, command=[python, "-S", "/code/pool.py"], inputs=[code], **fields)
+    queue = {"queue": QUEUE_S}  # a worker that runs no pools passes it on, and there is no other
+    return job(runtime, command=[python, "-S", "/code/pool.py"], inputs=[code], timeouts=queue, **fields)
 
 
 async def wasm(world: JobWorld, rounds: int) -> Times:

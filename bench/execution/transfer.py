@@ -146,6 +146,7 @@ async def js_stream(starter: Starter, size_mib: int) -> float:
         await alice.call("dial", addr=bob.addrs[0])
         async with trio.open_nursery() as nursery:
             nursery.start_soon(partial(bob.call, "sink", size=size, timeout_s=TIMEOUT_S))
+            await trio.sleep(0.2)  # until it is sent: one line at a time
             await bob.call("mesh")  # commands are begun in their order
             started = time.perf_counter()
             await alice.call("push", peer=bob.peer_id, size=size, timeout_s=TIMEOUT_S)
