@@ -6,7 +6,7 @@ lock keeps a node and other commands away meanwhile.
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +18,7 @@ from skyops_p2p.errors import ChainError, NetworkError
 from skyops_p2p.limits import WALLET_PATIENCE_S
 
 if TYPE_CHECKING:
+    from skyops_p2p.adapters.contracts.finding import Contracts
     from skyops_p2p.config import NodeConfig
     from skyops_p2p.crypto.wallet import Wallet
     from skyops_p2p.node.control_money import MoneyClient
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from skyops_p2p.node.wallet.purse_views import ActionView, PlanView, StepView
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Seen = TypeVar("Seen")
 EXIT_WAITING = 7
 """A transaction that was sent is not confirmed yet: as a chain that could not be used."""
 
@@ -124,6 +126,49 @@ def money_config(invocation: Invocation) -> "NodeConfig":
     from skyops_p2p.cli.chain_contracts import with_endpoints
 
     return with_endpoints(invocation.load_config()[0])
+
+
+def look(
+    invocation: Invocation,
+    ask: "Callable[[MoneyClient], Seen]",
+    read: "Callable[[Contracts, tuple[bytes, ...]], Awaitable[Seen]]",
+) -> "Seen":
+    """Look at money on chain: through the node that runs in the data directory, or without one, and without a key.
+
+    Args:
+        invocation: Says where.
+        ask: Has a running node look.
+        read: Looks by itself at the contracts, told the workers for whom something may be set aside.
+
+    Raises:
+        SkyopsError: What the node answered; or `payment_not_configured`, `chain_not_configured` and the chain's own.
+    """
+    client = running_money(invocation)
+    if client is not None:
+        return ask(client)
+    import trio
+
+    from skyops_p2p.node.wallet.opening import open_to_look
+
+    config = money_config(invocation)
+
+    async def open_and_read() -> "Seen":
+        async with open_to_look(config) as (at, workers):
+            return await read(at, workers)
+
+    return trio.run(open_and_read)
+
+
+def own_account(invocation: Invocation) -> bytes:
+    """Return the wallet of the data directory, 20 bytes; needs no passphrase.
+
+    Raises:
+        IdentityError: There is none.
+    """
+    from skyops_p2p.crypto.wallet import address_to_bytes
+    from skyops_p2p.node.identity import read_address
+
+    return address_to_bytes(read_address(money_config(invocation).data_dir))
 
 
 def own_wallet(invocation: Invocation, config: "NodeConfig") -> "Wallet":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from skyops_p2p import limits
-from skyops_p2p.cli.acting import ActOptions, act_options, money_config, perform, running_money
+from skyops_p2p.cli.acting import ActOptions, act_options, look, perform
 from skyops_p2p.cli.invocation import Invocation, data_dir_option, json_option
 from skyops_p2p.cli.output import print_json
 from skyops_p2p.errors import ConfigError
@@ -263,18 +263,11 @@ def _dispute_of(view: "ReceiptView") -> str:
 
 
 def _look(invocation: Invocation, text: str) -> "DisputeView":
-    client = running_money(invocation)
-    if client is not None:
-        return client.dispute(text)
-    import trio
-
-    from skyops_p2p.node.wallet.opening import open_to_look, unix_s
+    from skyops_p2p.node.wallet.opening import unix_s
     from skyops_p2p.node.wallet.reading import read_dispute
 
-    config = money_config(invocation)
-
-    async def look() -> "DisputeView":
-        async with open_to_look(config) as (at, _):
-            return await read_dispute(at, bytes.fromhex(text), now_unix_s=unix_s())
-
-    return trio.run(look)
+    return look(
+        invocation,
+        lambda client: client.dispute(text),
+        lambda at, _workers: read_dispute(at, bytes.fromhex(text), now_unix_s=unix_s()),
+    )

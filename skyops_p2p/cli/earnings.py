@@ -86,7 +86,7 @@ def earnings(invocation: Invocation, *, by: Literal["job", "day", "mode"], as_js
 @json_option
 @click.pass_obj
 def settle(invocation: Invocation, *, dry_run: bool, as_json: bool) -> None:
-    """Redeem all vouchers now, in one transaction, whatever it costs.
+    """Redeem all vouchers now, in one transaction, and free holdbacks, whatever it costs.
 
     The node does so by itself when they are due or the money behind them would leave.
     """
@@ -96,13 +96,16 @@ def settle(invocation: Invocation, *, dry_run: bool, as_json: bool) -> None:
         for line in _quote_lines(quote):
             click.echo(line)
     settled = None
-    if quote.vouchers and not dry_run:
+    if (quote.vouchers or quote.releases) and not dry_run:
         with waiting("redeeming", is_color=invocation.is_color):
             settled = payments.settle()
     if as_json:
         print_json({"quote": quote, "settled": settled.model_dump(mode="json") if settled else None})
-    elif settled is not None and settled.transaction_hash:
-        click.echo(f"Redeemed {_counted(settled.vouchers)} in {settled.transaction_hash}.")
+    elif settled is not None:
+        if settled.transaction_hash:
+            click.echo(f"Redeemed {_counted(settled.vouchers)} in {settled.transaction_hash}.")
+        if settled.releases:
+            click.echo(f"Had {_counted(settled.releases, 'holdback')} released.")
 
 
 def _bill_fields(view: "BillingView") -> Iterator[tuple[str, str]]:
@@ -182,8 +185,10 @@ def _earning_fields(view: "EarningsView") -> Iterator[tuple[str, str]]:
 def _quote_lines(quote: "QuoteView") -> Iterator[str]:
     from skyops_p2p.core.settlement.amounts import ETH, format_amount
 
+    if quote.releases:
+        yield f"{_counted(quote.releases, 'holdback')} can be released, by a transaction each."
     if not quote.vouchers:
-        yield "There is nothing to redeem."
+        yield "There is no voucher to redeem."
         return
     fee = format_amount(quote.fee_wei, ETH)
     verbs = ("brings", "costs") if quote.vouchers == 1 else ("bring", "cost")
@@ -193,8 +198,8 @@ def _quote_lines(quote: "QuoteView") -> Iterator[str]:
         yield "That is more than the node would pay for it by itself (payment.redeem_cost_bps_max)."
 
 
-def _counted(vouchers: int) -> str:
-    return "1 voucher" if vouchers == 1 else f"{vouchers} vouchers"
+def _counted(number: int, noun: str = "voucher") -> str:
+    return f"1 {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _amount(wei: int) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from skyops_p2p.cli.acting import ActOptions, act_options, money_config, perform, running_money
+from skyops_p2p.cli.acting import ActOptions, act_options, look, own_account, perform
 from skyops_p2p.cli.invocation import Invocation, data_dir_option, json_option
 from skyops_p2p.cli.output import print_json
 from skyops_p2p.cli.wallet import read_amount
@@ -106,21 +106,10 @@ def _binding(invocation: Invocation) -> bytes:
 
 
 def _stake(invocation: Invocation) -> "StakeView":
-    client = running_money(invocation)
-    if client is not None:
-        return client.stake()
-    import trio
-
-    from skyops_p2p.crypto.wallet import address_to_bytes
-    from skyops_p2p.node.identity import read_address
-    from skyops_p2p.node.wallet.opening import open_to_look
     from skyops_p2p.node.wallet.reading import read_stake
 
-    config = money_config(invocation)
-    account = address_to_bytes(read_address(config.data_dir))
-
-    async def look() -> "StakeView":
-        async with open_to_look(config) as (at, _):
-            return await read_stake(at, account)
-
-    return trio.run(look)
+    return look(
+        invocation,
+        lambda client: client.stake(),
+        lambda at, _workers: read_stake(at, own_account(invocation)),
+    )

@@ -17,6 +17,7 @@ from skyops_p2p.errors import TestnetError
 
 if TYPE_CHECKING:
     from skyops_p2p.testnet.launcher import Testnet
+    from skyops_p2p.testnet.record import TestnetRecord
 
 CHAIN_NAME = "chain"
 """As testnet.topology has it, which takes long to import; a test compares."""
@@ -118,17 +119,21 @@ def up(
         fields = {"name": record.name, "directory": str(place), "took_s": round(took_s, 3), "network": record}
         print_json(fields | {"restarted": restarted})
         return
-    option = _place_text(name, directory)
     if restarted:
         click.echo(f"started again: {', '.join(restarted)}, after {took_s:.1f} s")
         return
+    _tell_up(record, took_s, option=_place_text(name, directory), joined=directory or record.name)
+
+
+def _tell_up(record: "TestnetRecord", took_s: float, *, option: str, joined: Path | str) -> None:
+    """Say that a network is up, and what to do with it."""
     paid = "; jobs are paid on a chain of this machine" if record.chain is not None else ""
     click.echo(f"{len(record.nodes)} nodes of {record.network} see each other after {took_s:.1f} s{paid}.")
     click.echo()
     click.echo("Try next:")
     for command, purpose in (
         (f"skyops testnet status{option}", "what each node is doing"),
-        (f"skyops run --join {directory or record.name}", "join from another terminal"),
+        (f"skyops run --join {joined}", "join from another terminal"),
         (f"skyops testnet kill {record.nodes[-1].name}{option}", "kill -9 a node, then look at the map"),
         (f"skyops testnet restart {record.nodes[-1].name}{option}", "bring it back"),
         (f"skyops testnet down{option}", "stop and remove everything"),

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from skyops_p2p.cli.acting import ActOptions, act_options, money_config, perform, running_money
+from skyops_p2p.cli.acting import ActOptions, act_options, look, own_account, perform
 from skyops_p2p.cli.invocation import Invocation, data_dir_option, json_option
 from skyops_p2p.cli.output import print_json
 from skyops_p2p.cli.wallet_keys import import_wallet, new
@@ -221,21 +221,10 @@ def read_account(text: str) -> str:
 
 
 def _balance(invocation: Invocation) -> "BalanceView":
-    client = running_money(invocation)
-    if client is not None:
-        return client.balance()
-    import trio
-
-    from skyops_p2p.crypto.wallet import address_to_bytes
-    from skyops_p2p.node.identity import read_address
-    from skyops_p2p.node.wallet.opening import open_to_look
     from skyops_p2p.node.wallet.reading import read_balance
 
-    config = money_config(invocation)
-    account = address_to_bytes(read_address(config.data_dir))
-
-    async def look() -> "BalanceView":
-        async with open_to_look(config) as (at, workers):
-            return await read_balance(at, account, workers)
-
-    return trio.run(look)
+    return look(
+        invocation,
+        lambda client: client.balance(),
+        lambda at, workers: read_balance(at, own_account(invocation), workers),
+    )

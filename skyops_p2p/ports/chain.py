@@ -16,7 +16,7 @@ from skyops_p2p.types import WalletAddress, Wei
 
 
 class StakeCheck(Protocol):
-    """Asks the chain whether a wallet's stake suffices; neutral until settlement exists."""
+    """Asks the chain whether a wallet's stake suffices; neutral where nothing is paid."""
 
     async def is_sufficient(self, wallet: WalletAddress) -> bool:
         """Return whether the wallet holds at least the network's minimum stake.

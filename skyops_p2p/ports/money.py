@@ -53,6 +53,13 @@ class Money(Protocol):
             vouchers: 1 to VOUCHERS_PER_BATCH_MAX, each of another requester.
         """
 
+    async def quote_release(self, requester: bytes) -> RedemptionQuote:
+        """Return what `release` would bring now; all zero where nothing is held.
+
+        Raises:
+            ChainRefusal: `call_reverted`: it is disputed, or its window is open.
+        """
+
     async def release(self, key: str, requester: bytes) -> None:
         """Have a holdback credited whose window has closed."""
 

@@ -62,6 +62,8 @@ class SimBank:
     """Ever, by all."""
     sent: Counter[str] = field(default_factory=Counter)
     """Transactions by kind."""
+    disputed: set[tuple[bytes, bytes]] = field(default_factory=set)
+    """Pairs (requester, worker) whose holdback stays while somebody challenges it."""
 
     def __post_init__(self) -> None:
         self._pairs: dict[tuple[bytes, bytes], _Pair] = {}
@@ -149,6 +151,8 @@ class SimBank:
 
     def release(self, requester: bytes, worker: bytes) -> None:
         """Credit a holdback whose window has closed."""
+        if (requester, worker) in self.disputed:
+            raise ChainRefusal("disputed", code="call_reverted")
         pair = self.pair(requester, worker)
         if pair.held and pair.held_until_unix_s <= self.now_unix_s():
             self.credits[worker] += pair.held
@@ -223,6 +227,14 @@ class SimMoney:
                 self._bank.redeem(voucher, self.account)
 
         await self._send(key, perform)
+
+    async def quote_release(self, requester: bytes) -> RedemptionQuote:
+        """See ports.Money."""
+        await self._ask()
+        if (requester, self.account) in self._bank.disputed:
+            raise ChainRefusal("disputed", code="call_reverted")
+        held = self._bank.pair(requester, self.account).held
+        return RedemptionQuote(Wei(held), GAS, Wei(GAS * GAS_PRICE_WEI))
 
     async def release(self, key: str, requester: bytes) -> None:
         """See ports.Money."""

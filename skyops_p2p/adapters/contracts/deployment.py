@@ -11,7 +11,7 @@ from typing import Protocol
 
 from skyops_p2p.adapters.contracts.artifacts import artifact
 from skyops_p2p.adapters.contracts.finding import PUBLISHED, check_wiring, contracts_at
-from skyops_p2p.adapters.contracts.money import confirmed
+from skyops_p2p.core.chain.endings import confirmed
 from skyops_p2p.adapters.contracts.refusals import explained
 from skyops_p2p.core.chain.facts import Order
 from skyops_p2p.core.settlement.funds import ContractSet

@@ -13,7 +13,8 @@ from skyops_p2p.adapters.contracts.refusals import explained
 from skyops_p2p.adapters.contracts.settlement import voucher_tuple
 from skyops_p2p.adapters.contracts.stake import RegistryStake
 from skyops_p2p.core.chain.facts import Order
-from skyops_p2p.core.chain.transaction import Ending, Outcome
+from skyops_p2p.core.chain.endings import confirmed
+from skyops_p2p.core.chain.transaction import Outcome
 from skyops_p2p.core.settlement.funds import ContractSet, PairFunds, RedemptionQuote
 from skyops_p2p.core.settlement.receipts import DoubleHistory
 from skyops_p2p.crypto.wallet import address_from_bytes, address_to_bytes
@@ -70,14 +71,20 @@ class ContractMoney:
 
     async def quote(self, vouchers: Sequence[Voucher]) -> RedemptionQuote:
         """Return what redeeming vouchers would bring now; all zero where there is nothing to redeem."""
-        order = self._redemption(vouchers)
+        return await self._quote(self._redemption(vouchers), "nothing_to_redeem")
+
+    async def quote_release(self, requester: bytes) -> RedemptionQuote:
+        """Return what `release` would bring now; all zero where nothing is held. See the port."""
+        return await self._quote(self._release(requester), "nothing_held")
+
+    async def _quote(self, order: Order, nothing: str) -> RedemptionQuote:
         chain = self.at.chain
         try:
             answer = await chain.call(order, sender=address_from_bytes(self._account))
             gas = await chain.estimate(order, sender=address_from_bytes(self._account))
         except ChainRefusal as refusal:
             said = explained(refusal)
-            if said.reason == "nothing_to_redeem":
+            if said.reason == nothing:
                 return RedemptionQuote(Wei(0), 0, Wei(0))
             raise said from refusal
         price = (await chain.head()).base_fee_wei + await chain.suggested_tip()
@@ -89,8 +96,7 @@ class ContractMoney:
 
     async def release(self, key: str, requester: bytes) -> None:
         """Have a holdback credited whose window has closed."""
-        token = self.contracts.token
-        await self.send(key, self.at.settlement.release(requester, self._account, token))
+        await self.send(key, self._release(requester))
 
     async def accuse(self, key: str, history: DoubleHistory) -> bool:
         """Show a double history to the contract; False: its account has nothing to slash."""
@@ -157,6 +163,9 @@ class ContractMoney:
         if await self.at.token.allowance(self._account, spender) < amount:
             await self.do(key, self.at.token.approve(spender, amount))
 
+    def _release(self, requester: bytes) -> Order:
+        return self.at.settlement.release(requester, self._account, self.contracts.token)
+
     def _redemption(self, vouchers: Sequence[Voucher]) -> Order:
         assert 0 < len(vouchers) <= limits.VOUCHERS_PER_BATCH_MAX
         token, settlement = self.contracts.token, self.at.settlement
@@ -164,30 +173,3 @@ class ContractMoney:
         if len(tuples) == 1:  # cheaper than a batch of one
             return settlement.redeem(self._account, token, tuples[0])
         return settlement.redeem_batch(self._account, token, tuples)
-
-
-def confirmed(outcome: Outcome) -> Outcome:
-    """Return an outcome that is a success.
-
-    Raises:
-        ChainRefusal: `transaction_reverted`, `nonce_taken`, `order_cancelled`.
-    """
-    if outcome.ending is Ending.REVERTED:
-        raise ChainRefusal(
-            f"transaction 0x{outcome.transaction_hash.hex()} had no effect",
-            code="transaction_reverted",
-            hint="Something changed between the try and its block; its fee is paid. Look, then order it again.",
-        )
-    if outcome.ending is Ending.NONCE_TAKEN:
-        raise ChainRefusal(
-            f"another transaction of this account has the nonce of {outcome.key!r}",
-            code="nonce_taken",
-            hint="A second program signs with this wallet's key: use it in one place only.",
-        )
-    if outcome.ending is Ending.CANCELLED:
-        raise ChainRefusal(
-            f"{outcome.key!r} was cancelled by its owner (0x{outcome.transaction_hash.hex()})",
-            code="order_cancelled",
-            hint="Nothing of it happened; order it again if it is wanted after all.",
-        )
-    return outcome

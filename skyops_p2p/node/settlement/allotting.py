@@ -9,9 +9,9 @@ import logging
 import trio
 
 from skyops_p2p import limits
-from skyops_p2p.core.chain.transaction import Ending
+from skyops_p2p.core.chain.endings import confirmed
 from skyops_p2p.core.settlement.prices import HOUR_S
-from skyops_p2p.errors import ChainError, ChainRefusal, StoreError
+from skyops_p2p.errors import ChainError, StoreError
 from skyops_p2p.node.settlement.payer_pair import PayerPair
 from skyops_p2p.node.settlement.tools import PayTools
 from skyops_p2p.ports import Store
@@ -119,8 +119,7 @@ class Allotter:
             await self._store.set_value(_value(pair.key.name), b"")
             return
         await self._store.set_value(_value(pair.key.name), b"")
-        if outcome.ending is not Ending.CONFIRMED:
-            raise ChainRefusal(f"an allotment ended as {outcome.ending.value}", code=_code(outcome.ending))
+        confirmed(outcome)
         self._pauses_s.pop(pair.key.name, None)
         pair.look_now()
 
@@ -133,10 +132,6 @@ class Allotter:
         self._tools.tell(
             "payment", pair.peer, f"nothing more could be set aside: {error.message} ({error.code})"
         )
-
-
-def _code(ending: Ending) -> str:
-    return "order_cancelled" if ending is Ending.CANCELLED else "call_reverted"
 
 
 def _value(name: str) -> str:

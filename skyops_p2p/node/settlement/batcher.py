@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 import trio
 
 from skyops_p2p import limits
-from skyops_p2p.core.chain.transaction import Ending, Outcome
+from skyops_p2p.core.chain.endings import confirmed
+from skyops_p2p.core.chain.transaction import Outcome
 from skyops_p2p.core.settlement.batching import Batch, BatchRules, Claim, cost_bps, is_worth, plan
 from skyops_p2p.core.settlement.funds import RedemptionQuote
 from skyops_p2p.errors import ChainError, ChainRefusal, SkyopsError, StoreError
@@ -22,11 +23,6 @@ from skyops_p2p.wire.messages.settlement import Voucher
 
 log = logging.getLogger(__name__)
 
-_ENDED_OTHERWISE = {
-    Ending.REVERTED: "transaction_reverted",
-    Ending.NONCE_TAKEN: "nonce_taken",
-    Ending.CANCELLED: "order_cancelled",
-}
 _VALUE = "redemption"
 """Name of the store's value with the transaction that is under way."""
 
@@ -51,6 +47,8 @@ class Batcher:
         self._turn = trio.Lock()
         """Held while a transaction is under way."""
         self._woken = trio.Event()
+        self._rests_until: dict[bytes, float] = {}
+        """Monotonic; by requester, at most PAIRS_MAX: when its holdback is looked at again."""
         self._nursery: trio.Nursery | None = None
         self.trouble = ""
         """Why the last round failed; empty if it did not."""
@@ -93,7 +91,15 @@ class Batcher:
         batch = self._plan(is_asked=True)
         vouchers = self._vouchers(batch)
         if not vouchers:
-            return QuoteView(vouchers=0, credited_wei=0, gas=0, fee_wei=0, cost_bps=0, is_worth=False)
+            return QuoteView(
+                vouchers=0,
+                credited_wei=0,
+                gas=0,
+                fee_wei=0,
+                cost_bps=0,
+                is_worth=False,
+                releases=len(batch.release),
+            )
         found = await self._tools.money.quote(vouchers)
         price = await self._tools.money.coin_price()
         bps = cost_bps(found, price)
@@ -104,6 +110,7 @@ class Batcher:
             fee_wei=found.fee_wei,
             cost_bps=bps,
             is_worth=bps <= self._rules.cost_bps_max,
+            releases=len(batch.release),
         )
 
     async def settle(self) -> SettledView:
@@ -132,13 +139,15 @@ class Batcher:
         async with self._turn:
             batch = self._plan(is_asked=True)
             vouchers = self._vouchers(batch)
-            if not vouchers:
-                return SettledView(vouchers=0, transaction_hash="", fee_wei=0)
-            outcome = await self._redeem(vouchers)
+            outcomes = [await self._redeem(vouchers)] if vouchers else []
+            transaction = "0x" + outcomes[0].transaction_hash.hex() if outcomes else ""
+            released = [await self._release(requester) for requester in batch.release]
+            outcomes += [outcome for outcome in released if outcome is not None]
             return SettledView(
                 vouchers=len(vouchers),
-                transaction_hash="0x" + outcome.transaction_hash.hex(),
-                fee_wei=outcome.fee_wei,
+                transaction_hash=transaction,
+                releases=len(outcomes) - bool(transaction),
+                fee_wei=sum(outcome.fee_wei for outcome in outcomes),
             )
 
     async def _round(self) -> None:
@@ -148,10 +157,42 @@ class Batcher:
             if vouchers and await self._is_worth(batch, vouchers):
                 await self._redeem(vouchers)
             for requester in batch.release:
-                key = f"release/{requester.hex()}/{self._tools.ledger.now_ms()}"
-                await self._tools.money.release(key, requester)
-                await self._tools.money.wait(key)
-                self._look_at([requester])
+                await self._release_if_worth(requester)
+
+    async def _release_if_worth(self, requester: bytes) -> None:
+        """Have a holdback credited unless that costs too much: then it comes with the pair's next redemption.
+
+        Raises:
+            ChainError: The chain cannot be asked.
+        """
+        now = trio.current_time()
+        if now < self._rests_until.get(requester, now):
+            return
+        self._rests_until[requester] = now + limits.REDEEM_BACKOFF_S_MAX
+        money = self._tools.money
+        try:
+            found = await money.quote_release(requester)
+        except ChainRefusal as refusal:
+            log.info("holdback_not_released code=%s reason=%s", refusal.code, refusal.message)
+            return
+        if cost_bps(found, await money.coin_price()) <= self._rules.cost_bps_max:
+            await self._release(requester)
+
+    async def _release(self, requester: bytes) -> Outcome | None:
+        """Have a holdback credited; None if the contract refuses it, for a dispute, say, which holds nothing else up.
+
+        Raises:
+            ChainError: The chain cannot be asked.
+        """
+        key = f"release/{requester.hex()}/{self._tools.ledger.now_ms()}"
+        try:
+            await self._tools.money.release(key, requester)
+            outcome = confirmed(await self._tools.money.wait(key))
+        except ChainRefusal as refusal:
+            log.info("holdback_not_released code=%s reason=%s", refusal.code, refusal.message)
+            return None
+        self._look_at([requester])
+        return outcome
 
     async def _is_worth(self, batch: Batch, vouchers: Sequence[Voucher]) -> bool:
         """Ask what it brings: never below break-even, unless the money would leave."""
@@ -175,12 +216,7 @@ class Batcher:
         """
         outcome = await self._tools.money.wait(key)
         await self._store.set_value(_VALUE, b"")
-        if outcome.ending is not Ending.CONFIRMED:
-            raise ChainRefusal(
-                f"the redemption ended as {outcome.ending.value}",
-                code=_ENDED_OTHERWISE[outcome.ending],
-                hint="`skyops settle --dry-run` says what a redemption would bring now.",
-            )
+        confirmed(outcome)
         for pair in self._pairs():
             if pair.terms.requester in requesters:
                 pair.note_redeemed()

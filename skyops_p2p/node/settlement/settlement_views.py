@@ -129,6 +129,8 @@ class QuoteView(View):
     """What it costs of what it brings, in hundredths of a per cent."""
     is_worth: bool
     """Whether the node would redeem that by itself when it is due."""
+    releases: int = 0
+    """Holdbacks that are free beside that, each released by a transaction of its own."""
 
 
 class SettledView(View):
@@ -137,6 +139,8 @@ class SettledView(View):
     vouchers: int
     transaction_hash: str
     """Empty if there was nothing to redeem."""
+    releases: int = 0
+    """Holdbacks that were released."""
     fee_wei: WeiField
 
 

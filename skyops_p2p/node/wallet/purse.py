@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import trio
 
 from skyops_p2p import limits
-from skyops_p2p.adapters.contracts.money import ContractMoney, confirmed
+from skyops_p2p.adapters.contracts.money import ContractMoney
 from skyops_p2p.adapters.contracts.refusals import explained
+from skyops_p2p.core.chain.endings import confirmed
 from skyops_p2p.core.chain.facts import Order
 from skyops_p2p.core.chain.transaction import Ending, Outcome
 from skyops_p2p.crypto.hashing import sha256

@@ -52,9 +52,16 @@ async def test_a_pair_is_paid_from_deposit_to_purse(market: Market) -> None:
         with pytest.raises(ChainRefusal) as refused:
             await money.release("early", account(ALICE))
         assert (refused.value.code, refused.value.reason) == ("call_reverted", "too_soon")
+        with pytest.raises(ChainRefusal) as refused:
+            await money.quote_release(account(ALICE))
+        assert (refused.value.code, refused.value.reason) == ("call_reverted", "too_soon")
         await market.pass_until(funds.held_until_unix_s)
+        freed = await money.quote_release(account(ALICE))
+        assert freed.credited == funds.held
+        assert freed.fee_wei > freed.gas > 21_000
         await money.release("late", account(ALICE))
         await money.confirm("late")
+        assert await money.quote_release(account(ALICE)) == RedemptionQuote(Wei(0), 0, Wei(0))
         await money.do("collect", settlement.collect(token, account(BOB)))
         assert await market.contracts.token.balance(account(BOB)) == 10_000 * ONE + 40 * ONE * 97 // 100
 

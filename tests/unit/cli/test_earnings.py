@@ -77,4 +77,4 @@ def test_settling_says_what_it_costs_first(payments: FakePayments, out_of: Calla
     payments.vouchers = 1
     assert out_of("settle").startswith("1 voucher brings 0.1 SKYOPS now and costs")
     payments.vouchers = 0
-    assert out_of("settle") == "There is nothing to redeem.\n"
+    assert out_of("settle") == "There is no voucher to redeem.\n"

@@ -226,6 +226,30 @@ async def test_vouchers_are_redeemed_when_due_and_holdbacks_released(
         assert pair.held == 0
 
 
+async def test_a_holdback_that_is_not_worth_its_gas_waits_until_a_person_wants_it(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    async with paid_world(tmp_path) as world:
+        job = await world.nodes["alice"].submit(spec(), base_dir=tmp_path)
+        assert (await ended(job)).state == "succeeded"
+        worker = world.worker_of(job)
+        payments, parties = world.nodes[worker].payments, (account("alice"), account(worker))
+        await trio.sleep(10)
+        assert (await payments.settle()).vouchers == 1
+        pair = world.bank.pair(*parties)
+        held = pair.held
+        await trio.sleep(2 * 3600)  # its window has closed
+        assert (pair.held, world.bank.sent["release"]) == (held, 0)
+        world.bank.disputed.add(parties)
+        refused = await payments.settle()
+        assert (refused.releases, pair.held) == (0, held), "a dispute holds it, and nothing fails for that"
+        world.bank.disputed.clear()
+        assert (await payments.quote()).releases == 1
+        settled = await payments.settle()
+        assert (settled.vouchers, settled.releases, pair.held) == (0, 1, 0)
+        assert world.bank.credits[parties[1]] >= held > 0
+
+
 async def test_a_run_that_is_not_paid_is_paused_and_goes_on_once_it_is(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:  # SET-8
