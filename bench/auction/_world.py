@@ -27,7 +27,7 @@ JOB = {
 }
 SLOTS = 256
 """Of each worker, and declared cores: the award of a match holds one of each for a minute."""
-SETTLE_S_MAX = 240.0
+SETTLE_S_MAX = 480.0
 """After the start, until the network is quiet."""
 IDLE_S = 10.0
 """For so long the CPU of the idle network is measured."""

@@ -2,9 +2,8 @@
 
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +11,7 @@ from skyops_p2p.cli.chaos import chaos
 from skyops_p2p.cli.invocation import Invocation, json_option
 from skyops_p2p.cli.network import STATES
 from skyops_p2p.cli.output import Column, ProgressLine, print_json, print_table, short_peer
+from skyops_p2p.cli.testnet_place import open_testnet, place_options, place_text
 from skyops_p2p.cli.waiting import waiting
 from skyops_p2p.errors import TestnetError
 
@@ -21,32 +21,6 @@ if TYPE_CHECKING:
 
 CHAIN_NAME = "chain"
 """As testnet.topology has it, which takes long to import; a test compares."""
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def place_options(command: Command) -> Command:
-    """Let a command say which test network is meant."""
-    by_dir = click.option(
-        "--dir",
-        "directory",
-        type=click.Path(path_type=Path, file_okay=False),
-        help="Its directory, wherever it is.",
-    )
-    by_name = click.option("--name", help='Its name; by default the only one there is, or "local".')
-    return by_name(by_dir(command))
-
-
-def open_testnet(name: str | None, directory: Path | None) -> "Testnet":
-    """Return the test network that is meant.
-
-    Raises:
-        TestnetError: There is none, or several.
-    """
-    from skyops_p2p.testnet.launcher import Testnet
-    from skyops_p2p.testnet.places import find_existing
-
-    return Testnet(find_existing(name, directory))
 
 
 @click.group()
@@ -122,7 +96,7 @@ def up(
     if restarted:
         click.echo(f"started again: {', '.join(restarted)}, after {took_s:.1f} s")
         return
-    _tell_up(record, took_s, option=_place_text(name, directory), joined=directory or record.name)
+    _tell_up(record, took_s, option=place_text(name, directory), joined=directory or record.name)
 
 
 def _tell_up(record: "TestnetRecord", took_s: float, *, option: str, joined: Path | str) -> None:
@@ -382,13 +356,6 @@ def _signal_all(network: "Testnet", nodes: tuple[str, ...], number: signal.Signa
         target = chain if node == CHAIN_NAME else None
         was_there = target.signal(number) if target is not None else network.signal(node, number)
         click.echo(f"{node}: {done}" if was_there else f"{node}: was dead already")
-
-
-def _place_text(name: str | None, directory: Path | None) -> str:
-    """Return the options that name this test network again."""
-    if directory is not None:
-        return f" --dir {directory}"
-    return f" --name {name}" if name else ""
 
 
 def _faults_text(faults: dict[str, object]) -> str:

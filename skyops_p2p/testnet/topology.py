@@ -20,6 +20,9 @@ from skyops_p2p.limits import RECORD_GPUS_MAX, RECORD_LABELS_MAX, TESTNET_NODES_
 
 BEAT_S_DEFAULT = 2.0
 """Much faster than in a real network, so that a death shows within seconds."""
+BEATS_A_SECOND_MAX = 5
+"""All nodes of a network together, unless its topology says how often one beats: each beat is handled by every node, and
+one machine carries them all."""
 CHAIN_NAME = "chain"
 """What the embedded chain of a network is called where nodes are named."""
 _MIXTURE: tuple[tuple[tuple[str, ...], str, int], ...] = (
@@ -70,7 +73,7 @@ class NetworkPlan(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     beat_s: float = Field(BEAT_S_DEFAULT, ge=0.2, le=3600.0)
-    """Seconds between heartbeats."""
+    """Seconds between heartbeats; where a file says nothing, more in a network of more than 10 nodes."""
     private: bool = False
     """Give the network a pre-shared key."""
     chain: bool = True
@@ -150,7 +153,11 @@ def expand(topology: Topology) -> Topology:
     doubles = list(islice((name for name in names if names.count(name) > 1), 1))
     if doubles:
         raise TestnetError(f"two nodes have the name {doubles[0]!r}", code="topology_invalid")
-    return topology.model_copy(update={"nodes": tuple(plans)})
+    changes: dict[str, object] = {"nodes": tuple(plans)}
+    if "beat_s" not in topology.network.model_fields_set:
+        beat_s = max(BEAT_S_DEFAULT, len(plans) / BEATS_A_SECOND_MAX)
+        changes["network"] = topology.network.model_copy(update={"beat_s": beat_s})
+    return topology.model_copy(update=changes)
 
 
 def _check_count(count: int) -> None:

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from skyops_p2p.core.execution.outcomes import OUTCOMES
+from skyops_p2p.core.execution.outcomes import OUTCOMES, Cause
 from skyops_p2p.core.settlement.lanes import EXPOSED_MS
 from skyops_p2p.core.settlement.prices import charge, exposure
 from skyops_p2p.limits import PAY_INTERVAL_MS_MAX
@@ -16,6 +16,12 @@ from skyops_p2p.testnet.chaos.seen import JobSeen, LaneSeen, Observation
 
 PAIR_UNIT_WEI = 10**9
 """The contract counts pairs in it; a redemption leaves less than one behind, and a receipt costs one at least."""
+
+_FAILED_BY_ITSELF = frozenset(
+    {"input_unavailable", "checkpoint_unavailable"}
+    | {code for code, outcome in OUTCOMES.items() if outcome.cause is Cause.JOB}
+)
+"""A worker signs for such an end too: what came after was paid for its own work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,10 @@ def _paid_twice(seen: Observation) -> Iterator[str]:
         for (shard, epoch), count in leases.items():
             if count > 1:
                 yield f"{job.name}: shard {shard} has {count} lanes for epoch {epoch}"
-        receipts = Counter(lane.shard for lane in job.lanes if lane.has_receipt)
+        failed = {(shard, epoch) for shard, epoch, code in job.attempts if code in _FAILED_BY_ITSELF}
+        receipts = Counter(
+            lane.shard for lane in job.lanes if lane.has_receipt and (lane.shard, lane.epoch) not in failed
+        )
         for shard, count in receipts.items():
             if count > 1:
                 yield f"{job.name}: shard {shard} was run to its receipt {count} times"

@@ -150,6 +150,12 @@ def test_every_check_is_broken_by_something() -> None:
     assert {code for code, _ in WRONG.values()} == CHECKS.keys()
 
 
+def test_a_lease_that_failed_by_itself_may_have_a_receipt_of_its_own() -> None:
+    first = replace(FIRST, has_receipt=True)
+    seen = job(lanes=(first, SECOND), attempts=((0, 1, "input_unavailable"), (0, 2, "succeeded")))
+    assert "paid_twice" not in {breach.code for breach in breaches_of(seen)}
+
+
 def test_burned_money_is_accounted_for() -> None:
     burned = after(fees=0, settlement=AFTER.settlement - AFTER.fees, supply=10**18 - AFTER.fees)
     assert breaches_of(burned) == ()
