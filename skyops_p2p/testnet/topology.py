@@ -21,8 +21,8 @@ from skyops_p2p.limits import RECORD_GPUS_MAX, RECORD_LABELS_MAX, TESTNET_NODES_
 BEAT_S_DEFAULT = 2.0
 """Much faster than in a real network, so that a death shows within seconds."""
 BEATS_A_SECOND_MAX = 5
-"""All nodes of a network together, unless its topology says how often one beats: each beat is handled by every node, and
-one machine carries them all."""
+"""All nodes of a network together, unless its topology says how often one beats: each beat is handled by every node,
+and one machine carries them all."""
 CHAIN_NAME = "chain"
 """What the embedded chain of a network is called where nodes are named."""
 _MIXTURE: tuple[tuple[tuple[str, ...], str, int], ...] = (

@@ -16,7 +16,13 @@ from skyops_p2p.testnet.disturbance import parse_groups
 from skyops_p2p.testnet.places import find_existing, list_existing, place_of, testnets_root
 from skyops_p2p.testnet.port_numbers import PORT_FIRST, release_ports, reserve_ports
 from skyops_p2p.testnet.record import ChainEntry, NodeEntry, TestnetRecord, locked, read_record, write_record
-from skyops_p2p.testnet.topology import CHAIN_NAME, default_topology, load_topology
+from skyops_p2p.testnet.topology import (
+    BEAT_S_DEFAULT,
+    BEATS_A_SECOND_MAX,
+    CHAIN_NAME,
+    default_topology,
+    load_topology,
+)
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "testnet" / "topologies"
 
@@ -52,6 +58,14 @@ def test_no_node_has_the_chains_name(tmp_path: Path) -> None:
     with pytest.raises(TestnetError) as error:
         load_topology(path)
     assert code_of(error) == "topology_invalid"
+
+
+def test_many_nodes_beat_less_often_unless_it_is_said_how_often(tmp_path: Path) -> None:
+    assert default_topology(10).network.beat_s == BEAT_S_DEFAULT
+    assert default_topology(50).network.beat_s == 50 / BEATS_A_SECOND_MAX
+    path = tmp_path / "t.toml"
+    path.write_text("[network]\nbeat_s = 1.5\n[[nodes]]\ncount = 30\n")
+    assert load_topology(path).network.beat_s == 1.5
 
 
 def test_settings_lead_to_the_chain_and_its_contracts(tmp_path: Path) -> None:
