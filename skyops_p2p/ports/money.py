@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from skyops_p2p.core.chain.transaction import Outcome
-from skyops_p2p.core.settlement.funds import ContractSet, PairFunds, RedemptionQuote
+from skyops_p2p.core.settlement.funds import AccountStake, ContractSet, PairFunds, RedemptionQuote
 from skyops_p2p.core.settlement.receipts import DoubleHistory
 from skyops_p2p.types import Wei
 from skyops_p2p.wire.messages.settlement import Voucher
@@ -27,6 +27,16 @@ class Money(Protocol):
 
     async def pair_funds(self, requester: bytes, worker: bytes) -> PairFunds:
         """Return the SKYOPS of a pair, after the last block."""
+
+    async def stake_of(self, account: bytes) -> AccountStake:
+        """Return what a wallet has at stake, after the last block.
+
+        Args:
+            account: 20 bytes; of one that never registered all is 0.
+        """
+
+    async def stake_of(self, account: bytes) -> Wei:
+        """Return what a wallet (20 bytes) has at stake in NodeRegistry, unbonding not counted; 0 for a stranger."""
 
     async def coin_price(self) -> int:
         """Return how many SKYOPS one of the chain's coins counts, as the contracts say it (Parameters, key 9)."""

@@ -15,7 +15,7 @@ import trio
 
 from skyops_p2p.core.chain.transaction import Ending, Outcome
 from skyops_p2p.core.settlement.amounts import wei_from_bytes
-from skyops_p2p.core.settlement.funds import ContractSet, PairFunds, RedemptionQuote
+from skyops_p2p.core.settlement.funds import AccountStake, ContractSet, PairFunds, RedemptionQuote
 from skyops_p2p.core.settlement.prices import redemption
 from skyops_p2p.core.settlement.receipts import DisputesDomain, DoubleHistory, check_history
 from skyops_p2p.core.settlement.vouchers import CUMULATIVE_BITS, digest_of
@@ -56,7 +56,9 @@ class SimBank:
     deposits: Counter[bytes] = field(default_factory=Counter)
     credits: Counter[bytes] = field(default_factory=Counter)
     stakes: Counter[bytes] = field(default_factory=Counter)
-    """What a double history takes; no part of the money that `check` counts."""
+    """What a double history takes; no part of the money that `check` counts. All were registered at the beginning."""
+    slashed: set[bytes] = field(default_factory=set)
+    """Who has lost all of it for good."""
     fees: int = 0
     deposited: int = 0
     """Ever, by all."""
@@ -190,6 +192,19 @@ class SimMoney:
             pair.receipts_root,
         )
 
+    async def stake_of(self, account: bytes) -> AccountStake:
+        """See ports.Money."""
+        await self._ask()
+        stake = self._bank.stakes[account]
+        is_slashed = account in self._bank.slashed
+        began = EPOCH_UNIX_MS // 1000 if stake or is_slashed else 0
+        return AccountStake(Wei(stake), began, is_slashed)
+
+    async def stake_of(self, account: bytes) -> Wei:
+        """See ports.Money."""
+        await self._ask()
+        return Wei(self._bank.stakes[account])
+
     async def coin_price(self) -> int:
         """See ports.Money."""
         await self._ask()
@@ -250,6 +265,7 @@ class SimMoney:
         def perform() -> None:
             if not self._bank.stakes.pop(history.account, 0):
                 raise ChainRefusal("already_proven", code="call_reverted")
+            self._bank.slashed.add(history.account)
 
         await self._send(key, perform)
         return True

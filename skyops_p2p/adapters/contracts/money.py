@@ -15,7 +15,8 @@ from skyops_p2p.adapters.contracts.stake import RegistryStake
 from skyops_p2p.core.chain.facts import Order
 from skyops_p2p.core.chain.endings import confirmed
 from skyops_p2p.core.chain.transaction import Outcome
-from skyops_p2p.core.settlement.funds import ContractSet, PairFunds, RedemptionQuote
+from skyops_p2p.core.settlement.contract_facts import StakeState
+from skyops_p2p.core.settlement.funds import AccountStake, ContractSet, PairFunds, RedemptionQuote
 from skyops_p2p.core.settlement.receipts import DoubleHistory
 from skyops_p2p.crypto.wallet import address_from_bytes, address_to_bytes
 from skyops_p2p.errors import ChainRefusal
@@ -60,6 +61,15 @@ class ContractMoney:
         """Return the SKYOPS of a pair, all of it after one block."""
         head = await self.at.chain.head()
         return await self.at.settlement.pair(requester, worker, self.contracts.token, at=head.number)
+
+    async def stake_of(self, account: bytes) -> AccountStake:
+        """Return what a wallet has at stake, after the last block; see the port."""
+        node = await self.at.registry.node(account)
+        return AccountStake(node.stake, node.registered_at_unix_s, node.state is StakeState.SLASHED)
+
+    async def stake_of(self, account: bytes) -> Wei:
+        """Return what a wallet has at stake; see the port."""
+        return (await self.at.registry.node(account)).stake
 
     async def coin_price(self) -> int:
         """Return how many SKYOPS one of the chain's coins counts; see the port."""

@@ -62,6 +62,18 @@ class PairFunds:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountStake:
+    """What one wallet has at stake as of one block."""
+
+    amount: Wei
+    """What counts: what is unbonding is left out."""
+    registered_at_unix_s: int
+    """0: never. What was added later has no date of its own on chain."""
+    is_slashed: bool
+    """For good, as for a double history."""
+
+
+@dataclass(frozen=True, slots=True)
 class RedemptionQuote:
     """What a redemption brings, and what it costs."""
 
