@@ -19,7 +19,9 @@ ATTACKERS, ATTACKERS_STAKE = 0.3, 0.1
 """Of all identities, of all stake."""
 MEAN_STAKE = 40.0
 JOBS_PER_IDENTITY = 0.4
-"""In an epoch."""
+"""In an epoch, unless said otherwise."""
+PRICES = (0.75, 0.95)
+"""Asked for each v by who computes."""
 JOBS_MAX = 3
 """That one worker takes in an epoch."""
 BIDDERS = 12
@@ -40,6 +42,18 @@ JURORS = 31
 """Of the last appeal."""
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a world is like, whatever happens in it."""
+
+    identities: int
+    epochs: int
+    busyness: float = 1.0
+    """Jobs are so many times JOBS_PER_IDENTITY."""
+    is_price_fixed: bool = True
+    """A worker asks for the same in each tender; else anew each time, and nobody is cheap for ever."""
+
+
 @dataclass(slots=True)
 class Person:
     """Somebody behind one identity at a time."""
@@ -47,7 +61,9 @@ class Person:
     account: bytes
     is_attacker: bool
     price: float
-    """Asked for each v."""
+    """Asked for each v, where that is fixed."""
+    discount: float
+    """UNDERBID or 1."""
     stake: float
     starts: int = 0
     is_spy: bool = False
@@ -94,14 +110,16 @@ class World:
         rule: What decides.
         attack: What the attackers do.
         seed: Of everything.
-        identities: How many.
-        epochs: How long.
+        setting: Its size and kind.
     """
 
-    def __init__(self, rule: NoRule, attack: Attack, seed: int, *, identities: int, epochs: int) -> None:
-        self.rule, self.attack, self.seed, self.epochs = rule, attack, seed, epochs
+    def __init__(self, rule: NoRule, attack: Attack, seed: int, setting: Setting) -> None:
+        self.rule, self.attack, self.seed, self.setting = rule, attack, seed, setting
+        identities, self.epochs = setting.identities, setting.epochs
         self.scale = identities / 500
-        self.jobs = round(identities * JOBS_PER_IDENTITY * (0.25 if attack.is_eclipsing else 1))
+        jobs = identities * JOBS_PER_IDENTITY * setting.busyness
+        self.jobs = round(jobs * (0.25 if attack.is_eclipsing else 1))
+        self.jobs_max = round(JOBS_MAX * setting.busyness)
         self.people = _people(random.Random(f"people {seed}"), attack, identities)
         self.bad = [person for person in self.people if person.is_attacker]
         self.good = [person for person in self.people if not person.is_attacker]
@@ -123,7 +141,7 @@ class World:
             for person in present:
                 person.jobs_now, person.open_value = 0, 0.0
             for number in range(self.jobs):
-                self._job(random.Random(f"job {self.seed} {epoch} {number}"), present)
+                self._job(random.Random(f"job {self.seed} {epoch} {number}"), present, number)
             part = (self.report.lost - lost) / max(1e-9, self.report.value - value)
             self.report.curve.append(part)
             if epoch >= self.epochs * 3 // 4:
@@ -178,14 +196,18 @@ class World:
         self.rule.hear_requester(Said(worker.account, requester.account, Kind.SOFT, INTERVAL, self.epoch))
 
     # --- work -------------------------------------------------------------------------------------------------------
-    def _job(self, draw: random.Random, present: list[Person]) -> None:
+    def _job(self, draw: random.Random, present: list[Person], number: int) -> None:
         requester = self.victim if self.attack.is_eclipsing else draw.choice(self.good)
         value = draw.lognormvariate(-0.18, 0.6)
         bidders = self._bidders(draw, requester, present)
         is_lane = draw.random() * 1000 < PROBATION_PERMILLE
         points = {id(person): 0.2 * draw.random() + 0.1 * draw.random() for person in bidders}
         luck = draw.random()
-        able = [person for person in bidders if person.jobs_now < JOBS_MAX]
+        if not self.setting.is_price_fixed:
+            prices = random.Random(f"prices {self.seed} {self.epoch} {number}")
+            for person in bidders:
+                person.price = prices.uniform(*PRICES) * person.discount
+        able = [person for person in bidders if person.jobs_now < self.jobs_max]
         able = [p for p in able if self.rule.has_room(p.account, value, p.open_value)]
         worker = self._lane(able, value, luck) if is_lane else None
         worker = worker or self._best(able, points)
@@ -352,5 +374,6 @@ def _people(draw: random.Random, attack: Attack, identities: int) -> list[Person
 
 
 def _person(draw: random.Random, account: bytes, *, is_attacker: bool, is_cheap: bool = False) -> Person:
-    price = draw.uniform(0.75, 0.95) * (UNDERBID if is_cheap else 1)
-    return Person(account, is_attacker, price, MEAN_STAKE * draw.lognormvariate(-0.18, 0.6))
+    discount = UNDERBID if is_cheap else 1.0
+    price = draw.uniform(*PRICES) * discount
+    return Person(account, is_attacker, price, discount, MEAN_STAKE * draw.lognormvariate(-0.18, 0.6))

@@ -14,7 +14,7 @@ from bench.plots import Curve, save_bars, save_curves
 from bench.tables import number, print_place, print_table, say
 from bench.trust._attacks import ATTACKS, BY_NAME, NO_ATTACK, Attack
 from bench.trust._rules import Average, Beta, EigenTrust, NoRule, Ours
-from bench.trust._world import Report, World
+from bench.trust._world import Report, Setting, World
 
 RULES: dict[str, Callable[[], NoRule]] = {
     "none": NoRule,
@@ -43,8 +43,7 @@ class Task:
     rule: str
     attack: Attack
     seed: int
-    identities: int
-    epochs: int
+    setting: Setting
 
 
 Found = dict[tuple[str, str], list[Report]]
@@ -54,7 +53,7 @@ Found = dict[tuple[str, str], list[Report]]
 def run(task: Task) -> Report:
     """Let one world pass."""
     rule = RULES[task.rule]()
-    return World(rule, task.attack, task.seed, identities=task.identities, epochs=task.epochs).run()
+    return World(rule, task.attack, task.seed, task.setting).run()
 
 
 def run_all(options: argparse.Namespace) -> Found:
@@ -62,10 +61,9 @@ def run_all(options: argparse.Namespace) -> Found:
     pairs = [(attack, rule) for attack in (NO_ATTACK, *ATTACKS) for rule in COMPARED]
     pairs += [(BY_NAME[name], rule) for name in FAST_ATTACKS for rule in FAST if rule not in COMPARED]
     pairs += [(TENFOLD, "score only"), (TENFOLD, "full")]
+    setting = Setting(options.identities, options.epochs)
     tasks = [
-        Task(rule, attack, seed, options.identities, options.epochs)
-        for attack, rule in pairs
-        for seed in range(1, options.seeds + 1)
+        Task(rule, attack, seed, setting) for attack, rule in pairs for seed in range(1, options.seeds + 1)
     ]
     found: Found = {}
     with ProcessPoolExecutor(options.processes) as pool:
