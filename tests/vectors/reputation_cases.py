@@ -7,8 +7,9 @@ from typing import Any
 from skyops_p2p.core.earnings.pay import multiplier_bp, pay_of, share_pool
 from skyops_p2p.core.earnings.slashes import Case as FaultCase
 from skyops_p2p.core.earnings.slashes import Fault, slash_all
+from skyops_p2p.core.evidence.items import Scope, open_evidence
 from skyops_p2p.core.reputation.conduct import EPOCH_MS, Day, day_of
-from skyops_p2p.core.reputation.deals import Check, Deal, Market, PairMoney, deal_of, deciding, ratings_of
+from skyops_p2p.core.reputation.deals import Check, Deal, PairMoney, deal_of, deciding, ratings_of
 from skyops_p2p.core.reputation.fixed import decay, geometric, root
 from skyops_p2p.core.reputation.parameters import DEFAULTS
 from skyops_p2p.core.reputation.ratings import Kind, Rating, RatingBook, Role, Sums
@@ -29,7 +30,7 @@ Case = dict[str, Any]
 SKY = 10**18
 DOMAIN = DisputesDomain(RULES.chain_id, bytes([0xD1] * 20))
 (PLAIN,) = [message for message in settlement_examples() if isinstance(message, Receipt)]
-MARKET = Market(RULES.network, RULES.chain_id, PLAIN.contract, PLAIN.token, DOMAIN)
+SCOPE = Scope(RULES.network, RULES.chain_id, PLAIN.contract, DOMAIN.contract, PLAIN.token)
 TODAY = NOW // EPOCH_MS
 UNIT = DEFAULTS.unit
 
@@ -85,13 +86,19 @@ def signed(
     return with_half(data, requester=halves[0], worker=halves[1])
 
 
+def read(data: bytes) -> Deal:
+    """Check a receipt, and return what counts of it."""
+    item, receipt, _ = open_evidence(data, SCOPE)
+    return deal_of(item, receipt)
+
+
 def check(number: int, deal: Deal, *, level: int, is_right: bool, **changes: Any) -> Check:
     return Check(sha256(b"check %d" % number), deal.receipt, level, is_right, UnixMs(NOW + number), **changes)
 
 
 def pair_cases() -> list[Case]:
     both = [signed(1), signed(2)]
-    first = deal_of(both[0], MARKET)
+    first = read(both[0])
     mine = (address_to_bytes(ALICE.wallet.address),)
     someone = (bytes([9] * 20),)
     right = check(1, first, level=2, is_right=True, reference_ms=9000, checkers=someone)
@@ -134,7 +141,7 @@ def pair_cases() -> list[Case]:
 
 
 def _pair_case(name: str, receipts: list[bytes], checks: list[Check], redeemed: int, funded: int) -> Case:
-    deals = [deal_of(data, MARKET) for data in receipts]
+    deals = [read(data) for data in receipts]
     decided = {
         deal.receipt: deciding([c for c in checks if c.receipt == deal.receipt], deal) for deal in deals
     }
@@ -160,8 +167,8 @@ def _refused(name: str, data: bytes, code: str) -> Case:
 
 def _market() -> Case:
     return {
-        "network": MARKET.network, "chain_id": MARKET.chain_id, "contract": MARKET.contract.hex(),
-        "token": MARKET.token.hex(), "disputes": DOMAIN.contract.hex(),
+        "network": SCOPE.network, "chain_id": SCOPE.chain_id, "contract": SCOPE.settlement.hex(),
+        "token": SCOPE.token.hex(), "disputes": SCOPE.disputes.hex(),
     }  # fmt: skip
 
 

@@ -154,11 +154,11 @@ def add_up(case: dict[str, Any], out: set[str]) -> Sums:  # REP-9, REP-10
     return sums
 
 
-def seeds(case: dict[str, Any], out: set[str]) -> dict[str, int]:  # REP-11
+def seeds(case: dict[str, Any], heard: set[str]) -> dict[str, int]:  # REP-11
     weights = {
-        who: amount * min(10, max(0, case["epoch"] - since))
+        who: amount * min(10, max(0, case["epoch"] - since + 1))
         for who, (amount, since, _) in case["stakes"].items()
-        if who not in out
+        if who in heard
     }
     whole = sum(weights.values())
     return {who: ONE * weight // whole for who, weight in weights.items() if weight}
@@ -249,7 +249,7 @@ def efficiency(case: dict[str, Any], who: str, voice: dict[str, int]) -> int:  #
 def assess(case: dict[str, Any]) -> dict[str, Any]:
     out = set(case["banned"]) | {who for who, row in case["stakes"].items() if row[2]}
     sums = add_up(case, out)
-    credit = credit_of(sums, seeds(case, out))
+    credit = credit_of(sums, seeds(case, {who for pair in sums for who in pair}))
     counted, voice = voices(sums, credit)
     return {
         "credit": {who: str(share) for who, share in sorted(credit.items())},

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from skyops_p2p.core.reputation.deals import deal_of
 from skyops_p2p.core.reputation.fixed import decay, geometric, root
 from skyops_p2p.core.reputation.parameters import DEFAULTS
 from tests.vectors import second_reputation as second
-from tests.vectors.reputation_cases import MARKET
+from tests.vectors.reputation_cases import read
 from tests.vectors.test_vectors import Case, everything, expect, raw
 
 
@@ -28,7 +27,7 @@ def test_arithmetic(case: Case) -> None:  # REP-1, REP-2
 @everything("reputation-pairs")
 def test_pairs(case: Case) -> None:  # REP-3 to REP-7
     if "code" in case:
-        ours: Any = lambda case: deal_of(raw(case), MARKET)  # noqa: E731
+        ours: Any = lambda case: read(raw(case))  # noqa: E731
         expect(case, None, ours, lambda case: second.read_deal(raw(case), case))
     else:
         assert second.rate_pair(case) == (case["ratings"], case["comparisons"])

@@ -7,6 +7,7 @@ protocol/08-reputation.md, "Evidence".
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from skyops_p2p.core.evidence.items import Evidence
 from skyops_p2p.core.execution.outcomes import Cause, outcome_of
 from skyops_p2p.core.reputation.conduct import EPOCH_MS
 from skyops_p2p.core.reputation.fixed import MILLION
@@ -14,30 +15,15 @@ from skyops_p2p.core.reputation.ratings import Kind, Rating, Role
 from skyops_p2p.core.reputation.standings import Comparison
 from skyops_p2p.core.settlement.amounts import CREDIT_MICRO, SKYOPS, wei_from_bytes
 from skyops_p2p.core.settlement.prices import HOUR_MS, charge
-from skyops_p2p.core.settlement.receipts import ChainPlace, DisputesDomain, link_of, open_signed
-from skyops_p2p.crypto.hashing import sha256
-from skyops_p2p.errors import RemoteProtocolError
+from skyops_p2p.core.settlement.receipts import ChainPlace
 from skyops_p2p.types import UnixMs
-from skyops_p2p.wire.messages.settlement import HalfPart
+from skyops_p2p.wire.messages.settlement import Receipt
 
 WEI_PER_MICRO = SKYOPS.one // CREDIT_MICRO
 UNPROVEN_DIVISOR = 4
 """What nobody else has checked counts a quarter: good work, and complaints of one side."""
 LEVEL_DRAWN, LEVEL_JURY = 2, 3
 """Checks by others whom neither party chose; below it is a requester's own check."""
-
-
-@dataclass(frozen=True, slots=True)
-class Market:
-    """Which receipts count: those of one network, its Settlement and its token."""
-
-    network: str
-    chain_id: int
-    contract: bytes
-    """Settlement."""
-    token: bytes
-    """SKYOPS."""
-    domain: DisputesDomain
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +101,7 @@ class PairMoney:
     funded: int
     """That, and what is allotted now; wei."""
     height: int
+    """Of the block, or another number that grows from one look to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,38 +114,27 @@ class PairRatings:
     """Receipt -> what follows from it."""
 
 
-def deal_of(data: bytes, market: Market) -> Deal:
-    """Read an encoded SignedReceipt and check every half that it has.
+def deal_of(item: Evidence, receipt: Receipt) -> Deal:
+    """Return what counts of a receipt that was checked.
 
     Args:
-        data: With one half, or with both.
-        market: What it must be of.
-
-    Raises:
-        RemoteProtocolError: As `open_signed`; `wrong_network`, `wrong_contract`: of another market; `bad_receipt`: of
-            a party with itself.
+        item: As `core.evidence.items.open_evidence` gave it, or as it is held.
+        receipt: Its content.
 
     Rules: REP-3.
     """
-    receipt, signed = open_signed(data, market.domain)
-    if (receipt.network, receipt.chain_id) != (market.network, market.chain_id):
-        raise RemoteProtocolError("a receipt of another network", code="wrong_network", rule="REP-3")
-    if (receipt.contract, receipt.token) != (market.contract, market.token):
-        raise RemoteProtocolError("a receipt of another contract", code="wrong_contract", rule="REP-3")
-    if receipt.requester == receipt.worker:
-        raise RemoteProtocolError("a receipt of one with itself", code="bad_receipt", rule="REP-3")
     return Deal(
-        receipt=sha256(signed.receipt),
-        requester=receipt.requester,
-        worker=receipt.worker,
+        receipt=item.digest,
+        requester=item.requester,
+        worker=item.worker,
         outcome=receipt.outcome,
-        ended_unix_ms=UnixMs(receipt.ended_unix_ms),
+        ended_unix_ms=item.ended_unix_ms,
         metered_ms=min(receipt.requester_counts.runtime_ms, receipt.worker_counts.runtime_ms),
         rate=wei_from_bytes(receipt.rate, bits=96),
         amount=wei_from_bytes(receipt.amount, bits=96),
         cumulative=wei_from_bytes(receipt.cumulative, bits=96),
-        requester_place=_place(signed.receipt, signed.requester),
-        worker_place=_place(signed.receipt, signed.worker),
+        requester_place=item.requester_place,
+        worker_place=item.worker_place,
     )
 
 
@@ -207,6 +183,30 @@ def deciding(checks: Iterable[Check], deal: Deal) -> Check | None:
     )
 
 
+def own_ratings(deals: Iterable[Deal], checks: Mapping[bytes, Check | None], role: Role) -> list[Rating]:
+    """Return what one side of deals has seen itself of the other, each at its full value. Rules: REP-22.
+
+    Args:
+        deals: Of one requester with one worker.
+        checks: Receipt -> the check that decides, also a requester's own.
+        role: Of the other side.
+    """
+    found = []
+    for deal in deals:
+        cause, check = outcome_of(deal.outcome).cause, checks.get(deal.receipt)
+        if role is Role.REQUESTER:
+            has_paid = deal.requester_place is not None
+            kind, wei = (Kind.GOOD, deal.amount) if has_paid else (Kind.SOFT, _failure(deal))
+            found.append(_of_requester(deal, kind, wei, 1)[1])
+        elif check is not None and not check.is_right:
+            found.append(_of_worker(deal, Kind.WRONG, deal.amount, 1)[1])
+        elif cause is Cause.WORKER:
+            found.append(_of_worker(deal, Kind.SOFT, _failure(deal), 1)[1])
+        elif cause is Cause.NONE and deal.is_cosigned:
+            found.append(_of_worker(deal, Kind.GOOD, deal.amount, 1)[1])
+    return found
+
+
 class _Purse:
     """The pair's money on chain, of which each part counts once."""
 
@@ -226,8 +226,7 @@ class _Purse:
 
         Rules: REP-7.
         """
-        wanted = max(deal.amount, charge(deal.rate, HOUR_MS))
-        part = min(wanted, self._funded - self._failed)
+        part = min(_failure(deal), self._funded - self._failed)
         self._failed += part
         return part
 
@@ -256,6 +255,11 @@ def _ratings(deal: Deal, check: Check | None, settled: int, purse: _Purse) -> It
         yield _of_worker(deal, Kind.SOFT, purse.failed(deal), 1)
 
 
+def _failure(deal: Deal) -> int:
+    """Return the wei that a failure counts for where money sets no bound: an hour at its rate at least. Rules: REP-7."""
+    return max(deal.amount, charge(deal.rate, HOUR_MS))
+
+
 def _of_worker(deal: Deal, kind: Kind, wei: int, divisor: int) -> tuple[Role, Rating]:
     value = wei // WEI_PER_MICRO // divisor
     return Role.WORKER, Rating(deal.requester, deal.worker, kind, value, deal.epoch)
@@ -264,7 +268,3 @@ def _of_worker(deal: Deal, kind: Kind, wei: int, divisor: int) -> tuple[Role, Ra
 def _of_requester(deal: Deal, kind: Kind, wei: int, divisor: int) -> tuple[Role, Rating]:
     value = wei // WEI_PER_MICRO // divisor
     return Role.REQUESTER, Rating(deal.worker, deal.requester, kind, value, deal.epoch)
-
-
-def _place(receipt: bytes, half: HalfPart | None) -> ChainPlace | None:
-    return ChainPlace(half.sequence, link_of(receipt, half.previous)) if half else None

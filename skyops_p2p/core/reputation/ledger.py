@@ -12,17 +12,19 @@ from dataclasses import replace
 from skyops_p2p import limits
 from skyops_p2p.core.reputation.conduct import EPOCH_MS, Day
 from skyops_p2p.core.reputation.deals import (
+    LEVEL_DRAWN,
     Check,
     Deal,
     Offence,
     PairMoney,
     PairRatings,
     deciding,
+    own_ratings,
     ratings_of,
 )
 from skyops_p2p.core.reputation.newest import Newest
 from skyops_p2p.core.reputation.parameters import DEFAULTS, Parameters
-from skyops_p2p.core.reputation.ratings import Kind, Pair, Rating, RatingBook, Role
+from skyops_p2p.core.reputation.ratings import Kind, Pair, Rating, RatingBook, Role, Sums
 from skyops_p2p.core.reputation.standings import Assessment, Inputs
 from skyops_p2p.core.reputation.voices import Stake
 from skyops_p2p.core.settlement.receipts import ChainPlace
@@ -52,8 +54,6 @@ class Ledger:
         self._offences: Newest[Offence] = Newest(limits.REPUTATION_OFFENCES_MAX)
         self._money: dict[Pair, PairMoney] = {}
         self._days: defaultdict[bytes, dict[int, Day]] = defaultdict(dict)
-        self._links: dict[tuple[bytes, int], bytes] = {}
-        """(account, place in its chain) -> link."""
         self._banned: OrderedDict[bytes, None] = OrderedDict()
         self._books = {role: RatingBook(parameters) for role in Role}
         self._given: dict[Pair, PairRatings] = {}
@@ -71,9 +71,11 @@ class Ledger:
     def set_money(self, requester: bytes, worker: bytes, money: PairMoney) -> None:
         """Say what a pair has moved on chain; what is of an older height than is known changes nothing."""
         pair = (requester, worker)
-        if money.height >= self._money.get(pair, NOTHING).height:
+        known = self._money.get(pair, NOTHING)
+        if money.height >= known.height:
             self._money[pair] = money
-            self._changed.add(pair)
+            if (money.redeemed, money.funded) != (known.redeemed, known.funded):
+                self._changed.add(pair)
 
     def add_deal(self, deal: Deal, *, now: UnixMs) -> bool:
         """Take a receipt in; return whether it is held now.
@@ -89,7 +91,6 @@ class Ledger:
             return False
         known = self._deals.get(deal.receipt)
         if known is not None:
-            self._forget_places(known)
             deal = _joined(known, deal)
         is_in, gone = self._deals.put(deal.receipt, deal.ended_unix_ms, deal)
         if gone is not None:
@@ -101,10 +102,15 @@ class Ledger:
         for lost in [gone] if gone is not None else [] if is_in else [deal]:
             self._deals.discard(lost.receipt)
             self._drop(lost, is_of_pair=False)
-        if is_in:
-            self._note_places(deal)
         self._changed.add(pair)
         return is_in
+
+    def forget_deal(self, receipt: bytes) -> None:
+        """Take a receipt out that is not held any more; nothing happens if it is not there."""
+        deal = self._deals.get(receipt)
+        if deal is not None:
+            self._deals.discard(receipt)
+            self._drop(deal, is_of_pair=True)
 
     def add_check(self, check: Check) -> bool:
         """Take in what somebody found of a result; return whether it is held now. Rules: REP-6."""
@@ -133,7 +139,10 @@ class Ledger:
         return is_in
 
     def ban(self, account: bytes) -> None:
-        """Count nothing of an account any more, and give it no score: it has two pasts. Rules: REP-21."""
+        """Count nothing of an account any more, and give it no score: it has two pasts, as core/evidence found.
+
+        Rules: REP-21.
+        """
         self._banned.setdefault(account)
         while len(self._banned) > limits.REPUTATION_BANNED_MAX:
             self._banned.popitem(last=False)
@@ -173,6 +182,36 @@ class Ledger:
                 ]
         return found
 
+    def experience(self, own: bytes, other: bytes, role: Role, *, epoch: int) -> Sums:
+        """Return what an account has seen of another, at full value, whether it was settled or not. Rules: REP-22.
+
+        Args:
+            own: Whose view.
+            other: Of whom.
+            role: As what the other dealt with it.
+            epoch: Days since 1970.
+        """
+        deals = self._of_pair.get((own, other) if role is Role.WORKER else (other, own))
+        if deals is None:
+            return Sums()
+        checks = {deal.receipt: deciding(self._checks_of_deal(deal), deal) for deal in deals}
+        book = RatingBook(self._parameters)
+        book.add(own_ratings(deals, checks, role))
+        return book.sums(epoch).get((own, other), Sums())
+
+    def worker_checks(self) -> dict[bytes, tuple[int, int]]:
+        """Return for each worker with a checked result: right ones in a row until now, and all of them. Rules: REP-27.
+
+        Only checks count that neither side of the deal chose.
+        """
+        found: defaultdict[bytes, list[tuple[int, bytes, bool]]] = defaultdict(list)
+        for receipt, checks in self._checks_of.items():
+            deal = self._deals.get(receipt)
+            check = None if deal is None else deciding(checks.values(), deal)
+            if deal is not None and check is not None and check.level >= LEVEL_DRAWN:
+                found[deal.worker].append((check.decided_unix_ms, check.proof, check.is_right))
+        return {worker: _streak(one[2] for one in sorted(rows)) for worker, rows in found.items()}
+
     def _rate(self, pair: Pair) -> None:
         deals = list(self._of_pair.get(pair, ()))
         given = PairRatings()
@@ -195,31 +234,22 @@ class Ledger:
         if deal is not None:
             self._changed.add((deal.requester, deal.worker))
 
-    def _note_places(self, deal: Deal) -> None:
-        """Notice a double history: two links in one place of one chain. Rules: SET-17, REP-21."""
-        for account, place in _places(deal):
-            known = self._links.setdefault((account, place.sequence), place.link)
-            if known != place.link:
-                self.ban(account)
-
     def _drop(self, deal: Deal, *, is_of_pair: bool) -> None:
         pair = (deal.requester, deal.worker)
         if is_of_pair and pair in self._of_pair:
             self._of_pair[pair].discard(deal.receipt)
             if not len(self._of_pair[pair]):
                 del self._of_pair[pair]
-        self._forget_places(deal)
+                self._money.pop(pair, None)
         self._changed.add(pair)
 
-    def _forget_places(self, deal: Deal) -> None:
-        for account, place in _places(deal):
-            if self._links.get((account, place.sequence)) == place.link:
-                del self._links[account, place.sequence]
 
-
-def _places(deal: Deal) -> list[tuple[bytes, ChainPlace]]:
-    halves = ((deal.requester, deal.requester_place), (deal.worker, deal.worker_place))
-    return [(account, place) for account, place in halves if place is not None]
+def _streak(rights: Iterable[bool]) -> tuple[int, int]:
+    """Return how many of the last in a row are right, and how many there are."""
+    streak = count = 0
+    for is_right in rights:
+        streak, count = (streak + 1 if is_right else 0), count + 1
+    return streak, count
 
 
 def _joined(known: Deal, more: Deal) -> Deal:

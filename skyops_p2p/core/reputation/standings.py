@@ -5,7 +5,7 @@ Same evidence, same stakes, same parameters: same integers. Spec: protocol/08-re
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from skyops_p2p.core.reputation.accuracy import Tally, accuracy, prior_of, remembered, tally
 from skyops_p2p.core.reputation.conduct import Day, Pace, availability, efficiency
@@ -97,7 +97,8 @@ class Assessment:
         slashed = {account for account, stake in inputs.stakes.items() if stake.is_slashed}
         self._out = inputs.banned | slashed
         heard = {pair: sums for pair, sums in book.sums(epoch).items() if self._out.isdisjoint(pair)}
-        stakes = {who: stake for who, stake in inputs.stakes.items() if who not in self._out}
+        heard_of = {account for pair in heard for account in pair}
+        stakes = {who: stake for who, stake in inputs.stakes.items() if who in heard_of}  # REP-11
         self.credit: Mapping[bytes, int] = credit(heard, seeds(stakes, epoch, parameters), parameters)
         self.spend: Mapping[bytes, int] = spend_of(heard)
         self.budgets: Budgets = budgets(self.spend, self.credit, parameters)
@@ -183,3 +184,16 @@ def personal(own: Sums, common: int, parameters: Parameters = DEFAULTS) -> int:
     against = parameters.wrong_weight * own.wrong + own.soft
     seen, weight = own.good + against, parameters.own_weight * parameters.unit
     return (own.good * MILLION + weight * common) // (seen + weight)
+
+
+def seen_by(own: Sums, common: Standing, parameters: Parameters = DEFAULTS) -> Standing:
+    """Return a standing as a node sees it that has its own experience of the account. Rules: REP-22.
+
+    Args:
+        own: As for `personal`.
+        common: What everybody computes; not of a banned account.
+        parameters: How soon own experience counts.
+    """
+    right = personal(own, common.accuracy, parameters)
+    parts = (right, common.availability, common.efficiency)
+    return replace(common, accuracy=right, credibility=credibility(parts, parameters))

@@ -23,7 +23,7 @@ class Stake:
     amount: int
     """Microcredits, what is unbonding left out."""
     since_epoch: int
-    """Of the newest part of it."""
+    """In which it came."""
     is_slashed: bool = False
     """For good, as for a double history."""
 
@@ -42,14 +42,14 @@ def seeds(stakes: Mapping[bytes, Stake], epoch: int, parameters: Parameters) -> 
     """Return each account's part of all stake, by age, in units of 1 / ONE.
 
     Args:
-        stakes: Without those of banned and slashed accounts.
+        stakes: Of those who rate or are rated, without banned and slashed accounts.
         epoch: Now.
         parameters: How old a stake must be to speak in full.
 
     Rules: REP-11.
     """
     weights = {
-        account: stake.amount * max(0, min(epoch - stake.since_epoch, parameters.stake_epochs))
+        account: stake.amount * max(0, min(1 + epoch - stake.since_epoch, parameters.stake_epochs))
         for account, stake in stakes.items()
     }
     total = sum(weights.values())

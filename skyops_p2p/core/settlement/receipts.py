@@ -106,14 +106,15 @@ def open_signed(data: bytes, domain: DisputesDomain) -> tuple[Receipt, SignedRec
     """Decode a receipt and check each half that it has; at least one.
 
     Raises:
-        RemoteProtocolError: As decoding raises; `wrong_network`: the receipt is of another chain; `bad_receipt`: no
-            half; `bad_signature`: one is somebody else's.
+        RemoteProtocolError: As decoding raises; `malformed`: a sum of 2^96 wei or more; `wrong_network`: the receipt
+            is of another chain; `bad_receipt`: no half; `bad_signature`: one is somebody else's.
 
     Rules: SET-15.
     """
     signed = decode_message(SignedReceipt, data)
     receipt = decode_message(Receipt, signed.receipt)
-    wei_from_bytes(receipt.cumulative, bits=96)
+    for wei in (receipt.rate, receipt.amount, receipt.cumulative):
+        wei_from_bytes(wei, bits=96)
     _check_chain(receipt, domain)
     if signed.requester is None and signed.worker is None:
         raise RemoteProtocolError("a receipt that nobody signed", code="bad_receipt", rule="SET-15")

@@ -6,7 +6,7 @@ import pytest
 
 from skyops_p2p import limits
 from skyops_p2p.core.reputation.conduct import EPOCH_MS, Day
-from skyops_p2p.core.reputation.deals import Check, Deal, Offence, PairMoney, deal_of
+from skyops_p2p.core.reputation.deals import Check, Deal, Offence, PairMoney
 from skyops_p2p.core.reputation.explanation import explain
 from skyops_p2p.core.reputation.ledger import Ledger
 from skyops_p2p.core.reputation.newest import Newest
@@ -17,7 +17,7 @@ from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.crypto.wallet import address_to_bytes
 from skyops_p2p.types import UnixMs
 from tests.vectors.people import ALICE, BOB, CAROL, NOW
-from tests.vectors.reputation_cases import MARKET, SKY, TODAY, signed
+from tests.vectors.reputation_cases import SKY, TODAY, read, signed
 
 ALICES, BOBS, CAROLS = (address_to_bytes(one.wallet.address) for one in (ALICE, BOB, CAROL))
 STAKES = {ALICES: Stake(10**8, TODAY - 30)}
@@ -54,7 +54,7 @@ def verdict(receipt: bytes, *, level: int, is_right: bool) -> Check:
 
 def test_a_receipt_from_the_wire_raises_both_sides() -> None:  # REP-3, REP-5
     made = ledger()
-    assert made.add_deal(deal_of(signed(1), MARKET), now=NOW + EPOCH_MS)  # type: ignore[arg-type]
+    assert made.add_deal(read(signed(1)), now=UnixMs(NOW + EPOCH_MS))
     stakes = {ALICES: Stake(10**8, TODAY - 30), BOBS: Stake(10**8, TODAY - 30)}
     for role, who in ((Role.WORKER, BOBS), (Role.REQUESTER, ALICES)):
         found = made.assess(role, stakes, epoch=TODAY + 1)
@@ -122,15 +122,45 @@ def test_an_offence_counts_once() -> None:  # REP-8
 
 
 def test_two_pasts_end_a_reputation_in_both_roles() -> None:  # REP-21
-    fork = deal(
-        2, requester_place=deal(1).requester_place, worker_place=ChainPlace(1, sha256(b"another past"))
-    )
-    made = ledger(deal(1), fork)
-    assert made.banned == {BOBS}
+    made = ledger(deal(1))
+    made.ban(BOBS)
     for role in Role:
         standing = made.assess(role, STAKES, epoch=TODAY).standing(BOBS)
         assert (standing.credibility, standing.is_banned) == (0, True)
     assert not explain(made.assess(Role.WORKER, STAKES, epoch=TODAY), BOBS).changes
+
+
+def test_what_is_not_held_any_more_counts_no_more() -> None:  # REP-23
+    made = ledger(deal(1), deal(2))
+    made.assess(Role.WORKER, STAKES, epoch=TODAY)
+    made.forget_deal(deal(1).receipt)
+    made.forget_deal(deal(1).receipt)
+    assert (len(made), accuracy(made)) == (1, accuracy(ledger(deal(2))))
+    made.forget_deal(deal(2).receipt)
+    assert (len(made), accuracy(made)) == (0, 200_000)
+
+
+def test_own_experience_counts_in_full_and_without_money() -> None:  # REP-22
+    made = ledger(deal(1), deal(2, outcome="run_lost", amount=0), money=PairMoney(0, SKY, 1))
+    unit = 10**6
+    seen = made.experience(ALICES, BOBS, Role.WORKER, epoch=TODAY)
+    assert (seen.good, seen.soft, seen.wrong) == (unit, unit, 0)
+    seen = made.experience(BOBS, ALICES, Role.REQUESTER, epoch=TODAY)
+    assert (seen.good, seen.total) == (unit, unit)
+    assert made.experience(ALICES, CAROLS, Role.WORKER, epoch=TODAY).total == 0
+    made.add_check(Check(b"c" * 32, deal(1).receipt, 1, False, NOW, checkers=(ALICES,)))
+    seen = made.experience(ALICES, BOBS, Role.WORKER, epoch=TODAY)
+    assert (seen.good, seen.soft, seen.wrong) == (0, unit, unit)
+
+
+def test_a_wrong_result_begins_the_row_anew() -> None:  # REP-27
+    made = ledger(*(deal(n) for n in range(1, 6)))
+    assert made.worker_checks() == {}
+    for number, is_right in enumerate((True, True, False, True), start=1):
+        found = verdict(deal(number).receipt, level=2, is_right=is_right)
+        made.add_check(replace(found, decided_unix_ms=UnixMs(NOW + number)))
+    made.add_check(verdict(deal(5).receipt, level=1, is_right=True))
+    assert made.worker_checks() == {BOBS: (1, 4)}
 
 
 def test_a_half_that_comes_later_joins() -> None:  # REP-5, REP-7
@@ -142,14 +172,11 @@ def test_a_half_that_comes_later_joins() -> None:  # REP-5, REP-7
     assert accuracy(made) == accuracy(ledger(deal(1)))
 
 
-def test_of_two_halves_of_one_party_the_earlier_stays() -> None:  # REP-21
+def test_of_two_halves_of_one_party_the_earlier_stays() -> None:  # REP-23
     early, late = deal(1), deal(1, worker_place=ChainPlace(9, sha256(b"again")))
     for order in ((early, late), (late, early)):
         made = ledger(*order)
         assert {one.worker_place for one, _ in behind(made)} == {early.worker_place}
-        assert not made.banned
-        made.add_deal(deal(2, worker_place=ChainPlace(1, sha256(b"another past"))), now=NOW)
-        assert made.banned == {BOBS}
 
 
 def test_at_the_limit_the_newest_stay() -> None:  # REP-23
