@@ -46,15 +46,10 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that is meant; suggest similar names for a mistyped one."""
+        """Find the command that is meant."""
         name = args[0]
-        known = self.list_commands(ctx)
-        if name not in known and not name.startswith("-"):
-            import difflib
-
-            close = difflib.get_close_matches(name, known, n=2)
-            meant = f" Did you mean {' or '.join(close)}?" if close else ""
-            raise click.UsageError(f"No such command {name!r}.{meant}", ctx)
+        if name not in self.list_commands(ctx) and not name.startswith("-"):
+            raise click.NoSuchCommand(name, ctx=ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -1,4 +1,4 @@
-"""The entry point: the table of commands, the global options, and how every ending is told.
+"""The entry point: the table of commands and the global options.
 
 Nothing heavy is imported here: `skyops --help` must answer in less than 0.2 s.
 """
@@ -11,14 +11,9 @@ from typing import NoReturn
 import click
 
 from skyops_p2p._version import __version__
+from skyops_p2p.cli.endings import tell_ending
 from skyops_p2p.cli.invocation import Invocation
 from skyops_p2p.cli.lazy import Entry, LazyGroup
-from skyops_p2p.errors import SkyopsError
-
-EXIT_UNEXPECTED = 70
-"""A bug: EX_SOFTWARE of sysexits.h."""
-EXIT_INTERRUPTED = 130
-"""Ctrl-C, as a shell reports SIGINT."""
 
 EXIT_CODES = """\b
 Exit codes:
@@ -133,48 +128,5 @@ def run_main(arguments: list[str]) -> int:
         outcome = cli.main(args=arguments, prog_name="skyops", standalone_mode=False)
         sys.stdout.flush()
     except BaseException as error:  # noqa: BLE001 - the edge of the process: everything becomes an exit code
-        return _tell(_unwrap(error), is_debug="--debug" in arguments)
+        return tell_ending(error, arguments)
     return outcome if isinstance(outcome, int) else 0
-
-
-def _unwrap(error: BaseException) -> BaseException:
-    """Return the only error inside a group (trio's nurseries group even a single one)."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
-
-
-def _error_text(code: str, message: str, hint: str) -> str:
-    """Return what happened and what to do, on one line; under a message that is a list, what to do has its own."""
-    told = f"error[{code}]: {message}"
-    gap = "\n  " if "\n" in message else " "
-    return f"{told}{gap}-> {hint}" if hint else told
-
-
-def _tell(error: BaseException, *, is_debug: bool) -> int:
-    match error:
-        case SkyopsError():
-            click.echo(_error_text(error.code, error.message, error.hint), err=True)
-            code = error.exit_code
-        case click.exceptions.Exit():
-            return error.exit_code
-        case click.ClickException():
-            error.show()
-            return 2
-        case click.Abort() | KeyboardInterrupt():
-            return EXIT_INTERRUPTED
-        case BrokenPipeError():
-            # The reader (head, less) has left. Python would complain again while closing stdout.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
-        case SystemExit():
-            return error.code if isinstance(error.code, int) else 1
-        case _:
-            hint = "This is a bug in skyops: please report it with what the same command tells with --debug."
-            click.echo(_error_text("unexpected", f"{type(error).__name__}: {error}", hint), err=True)
-            code = EXIT_UNEXPECTED
-    if is_debug:
-        import traceback
-
-        traceback.print_exception(error)
-    return code

@@ -70,13 +70,46 @@ def test_completion_scripts_name_the_program(shell: str, capsys: Capture) -> Non
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["mpa"], 2, "Did you mean map?"),
-        (["--nonsense"], 2, "No such option"),
-        (["ping"], 2, "Missing argument 'PEER'"),
-        (["map", "--sort", "colour"], 2, "'colour' is not one of"),
-        (["map", "--vram", "-1"], 2, "Invalid value for '--vram'"),
-        (["map", "--limit", "0"], 2, "Invalid value for '--limit'"),
-        (["ping", "x", "-c", "0"], 2, "Invalid value for '-c'"),
+        (["mpa"], 2, "error[unknown_command]: there is no command 'mpa' of `skyops` -> Did you mean map? "),
+        (
+            ["--nonsense"],
+            2,
+            "error[unknown_option]: there is no option --nonsense of `skyops` -> `skyops --help`",
+        ),
+        (
+            ["map", "--jsno"],
+            2,
+            "error[unknown_option]: there is no option --jsno of `skyops map` -> Did you mean --json? ",
+        ),
+        (
+            ["map", "-x"],
+            2,
+            "error[unknown_option]: there is no option -x of `skyops map` -> `skyops map --help`",
+        ),
+        (["map", "--no-color"], 2, "-> It stands before the command: `skyops --no-color map`."),
+        (["config", "show", "x", "--config", "y"], 2, "`skyops --config config show`."),
+        (["ping"], 2, "error[argument_missing]: PEER is missing -> Write `skyops ping [OPTIONS] PEER`;"),
+        (["completion"], 2, "error[argument_missing]: SHELL is missing: one of bash, fish, zsh -> Write"),
+        (
+            ["map", "--limit"],
+            2,
+            "error[argument_missing]: --limit needs a value -> Write it after the option",
+        ),
+        (["map", "--sort", "colour"], 2, "error[argument_invalid]: --sort: 'colour' is not one of 'price'"),
+        (["map", "--vram", "-1"], 2, "error[argument_invalid]: --vram: -1.0 is not in the range"),
+        (["map", "--limit", "0"], 2, "error[argument_invalid]: --limit: 0 is not in the range"),
+        (
+            ["map", "--limit", "q"],
+            2,
+            "error[argument_invalid]: --limit: 'q' is not a whole number -> `skyops map --help`",
+        ),
+        (["ping", "x", "-c", "0"], 2, "error[argument_invalid]: --count: 0 is not in the range"),
+        (
+            ["ping", "x", "y"],
+            2,
+            "error[usage_wrong]: got unexpected extra argument (y) -> Write `skyops ping ",
+        ),
+        (["status", "--watch"], 2, "error[usage_wrong]: --watch goes with a job; `skyops events -f` follows"),
         (["completion", "tcsh"], 2, "'tcsh' is not one of"),
         (["status"], 4, "error[node_not_running]"),
         (["events"], 4, "error[node_not_running]"),
@@ -97,9 +130,9 @@ def test_completion_scripts_name_the_program(shell: str, capsys: Capture) -> Non
         (["testnet", "up", "--topology", "/nowhere.toml"], 8, "error[topology_unreadable]"),
         (["testnet", "status"], 8, "error[testnet_unknown]"),
         (["testnet", "down", "--name", "none"], 8, "error[testnet_unknown]"),
-        (["testnet", "kill"], 2, "Missing argument 'NODES...'"),
-        (["testnet", "nosuch"], 2, "No such command"),
-        (["demo", "--nodes", "1"], 2, "Invalid value for '--nodes'"),
+        (["testnet", "kill"], 2, "error[argument_missing]: NODES is missing -> Write `skyops testnet kill "),
+        (["testnet", "kil"], 2, "there is no command 'kil' of `skyops testnet` -> Did you mean kill? "),
+        (["demo", "--nodes", "1"], 2, "error[argument_invalid]: --nodes: 1 is not in the range"),
         (["demo", "--scenario", "none"], 2, "error[scenario_unknown]"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
@@ -111,8 +144,40 @@ def test_wrong_input_is_one_readable_error(
     assert run(*arguments) == code
     shown = capsys.readouterr()
     assert said in shown.err
-    assert shown.out == ""
+    # Settings that are wrong are listed, each on a line; all else is one line.
+    assert (shown.out, shown.err.count("\n")) == ("", 1) or "error[config_invalid]" in shown.err
+    assert shown.err.startswith("error[")
     assert "Traceback" not in shown.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "named"),
+    [
+        (["status", "--json"], 4, "node_not_running"),
+        (["map", "--json", "--sort", "colour"], 2, "argument_invalid"),
+        (["mpa", "--json"], 2, "unknown_command"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_with_json_an_error_is_one_object(
+    arguments: list[str], code: int, named: str, capsys: Capture
+) -> None:
+    assert run(*arguments) == code
+    shown = capsys.readouterr()
+    error = json.loads(shown.err)["error"]
+    assert (shown.out, error["code"], error["exit_code"]) == ("", named, code)
+    assert set(error) == {"code", "detail", "hint", "exit_code"}
+    assert all(error.values())
+
+
+def test_json_after_two_dashes_is_no_option(capsys: Capture) -> None:
+    assert run("ping", "--", "--json") == 4
+    assert capsys.readouterr().err.startswith("error[node_not_running]")
+
+
+def test_no_command_at_all_shows_the_help(capsys: Capture) -> None:
+    assert run() == 2
+    assert "Usage: skyops" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
