@@ -70,8 +70,45 @@ class ShardContent:
             await self._job.tools.shelf.release(self._checkpoints.pop(0))
         return True
 
-    async def fetch_outputs(self, envelope: bytes) -> None:
-        """Fetch the outputs that a result's receipt names.
+    async def fetch_outputs(self, envelope: bytes, told: Callable[[str], None]) -> None:
+        """Fetch the outputs that a result's receipt names; what cannot be had now is asked for again and again.
+
+        That goes on for as long as the run took, OUTPUTS_PATIENCE_S_MIN at least and OUTPUTS_PATIENCE_S_MAX at most:
+        to wait costs less than to compute anew. What came before a failure is kept.
+
+        Args:
+            envelope: The result's receipt.
+            told: Takes one sentence when it fails for the first time.
+
+        Raises:
+            RemoteProtocolError: They are not what the receipt says, or do not open.
+            SkyopsError: They cannot be had.
+
+        Rules: EXE-35, EXE-40.
+        """
+        receipt, tries = peek(envelope, ResultReceipt), 0
+        run_s = (receipt.ended_unix_ms - receipt.started_unix_ms) / 1000
+        patience_s = min(max(run_s, limits.OUTPUTS_PATIENCE_S_MIN), limits.OUTPUTS_PATIENCE_S_MAX)
+        until = trio.current_time() + patience_s
+        while True:
+            pause_s = min(limits.OUTPUTS_PAUSE_S * 2**tries, limits.OUTPUTS_PAUSE_S_MAX)
+            try:
+                await self._fetch_outputs(envelope)
+            except RemoteProtocolError:
+                raise
+            except SkyopsError as error:
+                if trio.current_time() + pause_s > until:
+                    raise
+                log.info("outputs_not_fetched job=%s code=%s", self._job.short, error.code)
+                if not tries:
+                    told(f"its outputs cannot be fetched yet ({error.code}); asking for {patience_s:.0f} s")
+            else:
+                return
+            tries += 1
+            await trio.sleep(pause_s)
+
+    async def _fetch_outputs(self, envelope: bytes) -> None:
+        """Fetch the outputs that a result's receipt names, once.
 
         Raises:
             RemoteProtocolError: They are not what the receipt says, or do not open.

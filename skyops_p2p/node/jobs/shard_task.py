@@ -354,7 +354,7 @@ class ShardTask:
 
     async def _fetch_outputs(self, epoch: int, receipt: bytes) -> None:
         try:
-            await self.content.fetch_outputs(receipt)
+            await self.content.fetch_outputs(receipt, self._tell)
         except RemoteProtocolError as error:
             text = f"its outputs are not what it signed: {error.message} ({error.code})"
             await self.post(ev.OutputsUnavailable(epoch, "worker_lied", text))

@@ -75,17 +75,23 @@ def _paid_twice(seen: Observation) -> Iterator[str]:
         for (shard, epoch), count in leases.items():
             if count > 1:
                 yield f"{job.name}: shard {shard} has {count} lanes for epoch {epoch}"
-        failed = {(shard, epoch) for shard, epoch, code in job.attempts if code in _FAILED_BY_ITSELF}
-        receipts = Counter(
-            lane.shard for lane in job.lanes if lane.has_receipt and (lane.shard, lane.epoch) not in failed
-        )
-        for shard, count in receipts.items():
-            if count > 1:
-                yield f"{job.name}: shard {shard} was run to its receipt {count} times"
+        yield from _receipts_of_one_shard(job)
         ended = Counter(shard for shard, _, code in job.attempts if code == "succeeded")
         for shard, count in ended.items():
             if count > 1:
                 yield f"{job.name}: shard {shard} has succeeded {count} times"
+
+
+def _receipts_of_one_shard(job: JobSeen) -> Iterator[str]:
+    codes = {(shard, epoch): code for shard, epoch, code in job.attempts}
+    ends: dict[int, list[str]] = defaultdict(list)
+    for lane in job.lanes:
+        code = codes.get((lane.shard, lane.epoch), "")
+        if lane.has_receipt and code not in _FAILED_BY_ITSELF:
+            ends[lane.shard].append(f"epoch {lane.epoch} {code or 'without a code'}")
+    for shard, found in ends.items():
+        if len(found) > 1:
+            yield f"{job.name}: shard {shard} was run to its receipt {len(found)} times ({', '.join(found)})"
 
 
 def _exposure(seen: Observation) -> Iterator[str]:

@@ -56,7 +56,7 @@ def _special(plan: JobPlan) -> dict[str, Any]:
         case "execution_timeout":
             return {"timeouts": {"queue": "1h", "execution": "2s"}, "checkpoint": None}
         case "output_missing":
-            return {"outputs": [{"path": "/nothing"}]}
+            return {"outputs": [{"path": "/results/nothing"}]}
         case "module_invalid":
             return {"module": "file:data/digits.bin"}
         case _:

@@ -78,6 +78,23 @@ async def test_outputs_whose_blocks_come_wrong_are_computed_elsewhere(
         assert set(world.nodes) == {"alice", "bob", "carol"}
 
 
+async def test_outputs_that_cannot_be_had_for_a_while_are_not_computed_again(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:  # EXE-40
+    async with job_world(tmp_path) as world:
+        job = await world.nodes["alice"].submit(spec(checkpoint=None, command=["shout"]), base_dir=tmp_path)
+        await until(job, lambda view: view.shards and view.shards[0].phase == "running")
+        away = serve_falsely(world.nodes[world.worker_of(job)])
+        view = await until(job, lambda view: "cannot be fetched yet" in view.text)
+        assert view.shards[0].state == "fetching"
+        assert away.lies
+        await trio.sleep(15)
+        away.is_false = False
+        view = await ended(job)
+        assert view.state == "succeeded", view
+        assert [attempt.code for attempt in view.shards[0].attempts] == ["succeeded"]
+
+
 @pytest.mark.parametrize("liars", [["mallory"], ["mallory", "other"]], ids=["one keeper", "all keepers"])
 async def test_keepers_that_send_wrong_blocks_cost_time_and_nothing_else(
     autojump_clock: MockClock, tmp_path: Path, liars: list[str]
