@@ -61,6 +61,8 @@ STAKES_KEPT_MAX = 4096
 # --- the embedded chain -----------------------------------------------------------------------------------------
 CHAIN_BATCH_MAX = 100
 """Requests of one batch to the embedded chain."""
+CHAIN_MINED_BLOCKS_MAX = 256
+"""Blocks that one request makes."""
 CHAIN_SERVER_CONNECTIONS_MAX = 128
 """Connections that it answers at once; more wait."""
 CHAIN_SERVER_IDLE_S = 120.0

@@ -22,13 +22,10 @@ from eth_utils.exceptions import ValidationError
 from rlp.exceptions import RLPException  # type: ignore[import-untyped] # it ships no annotations
 
 from skyops_p2p import limits
-from skyops_p2p.crypto.wallet import Wallet, address_to_bytes
-from skyops_p2p.testnet.chain.development import DEVELOPMENT_BALANCE_WEI, DEVELOPMENT_SECRETS
+from skyops_p2p.testnet.chain.branches import branch_mark, forget_block, set_head
 from skyops_p2p.testnet.chain.disk import ChainDisk
+from skyops_p2p.testnet.chain.genesis import first_accounts, genesis
 
-GAS_LIMIT = 60_000_000
-"""Gas of a block."""
-BASE_FEE_FIRST_WEI = 10**9
 REPLACEMENT_PERCENT = 10
 """How much more a transaction must pay to take the place of a waiting one, as geth and anvil ask."""
 POOL_MAX = 4096
@@ -89,6 +86,7 @@ class EmbeddedChain:
                 )
 
         self._disk = disk
+        self._kind = Chain
         self.chain_id = chain_id
         self.is_automining = True
         """Whether each transaction that can run gets a block at once."""
@@ -99,7 +97,7 @@ class EmbeddedChain:
         if len(disk):
             self._chain: Any = Chain(AtomicDB(disk))
         else:
-            self._chain = Chain.from_genesis(AtomicDB(disk), _genesis(), _first_accounts())
+            self._chain = Chain.from_genesis(AtomicDB(disk), genesis(int(time.time())), first_accounts())
             disk.flush()
 
     # --- reading ------------------------------------------------------------------------------------------------
@@ -119,12 +117,13 @@ class EmbeddedChain:
         return header
 
     def number_of(self, block_hash: bytes) -> int | None:
-        """Return the number of a block of the chain, or None."""
+        """Return the number of a block of the chain, or None, also for one that was taken back."""
         try:
             number: int = self._chain.get_block_header_by_hash(block_hash).block_number
         except HeaderNotFound:
             return None
-        return number
+        standing = self.header(number)
+        return number if standing is not None and standing.hash == block_hash else None
 
     def block(self, number: int) -> BlockAPI:
         """Return a block that is there, with its transactions."""
@@ -227,6 +226,7 @@ class EmbeddedChain:
         other = self._pool.get(key)
         if other is not None:
             if other.hash == transaction.hash:
+                self._mine_waiting()
                 raise Refused("already known")
             floor = other.max_fee_per_gas * (100 + REPLACEMENT_PERCENT)
             tip_floor = other.max_priority_fee_per_gas * (100 + REPLACEMENT_PERCENT)
@@ -238,10 +238,13 @@ class EmbeddedChain:
         elif len(self._pool) >= POOL_MAX:
             raise Refused("txpool is full")
         self._pool[key] = transaction
-        if self.is_automining:
-            while self._runnable():
-                self.mine(transactions_max=1)
+        self._mine_waiting()
         return bytes(transaction.hash)
+
+    def _mine_waiting(self) -> None:
+        """Make a block for each transaction that can run, if that is wanted."""
+        while self.is_automining and self._runnable():
+            self.mine(transactions_max=1)
 
     def mine(self, *, transactions_max: int = POOL_MAX) -> None:
         """Make a block of the waiting transactions that can run, or an empty one."""
@@ -258,8 +261,37 @@ class EmbeddedChain:
             except ValidationError:
                 continue  # it could be paid when it came, and cannot any more: dropped, as geth does
             taken += 1
-        self._chain.mine_block(mix_hash=constants.ZERO_HASH32, blob_gas_used=0)
+        self._chain.mine_block(
+            mix_hash=constants.ZERO_HASH32, blob_gas_used=0, extra_data=branch_mark(self._disk)
+        )
         self._disk.flush()
+
+    def take_back(self, count: int, *, is_dropped: bool) -> None:
+        """Take the last blocks back, as a reorganisation does; whole after kill -9, or not at all.
+
+        Their transactions wait again, until a block is made, or one of them is offered once more. Waiting ones do not
+        survive the process, as before.
+
+        Args:
+            count: Blocks, from 1 to CHAIN_REORG_BLOCKS_MAX; the first block of the chain stays.
+            is_dropped: Their transactions are forgotten instead.
+
+        Raises:
+            Refused: There are not as many, or they are too many.
+        """
+        head = self.head.block_number
+        if not 1 <= count <= min(head, limits.CHAIN_REORG_BLOCKS_MAX):
+            raise Refused(f"cannot take back {count} of {head} blocks", number=-32602)
+        for number in range(head, head - count, -1):
+            taken = self.block(number).transactions
+            forget_block(self._disk, number, [one.hash for one in taken])
+            if not is_dropped:
+                self._pool |= {(one.sender, one.nonce): one for one in taken}
+        new_head = self.header(head - count)
+        assert new_head is not None, "only the last blocks are forgotten"
+        set_head(self._disk, head - count, bytes(new_head.hash))
+        self._disk.flush()
+        self._chain = self._kind(AtomicDB(self._disk))
 
     def close(self) -> None:
         """Write what is left."""
@@ -344,26 +376,3 @@ def _spoofed(vm: Any, request: CallRequest) -> Any:
 def _reverted(error: VMError) -> Refused:
     data = error.args[0] if error.args and isinstance(error.args[0], bytes) else b""
     return Refused(f"execution reverted: {type(error).__name__}", number=3, data=data)
-
-
-def _genesis() -> dict[str, Any]:
-    return {
-        "coinbase": constants.ZERO_ADDRESS,
-        "difficulty": 0,
-        "extra_data": b"skyops",
-        "gas_limit": GAS_LIMIT,
-        "mix_hash": constants.ZERO_HASH32,
-        "nonce": bytes(8),
-        "receipt_root": constants.BLANK_ROOT_HASH,
-        "timestamp": int(time.time()),
-        "transaction_root": constants.BLANK_ROOT_HASH,
-        "base_fee_per_gas": BASE_FEE_FIRST_WEI,
-    }
-
-
-def _first_accounts() -> dict[Address, Any]:
-    accounts = (address_to_bytes(Wallet(secret).address) for secret in DEVELOPMENT_SECRETS)
-    return {
-        Address(account): {"balance": DEVELOPMENT_BALANCE_WEI, "nonce": 0, "code": b"", "storage": {}}
-        for account in accounts
-    }

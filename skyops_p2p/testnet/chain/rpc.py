@@ -1,6 +1,7 @@
 """The embedded chain's JSON-RPC: the methods that clients use, and those with which tests move time and blocks.
 
-Source: ethereum/execution-apis; the error numbers and words are geth's, the `evm_` methods Hardhat's.
+Source: ethereum/execution-apis; the error numbers and words are geth's, the `evm_` methods Hardhat's, the `anvil_`
+methods anvil's; `skyops_reorg` is our own.
 """
 
 import json
@@ -13,7 +14,8 @@ from eth_typing import Address
 
 from skyops_p2p import limits
 from skyops_p2p._version import __version__
-from skyops_p2p.testnet.chain.evm import GAS_LIMIT, CallRequest, EmbeddedChain, Mined, Refused
+from skyops_p2p.testnet.chain.evm import CallRequest, EmbeddedChain, Mined, Refused
+from skyops_p2p.testnet.chain.genesis import GAS_LIMIT
 
 _TIP_WEI = 10**9
 
@@ -43,6 +45,9 @@ class Rpc:
             "eth_getTransactionReceipt": self._receipt,
             "eth_getLogs": self._logs,
             "evm_mine": self._mine,
+            "anvil_mine": self._mine_many,
+            "anvil_rollback": self._rollback,
+            "skyops_reorg": self._reorg,
             "evm_increaseTime": self._increase_time,
             "evm_setAutomine": self._set_automine,
         }
@@ -217,8 +222,30 @@ class Rpc:
         self._chain.mine()
         return "0x0"
 
+    def _mine_many(self, count: int | str = 1) -> None:
+        blocks = _count(count)
+        if not 1 <= blocks <= limits.CHAIN_MINED_BLOCKS_MAX:
+            raise Refused(f"1 to {limits.CHAIN_MINED_BLOCKS_MAX} blocks at once", number=-32602)
+        for _ in range(blocks):
+            self._chain.mine()
+
+    def _rollback(self, count: int | str = 1) -> None:
+        """Take blocks back; their transactions are gone, as on anvil."""
+        self._chain.take_back(_count(count), is_dropped=True)
+
+    def _reorg(self, count: int | str, is_dropped: bool = False) -> str:
+        """Have another branch, one block longer and empty, take the place of the last blocks; return the new head.
+
+        The transactions wait for a later block, or with `is_dropped` until somebody offers them again.
+        """
+        blocks = _count(count)
+        self._chain.take_back(blocks, is_dropped=bool(is_dropped))
+        for _ in range(blocks + 1):
+            self._chain.mine(transactions_max=0)
+        return hex(self._chain.head.block_number)
+
     def _increase_time(self, seconds: int | str) -> str:
-        by = int(seconds, 16) if isinstance(seconds, str) else int(seconds)
+        by = _count(seconds)
         if not 0 <= by < 2**32:
             raise Refused("time only goes forward", number=-32602)
         self._chain.ahead_s += by
@@ -227,6 +254,10 @@ class Rpc:
     def _set_automine(self, is_on: bool) -> bool:
         self._chain.is_automining = bool(is_on)
         return True
+
+
+def _count(given: int | str) -> int:
+    return int(given, 16) if isinstance(given, str) else int(given)
 
 
 def _log(mined: Mined, index: int, log: LogAPI) -> dict[str, Any]:
