@@ -10,6 +10,7 @@ from skyops_p2p.errors import NetworkError
 from skyops_p2p.gateway.subject import Subject
 from skyops_p2p.limits import API_OPERATION_TIMEOUT_S
 from skyops_p2p.node.evidence.views import EvidenceView
+from skyops_p2p.node.reputation.views import ReputationView
 from skyops_p2p.node.settlement.settlement_views import (
     BillingView,
     EarningsView,
@@ -53,6 +54,10 @@ def payment_routes(subject: Subject) -> APIRouter:
     @router.get("/evidence", summary="Receipts of everybody that this node holds")
     async def evidence(who: Annotated[str, Query(max_length=128)] = "") -> EvidenceView:
         return subject.payments.evidence(who)
+
+    @router.get("/reputation", summary="What this node thinks of everybody, or of one account and why")
+    async def reputation(who: Annotated[str, Query(max_length=128)] = "") -> ReputationView:
+        return await subject.payments.reputation(who)
 
     @router.get("/settlement", summary="What redeeming everything now would bring, and cost")
     async def quote() -> QuoteView:

@@ -15,6 +15,7 @@ from skyops_p2p.node.job_rows import JobRowView
 from skyops_p2p.node.jobs.job_views import CheckpointView, JobView, LogLineView, PublishedView, ResultView
 from skyops_p2p.node.jobs.verify_views import VerifyView
 from skyops_p2p.node.match_view import MatchStepView, MatchView
+from skyops_p2p.node.reputation.views import ReputationView
 from skyops_p2p.node.settlement.settlement_views import (
     BillingView,
     EarningsView,
@@ -136,6 +137,9 @@ class PaymentSubject(Protocol):
 
     def evidence(self, who: str = ...) -> EvidenceView:
         """Return receipts that the node holds: everybody's, or those of a wallet, a job or a peer."""
+
+    async def reputation(self, who: str = ...) -> ReputationView:
+        """Return what the node thinks of everybody, or of a wallet or a peer with the reasons."""
 
     async def quote(self) -> QuoteView:
         """Return what redeeming everything now would bring."""

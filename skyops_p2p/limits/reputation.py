@@ -17,3 +17,21 @@ REPUTATION_BANNED_MAX = 65_536
 """Accounts with a double history that are remembered; the oldest is forgotten, the chain remembers those with stake."""
 REPUTATION_EXPLAINED_MAX = 64
 """Raters and receipts that an explanation names; the weightiest."""
+REPUTATION_GATHER_S = 1.0
+"""News of evidence is gathered so long before scores are worked out anew."""
+REPUTATION_LOOK_S = 120.0
+"""What the chain says of a pair or a stake is looked up again after so long, if it is that one's turn."""
+REPUTATION_ROUND_S = 15.0
+"""Between two rounds of such looks, unless something was never looked up."""
+REPUTATION_LOOKS_MAX = 64
+"""Looks at the chain in one round, the longest overdue first."""
+REPUTATION_LOOKS_AT_ONCE_MAX = 4
+"""Of them, under way at a time."""
+REPUTATION_LOOK_WAIT_S = 10.0
+"""How long one look may take; what is not answered by then stays as it was."""
+REPUTATION_ACCOUNTS_MAX = 16_384
+"""Wallets whose stake is followed: parties of receipts first, then nodes of the map."""
+REPUTATION_CHECKS_WAITING_MAX = 1024
+"""Verdicts that wait to be counted; more are refused, and whoever has them gives them again."""
+REPUTATION_ROWS_MAX = 1000
+"""Accounts in one answer; those of whom most is known."""

@@ -5,6 +5,7 @@ from urllib.parse import quote
 from skyops_p2p.errors import ExecutionError
 from skyops_p2p.node.control_link import ControlLink
 from skyops_p2p.node.evidence.views import EvidenceView
+from skyops_p2p.node.reputation.views import ReputationView
 from skyops_p2p.node.settlement.settlement_views import (
     BillingView,
     EarningsView,
@@ -57,6 +58,12 @@ class PaymentsClient:
     def evidence(self, who: str = "") -> EvidenceView:
         """Return receipts that the node holds: everybody's, or those of a wallet, a job or a peer."""
         return EvidenceView.model_validate(self._link.call("GET", f"/v1/evidence?who={quote(who, safe='')}"))
+
+    def reputation(self, who: str = "") -> ReputationView:
+        """Return what the node thinks of everybody, or of a wallet or a peer with the reasons."""
+        return ReputationView.model_validate(
+            self._link.call("GET", f"/v1/reputation?who={quote(who, safe='')}")
+        )
 
     def quote(self) -> QuoteView:
         """Return what redeeming everything now would bring, and cost."""

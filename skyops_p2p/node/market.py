@@ -33,6 +33,8 @@ from skyops_p2p.node.pricing import load_pricing
 from skyops_p2p.node.proof_asker import ProofAsker
 from skyops_p2p.node.proof_service import ProofService
 from skyops_p2p.node.proven_journal import ProvenJournal
+from skyops_p2p.node.reputation.admission import admit
+from skyops_p2p.node.reputation.standing import ReputedStanding
 from skyops_p2p.node.standing import MeasuredStanding
 from skyops_p2p.node.worker_terms import worker_terms
 from skyops_p2p.ports import Network, Store, Verdict
@@ -83,7 +85,9 @@ class Market:
         caller = Caller(network, host.connect, core.rules.protocol_id(AUCTION_PROTOCOL))
         self.proofs = ProofAsker(core, caller, ProvenJournal(store), ports=ports)
         """What workers have proven to compute, and how to have them prove it."""
-        ports = replace(ports, standing=MeasuredStanding(ports.standing, self.proofs.throughput))
+        self.standing = ReputedStanding(ports.standing, core)
+        """How workers stand: by this node's scores, once there are any."""
+        ports = replace(ports, standing=MeasuredStanding(self.standing, self.proofs.throughput))
         self._ports = ports
         journal = AuctionJournal(store, core.rules, ports.wall_clock)
         self._house = AuctionHouse(
@@ -154,12 +158,17 @@ class Market:
         bidders, unfit = screen_map(
             spec, self._core.nodes, own=own, standing=standing, lot=job_id, excluded=excluded
         )
+        admission = admit(bidders, spec, job_id=job_id, standing=self.standing)
+        bidders, unfit = admission.bidders, (*unfit, *admission.unfit)
         if spec.award.policy == "poc":
             proof_s = min(limits.PROOF_ROOT_S + limits.PROOF_OPEN_S, spec.timeouts.queue / 2)
             bidders, unproven = await self._proven(bidders, proof_s, progress)
             unfit = (*unfit, *unproven)
         records = [bidder.record.record for bidder in bidders if bidder.record is not None]
         terms = tender_terms(spec, self._core.rules, requester=own, job_id=job_id, known=records)
+        terms = terms.model_copy(update={"reputation_min": admission.gate})
+        if admission.is_lane:  # REP-26
+            terms = terms.model_copy(update={"policy": "wrr", "invite_share": 0})
         if spec.award.policy == "poc":  # whom gossip would bring has proven nothing here
             terms = terms.model_copy(update={"invite_share": 0})
         placement = spec.placement
@@ -172,7 +181,7 @@ class Market:
             expects_gossip=len(bidders) > limits.TENDER_INVITES_MAX,
             screened=unfit,
             allow=frozenset(PeerId(peer) for peer in placement.allow),
-            deny=frozenset((*(PeerId(peer) for peer in placement.deny), *excluded)),
+            deny=frozenset((*(PeerId(peer) for peer in placement.deny), *excluded, *admission.refused)),
         )
 
         def report(step: ReportProgress) -> None:

@@ -43,6 +43,7 @@ from skyops_p2p.node.match_view import MatchStepView, MatchView
 from skyops_p2p.node.performer import SEQUENCE_NAME
 from skyops_p2p.node.ports_bundle import NodePorts
 from skyops_p2p.node.relays import RelayKeeper
+from skyops_p2p.node.reputation.views import ReputationView
 from skyops_p2p.node.session import LiveSession
 from skyops_p2p.node.session_hub import SessionHub
 from skyops_p2p.node.settlement.payments import Payments
@@ -294,6 +295,10 @@ class Node:
             ConfigError: Code `payment_not_configured`.
         """
         return Payments(self._workshop.payments if self._workshop is not None else None)
+
+    async def reputation(self, who: str = "") -> ReputationView:
+        """Return what this node thinks of everybody, or of one account with reasons; see Payments.reputation."""
+        return await self.payments.reputation(who)
 
     # --- what it does -----------------------------------------------------------------------------------------
     async def wait_for(self, predicate: "Callable[[Node], bool]", *, timeout_s: float) -> None:

@@ -37,6 +37,7 @@ from skyops_p2p.node.jobs.resolvers import IpfsContent
 from skyops_p2p.node.jobs.tools import JobTools
 from skyops_p2p.node.market import Market
 from skyops_p2p.node.ports_bundle import NodePorts, OpenMoney
+from skyops_p2p.node.reputation.book import ReputationBook, work_out
 from skyops_p2p.node.session import LiveSession
 from skyops_p2p.node.session_hub import SessionHub
 from skyops_p2p.node.settlement.desk import PaymentDesk
@@ -186,18 +187,32 @@ class Workshop:
         accuser = Accuser(
             money, ports.entropy, lambda text: self._host.tell("payment", self._core.peer_id, text)
         )
+        book = ReputationBook(
+            money,
+            wall_clock=ports.wall_clock,
+            work_out=lambda *of: ports.compute(work_out, *of),
+            members=parts.market.standing.members,
+            told=self._score_peers,
+        )
         return EvidenceDesk(
             parts.core,
             parts.network,
             parts.store,
             money=money,
             host=self._host,
-            wall_clock=ports.wall_clock,
             entropy=ports.entropy,
+            book=book,
             accuser=accuser if self._config.payment.show_double_histories else None,
         )
 
+    def _score_peers(self) -> None:
+        """Have gossip treat peers as their scores say. Rules: REP-28."""
+        for peer, score in self._parts.market.standing.gossip_scores().items():
+            self._parts.network.set_peer_score(peer, score)
+
     def _serve_payments(self, desk: PaymentDesk) -> None:
+        if desk.evidence is not None:
+            self._parts.market.standing.open_book(desk.evidence.book, desk.open_value)
         if self._config.worker.enabled:
             self._parts.hub.serve(SETTLE_PROTOCOL, desk.adopt)
 

@@ -5,6 +5,14 @@ from skyops_p2p.core.evidence.items import open_evidence
 from skyops_p2p.core.settlement.receipts import ChainPlace, link_of
 from skyops_p2p.errors import ConfigError, ExecutionError
 from skyops_p2p.node.evidence.views import EvidenceView, evidence_view
+from skyops_p2p.node.reputation.views import (
+    ChangeView,
+    ExplanationView,
+    ReputationRowView,
+    ReputationView,
+    SourceView,
+    VoiceView,
+)
 from skyops_p2p.node.settlement.settlement_views import (
     BillingView,
     EarningRowView,
@@ -59,6 +67,34 @@ def lane_view(**changes: object) -> LaneView:
         "has_receipt": True,
     }
     return LaneView.model_validate({**fields, **changes})
+
+
+def reputation_view(*, is_explained: bool) -> ReputationView:
+    """Return bob's scores: a worker that alice has paid for one job."""
+    rows = tuple(
+        ReputationRowView(
+            wallet=WALLET, peer_id=WORKER, role=role, score=score, credibility=score * 1000 + 370,
+            standing="good" if score >= 400 else "below_gate", stake_micro=1_000 * 10**6, good_micro=1_234_500,
+            bad_micro=0, raters=1, checked=0, own_credibility=512_000,
+        )
+        for role, score in (("worker", 498), ("requester", 288))
+    )  # fmt: skip
+    why = ExplanationView(
+        role="worker", accuracy=497_000, availability=500_000, efficiency=500_000, prior=450_000, memory=10**6,
+        fraud_micro=0, own_good_micro=5 * 10**6, own_bad_micro=0,
+        voices=(VoiceView(wallet=WALLET, heard=10**6, good_micro=1_234_500, bad_micro=0),),
+        sources=(
+            SourceView(
+                receipt="ab" * 32, rater=WALLET, kind="good", value_micro=1_250_000, epoch=20_000,
+                outcome="succeeded",
+            ),
+        ),
+        changes=(ChangeView(code="verified_job", score=560), ChangeView(code="wrong_result", score=101)),
+    )  # fmt: skip
+    return ReputationView(
+        epoch=20_000, parameters="cd" * 32, evidence="ef" * 32, receipts=1, waiting=0, is_chain_away=False,
+        gate=400, rows=rows, explanations=(why,) if is_explained else (),
+    )  # fmt: skip
 
 
 class FakePayments:
@@ -148,6 +184,11 @@ class FakePayments:
         for data in RECEIPTS:
             exchange.shelf.put(open_evidence(data, SCOPE)[0])
         return evidence_view(exchange, account=None, job="", inclusions={})
+
+    async def reputation(self, who: str = "") -> ReputationView:
+        self._check()
+        self.asked_for = who
+        return reputation_view(is_explained=bool(who))
 
     async def quote(self) -> QuoteView:
         self._check()

@@ -76,6 +76,14 @@ POLICY_CODES: Mapping[str, CodeText] = MappingProxyType(
             "The node's reputation is below the gate.",
             "Lower `placement.reputation_min` if the risk is yours.",
         ),
+        "exposure": CodeText(
+            "The node's stake does not cover what it computes for this requester already, and this job.",
+            "Wait for its other jobs, lower `price.total_max`, or take other workers.",
+        ),
+        "kept_for_newcomers": CodeText(
+            "The tender was one of those that are kept for workers whose results few have checked.",
+            "Nothing: the next attempt is most likely not; a `placement.reputation_min` of its own keeps a job out.",
+        ),
         "node_inactive": CodeText(
             "The node gives no sign of life, or was slashed.",
             "Nothing: it is no candidate until it comes back.",

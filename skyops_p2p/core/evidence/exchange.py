@@ -18,6 +18,7 @@ from skyops_p2p.core.evidence.items import (
     check_date,
     check_proof,
     evidence_of,
+    history_key,
     is_due,
     joined,
     open_evidence,
@@ -324,11 +325,11 @@ class Exchange:
             return [] if is_told else self._tell_proof(account, now)
         proof = proof_of(history, self.scope.domain)
         self.histories[account] = proof
-        effects: list[Effect] = [ev.KeepItem(_proof_key(account), encode_message(proof))]
+        effects: list[Effect] = [ev.KeepItem(history_key(account), encode_message(proof))]
         while len(self.histories) > limits.HISTORIES_HELD_MAX:
             oldest, _ = self.histories.popitem(last=False)
             self._told_at.pop(oldest, None)
-            effects.append(ev.ForgetItem(_proof_key(oldest)))
+            effects.append(ev.ForgetItem(history_key(oldest)))
         for item in self.shelf.of(account):
             self.shelf.drop(item)
             self._drop_name(item, account)
@@ -382,10 +383,6 @@ class Exchange:
                     self._gap_at.popitem(last=False)
                 return effects
         return []
-
-
-def _proof_key(account: bytes) -> str:
-    return f"history/{account.hex()}"
 
 
 _METHODS: dict[type[Event], Callable[[Exchange, Any, MonotonicS], list[Effect]]] = {

@@ -25,6 +25,8 @@ from skyops_p2p.wire.messages.settlement import HalfPart, Receipt, SignedReceipt
 from skyops_p2p.wire.model import decode_message, encode_message
 
 NAME_DOMAIN = b"skyops/receipt-name/1"
+HISTORY_KEYS = "history/"
+"""How the keys of proofs begin among what is kept; those of receipts are their digests in hex."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,11 @@ def check_date(evidence: Evidence, now: UnixMs) -> None:
         raise RemoteProtocolError("a receipt from the future", code="not_yet_valid", rule="RCP-3")
     if evidence.ended_unix_ms < now - limits.RECEIPT_AGE_MS_MAX:
         raise RemoteProtocolError("a receipt that counts nothing any more", code="expired", rule="RCP-3")
+
+
+def history_key(account: bytes) -> str:
+    """Return the key under which the proof against an account is kept."""
+    return HISTORY_KEYS + account.hex()
 
 
 def proof_of(history: DoubleHistory, domain: DisputesDomain) -> DoubleHistoryProof:

@@ -256,7 +256,7 @@ def _ratings(deal: Deal, check: Check | None, settled: int, purse: _Purse) -> It
 
 
 def _failure(deal: Deal) -> int:
-    """Return the wei that a failure counts for where money sets no bound: an hour at its rate at least. Rules: REP-7."""
+    """Return the wei that a failure counts for where money is no bound: an hour at its rate at least. Rules: REP-7."""
     return max(deal.amount, charge(deal.rate, HOUR_MS))
 
 

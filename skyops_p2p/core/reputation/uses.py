@@ -102,14 +102,12 @@ def check_chance(record: Record, value: int) -> int:
 
 def open_modes(standing: Standing, parameters: Parameters = DEFAULTS) -> frozenset[ModeName]:
     """Return the modes that a worker may offer. Rules: REP-24."""
-    modes: tuple[ModeName, ...] = ("flex", "commit", "priority")
-    return frozenset(mode for mode in modes if standing.credibility >= mode_gate(mode, parameters))
-
-
-def mode_gate(mode: ModeName, parameters: Parameters = DEFAULTS) -> int:
-    """Return the least credibility for a job of a mode, millionths. Rules: REP-24."""
-    least: dict[ModeName, int] = {"flex": parameters.gate, "commit": COMMIT_LEAST, "priority": PRIORITY_LEAST}
-    return least[mode]
+    least: dict[ModeName, int] = {
+        "flex": parameters.gate,
+        "commit": COMMIT_LEAST,
+        "priority": PRIORITY_LEAST,
+    }
+    return frozenset(mode for mode, bound in least.items() if standing.credibility >= bound)
 
 
 def gossip_score(standing: Standing, *, has_stake: bool, parameters: Parameters = DEFAULTS) -> int:

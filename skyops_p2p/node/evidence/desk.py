@@ -14,18 +14,23 @@ from skyops_p2p import limits
 from skyops_p2p.core import node_events
 from skyops_p2p.core.evidence import events as ev
 from skyops_p2p.core.evidence.exchange import Exchange
-from skyops_p2p.core.evidence.items import Scope, check_proof
+from skyops_p2p.core.evidence.items import HISTORY_KEYS, Scope, check_proof
 from skyops_p2p.core.intake import Judgement
 from skyops_p2p.core.machine import Effect, Event
 from skyops_p2p.core.node_core import NodeCore
 from skyops_p2p.core.rules import RECEIPTS_PROTOCOL
+from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.crypto.wallet import address_from_bytes
 from skyops_p2p.errors import ChainError, SkyopsError, StoreError
 from skyops_p2p.node.evidence.accuser import Accuser
 from skyops_p2p.node.evidence.views import EvidenceView, InclusionView, evidence_view
 from skyops_p2p.node.host import Host
 from skyops_p2p.node.lookup import find_peer, unknown_peer
-from skyops_p2p.ports import Entropy, Network, Store, Verdict, WallClock
+from skyops_p2p.node.reputation.book import ReputationBook
+from skyops_p2p.node.reputation.reading import read_scores
+from skyops_p2p.node.reputation.standing import account_in
+from skyops_p2p.node.reputation.views import ReputationView
+from skyops_p2p.ports import Entropy, Network, Store, Verdict
 from skyops_p2p.ports.money import Money
 from skyops_p2p.types import MonotonicS, PeerId, UnixMs
 from skyops_p2p.wire.messages.evidence import (
@@ -59,8 +64,8 @@ class EvidenceDesk:
         store: Where what is held is written down.
         money: The contracts: whose receipts count, and which pairs have money.
         host: Bans liars, and tells whoever watches.
-        wall_clock: Dates.
         entropy: Salts the order of neighbours.
+        book: Makes scores of what is held; its clock dates.
         accuser: Shows double histories to the contract; None: nobody is accused by this node.
     """
 
@@ -72,8 +77,8 @@ class EvidenceDesk:
         *,
         money: Money,
         host: Host,
-        wall_clock: WallClock,
         entropy: Entropy,
+        book: ReputationBook,
         accuser: Accuser | None,
     ) -> None:
         places = money.contracts
@@ -86,7 +91,8 @@ class EvidenceDesk:
         self._store = store
         self._money = money
         self._host = host
-        self._wall_clock = wall_clock
+        self._wall_clock = book.wall_clock
+        self.book = book
         self._accuser = accuser
         self._silent: dict[PeerId, float] = {}
         """Neighbours that do not speak the protocol, until when they are left out."""
@@ -111,16 +117,30 @@ class EvidenceDesk:
             NetworkError: `unknown_peer` or `ambiguous_peer`.
         """
         account, job = None, ""
-        if WALLET.fullmatch(who):
-            account = bytes.fromhex(who[2:])
-        elif JOB.fullmatch(who):
+        if JOB.fullmatch(who):
             job = who
         elif who:
-            entry = self._core.nodes.get(find_peer(self._core, who))
-            if entry is None or entry.verified is None:
-                raise unknown_peer(who)
-            account = bytes.fromhex(entry.verified.binding.wallet[2:])
+            account = self._account(who)
         return evidence_view(self.exchange, account=account, job=job, inclusions=inclusions)
+
+    async def scores(self, who: str) -> ReputationView:
+        """Return what this node thinks of everybody, or of a wallet or a peer; see Payments.reputation.
+
+        Raises:
+            NetworkError: `unknown_peer` or `ambiguous_peer`.
+        """
+        account = self._account(who) if who else None
+        evidence = sha256(self.exchange.shelf.digests()).hex()
+        return await read_scores(self.book, self._core, account, evidence=evidence)
+
+    def _account(self, who: str) -> bytes:
+        if WALLET.fullmatch(who):
+            return bytes.fromhex(who[2:])
+        entry = self._core.nodes.get(find_peer(self._core, who))
+        account = None if entry is None else account_in(entry)
+        if account is None:
+            raise unknown_peer(who)
+        return account
 
     # --- life -------------------------------------------------------------------------------------------------------
     async def run(
@@ -146,6 +166,7 @@ class EvidenceDesk:
             task_status.started()
             if self._accuser is not None:
                 nursery.start_soon(self._accuser.run)
+            nursery.start_soon(self.book.run)
             await self._loop(nursery)
 
     def keep_own(self, data: bytes) -> None:
@@ -155,6 +176,10 @@ class EvidenceDesk:
     async def _restore(self, nursery: trio.Nursery) -> None:
         newest = {entry.key: entry.body for entry in await self._store.entries(STEM)}
         await self._step(ev.Restored(tuple(newest.values()), self._now_ms()), nursery)
+        for item in self.exchange.shelf.all():
+            self.book.hold(item)
+        for account in self.exchange.histories:
+            self.book.ban(account)
         if self._accuser is not None:
             for account in self.exchange.histories:
                 self._accuser.accuse(check_proof(self.exchange.histories[account], self.exchange.scope))
@@ -194,8 +219,10 @@ class EvidenceDesk:
     async def _perform(self, effect: Effect, nursery: trio.Nursery) -> None:
         match effect:
             case ev.KeepItem(key, data):
+                self._count(key)
                 await self._write(key, data)
             case ev.ForgetItem(key):
+                self._count(key)
                 await self._write(key, None)
             case ev.Gossip(payload):
                 nursery.start_soon(self._publish, payload)
@@ -215,10 +242,22 @@ class EvidenceDesk:
             case ev.HistoryFound(history):
                 wallet = address_from_bytes(history.account)
                 text = f"{wallet} has signed two histories: its receipts count no more"
+                self.book.ban(history.account)
                 log.warning("double_history wallet=%s sequence=%d", wallet, history.sequence)
                 self._host.tell("payment", self._core.peer_id, text)
                 if self._accuser is not None:
                     self._accuser.accuse(history)
+
+    def _count(self, key: str) -> None:
+        """Have scores follow what is held under a key now; proofs are told by themselves."""
+        if key.startswith(HISTORY_KEYS):
+            return
+        digest = bytes.fromhex(key)
+        item = self.exchange.shelf.get(digest)
+        if item is None:
+            self.book.drop(digest)
+        else:
+            self.book.hold(item)
 
     async def _write(self, key: str, data: bytes | None) -> None:
         try:

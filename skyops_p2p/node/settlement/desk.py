@@ -11,9 +11,10 @@ import trio
 
 from skyops_p2p import limits
 from skyops_p2p.core.execution.receipts import LeaseFacts
+from skyops_p2p.core.reputation.deals import WEI_PER_MICRO
 from skyops_p2p.core.settlement.amounts import wei_of_credits
 from skyops_p2p.core.settlement.lanes import LaneTerms
-from skyops_p2p.core.settlement.prices import holdback_bps
+from skyops_p2p.core.settlement.prices import HOUR_MS, holdback_bps
 from skyops_p2p.core.settlement.trees import prove
 from skyops_p2p.core.settlement.vouchers import PairTerms
 from skyops_p2p.errors import ExecutionError, RemoteProtocolError
@@ -164,6 +165,15 @@ class PaymentDesk:
         ahead_ms = 2 * limits.METER_READ_MS
         open_wei = sum(lease.bound_wei(ahead_ms) for lease in leases)
         return open_wei + self.tools.ledger.spent_wei[job_id] >= min(budgets)
+
+    def open_value(self, account: bytes) -> int:
+        """Return what a worker's leases cost if they go on for an hour, microcredits. Rules: REP-25.
+
+        Args:
+            account: Of the worker, 20 bytes.
+        """
+        leases = [lease for lease in self._leases.values() if lease.record.account == account]
+        return sum(lease.bound_wei(HOUR_MS) for lease in leases) // WEI_PER_MICRO
 
     def stop_job(self, job_id: bytes) -> None:
         """End all lanes of a job that has cost what it may."""

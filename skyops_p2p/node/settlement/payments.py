@@ -15,6 +15,7 @@ from skyops_p2p.core.settlement.prices import BP, FEE_BP
 from skyops_p2p.crypto.wallet import address_from_bytes
 from skyops_p2p.errors import ConfigError, ExecutionError
 from skyops_p2p.node.evidence.views import EvidenceView
+from skyops_p2p.node.reputation.views import ReputationView
 from skyops_p2p.node.settlement.batcher import Batcher
 from skyops_p2p.node.settlement.desk import PaymentDesk
 from skyops_p2p.node.settlement.live_pair import LivePair
@@ -109,6 +110,19 @@ class Payments:
         """Return all pairs, those with open lanes first."""
         found = self._need_desk().pairs.values()
         return tuple(_pair_view(self._need_desk(), pair) for pair in sorted(found, key=_pair_order))
+
+    async def reputation(self, who: str = "") -> ReputationView:
+        """Return what this node thinks of everybody, or of one account with the reasons.
+
+        Args:
+            who: A wallet ("0x…"), or a peer of the map; empty: everybody, without reasons.
+
+        Raises:
+            NetworkError: `unknown_peer` or `ambiguous_peer`.
+        """
+        desk = self._need_desk()
+        assert desk.evidence is not None, "a node's desk has it"
+        return await desk.evidence.scores(who)
 
     async def quote(self) -> QuoteView:
         """Return what redeeming everything now would bring, and cost.

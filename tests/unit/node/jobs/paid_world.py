@@ -15,6 +15,8 @@ from tests.unit.node.jobs.job_world import WORKERS, JobWorld, shout, train
 from tests.unit.node.small_world import account, all_in_state, small_world
 
 SKYOPS = 10**18
+STAKED = 1000 * SKYOPS
+"""What each worker has at stake."""
 PRICE = {"price_microcredits_per_hour": 360_000}
 """0.36 SKYOPS an hour for a whole machine, and less for a part of it."""
 
@@ -78,6 +80,8 @@ async def paid_world(
             small.bank.leave()
         small.moneyless = {name for name, is_so in moneyless.items() if is_so}
         small.payment = payment or {}
+        for name in WORKERS:
+            small.bank.stakes[account(name)] = STAKED
         if deposit:
             small.bank.deposit(account("alice"), deposit)
         world = PaidWorld(small, nursery)

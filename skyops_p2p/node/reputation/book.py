@@ -1,0 +1,282 @@
+"""The scores of one node: evidence in, the chain looked at, and every account's standing out.
+
+One task does it all in rounds: it gathers news, looks up what is due on the chain, and has the scores worked out beside
+the loop. Readers see the scores of the last round, complete or not at all. What is held is what node/evidence holds, so
+nothing is stored here: a restarted node works its scores out anew. Spec: protocol/08-reputation.md.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+import trio
+
+from skyops_p2p import limits
+from skyops_p2p.core.evidence.items import Evidence
+from skyops_p2p.core.reputation.conduct import EPOCH_MS
+from skyops_p2p.core.reputation.deals import Check, Deal, deal_of
+from skyops_p2p.core.reputation.explanation import Explanation, explain
+from skyops_p2p.core.reputation.ledger import Ledger
+from skyops_p2p.core.reputation.ratings import Pair, Role, Sums
+from skyops_p2p.core.reputation.standings import Assessment, Standing, seen_by
+from skyops_p2p.core.reputation.uses import Record
+from skyops_p2p.core.reputation.voices import Stake
+from skyops_p2p.node.reputation.looks import ChainLooks
+from skyops_p2p.ports import Money, WallClock
+from skyops_p2p.wire.messages.settlement import Receipt, SignedReceipt
+from skyops_p2p.wire.model import decode_message
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """One round's outcome."""
+
+    epoch: int
+    """Days since 1970."""
+    of: dict[Role, Assessment]
+    stakes: dict[bytes, Stake]
+    """Of all accounts that were looked up."""
+    checks: dict[bytes, tuple[int, int]]
+    """Worker -> right results in a row, and all results, that others have checked."""
+
+
+WorkOut = Callable[[Ledger, dict[bytes, Stake], int], Awaitable[Scores]]
+"""As `work_out`, but beside the loop."""
+
+
+class ReputationBook:
+    """What this node thinks of everybody.
+
+    Args:
+        money: The contracts.
+        wall_clock: Says which epoch it is.
+        work_out: Has `work_out` done beside the loop.
+        members: Returns the wallets on the map, 20 bytes each: their stakes are of interest before any receipt.
+        told: Called after each round whose scores are new; must be quick.
+    """
+
+    def __init__(
+        self,
+        money: Money,
+        *,
+        wall_clock: WallClock,
+        work_out: WorkOut,
+        members: Callable[[], Iterable[bytes]],
+        told: Callable[[], None],
+    ) -> None:
+        self.own = money.account
+        """This node's wallet."""
+        self.scores: Scores | None = None
+        """Of the last round; None before the first."""
+        self.wall_clock = wall_clock
+        """Says which epoch it is."""
+        self.rounds = 0
+        """How many there were."""
+        self._ledger = Ledger(deals_max=limits.RECEIPTS_HELD_MAX)
+        self._looks = ChainLooks(money)
+        self._work_out = work_out
+        self._members = members
+        self._told = told
+        self._held: dict[bytes, Pair] = {}
+        """Receipt -> its pair: all that node/evidence holds."""
+        self._pairs: Counter[Pair] = Counter()
+        self._waiting: dict[bytes, Evidence] = {}
+        """Receipts that are not counted yet: new ones, and those of pairs that nobody could look up."""
+        self._gone: set[bytes] = set()
+        """Receipts that are held no more and are still counted."""
+        self._checks: dict[bytes, Check] = {}
+        """Verdicts that are not counted yet, by proof."""
+        self._banned: set[bytes] = set()
+        self._followed: frozenset[bytes] = frozenset()
+        self._views: dict[tuple[bytes, Role], Standing] = {}
+        """Own views of this round."""
+        self._news = trio.Event()
+        self._is_stale = True
+        self._lock = trio.Lock()
+        """Held while the scores are worked out, and while somebody reads the ledger itself."""
+
+    # --- evidence ---------------------------------------------------------------------------------------------------
+    def hold(self, item: Evidence) -> None:
+        """Count a checked receipt from now on, or one that has more halves now."""
+        if item.digest not in self._held:
+            self._held[item.digest] = item.pair
+            self._pairs[item.pair] += 1
+        self._gone.discard(item.digest)
+        self._waiting[item.digest] = item
+        self._looks.hasten(item.pair)
+        self._wake()
+
+    def drop(self, digest: bytes) -> None:
+        """Count a receipt no more that is not held any more.
+
+        Args:
+            digest: SHA-256 of the encoded Receipt.
+        """
+        pair = self._held.pop(digest, None)
+        if pair is None:
+            return
+        self._pairs[pair] -= 1
+        if not self._pairs[pair]:
+            del self._pairs[pair]
+        self._waiting.pop(digest, None)
+        self._gone.add(digest)  # also then: it may be counted with fewer halves
+        self._wake()
+
+    def ban(self, account: bytes) -> None:
+        """Give an account with a double history no score any more. Rules: REP-21."""
+        self._banned.add(account)
+        self._wake()
+
+    def take_check(self, check: Check) -> bool:
+        """Count what somebody found of a result, whose proof the caller has verified (chapter 06).
+
+        Returns:
+            False if too many wait: give it again later. What is known already changes nothing.
+
+        Rules: REP-6.
+        """
+        if len(self._checks) >= limits.REPUTATION_CHECKS_WAITING_MAX:
+            return False
+        self._checks[check.proof] = check
+        self._wake()
+        return True
+
+    # --- rounds -----------------------------------------------------------------------------------------------------
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Work scores out, again whenever something is new, until cancelled; started before the first round."""
+        task_status.started()
+        await self.refresh()
+        while True:
+            with trio.move_on_after(limits.REPUTATION_ROUND_S):
+                await self._news.wait()
+                await trio.sleep(limits.REPUTATION_GATHER_S)
+            self._news = trio.Event()
+            await self.refresh()
+
+    async def refresh(self) -> None:
+        """Look up what is due, and work the scores out if anything has changed."""
+        before = self._looks.seen()
+        is_behind = True
+        while is_behind:
+            is_behind = await self._looks.renew(self._pairs, self._accounts())
+        epoch = self.wall_clock.now_ms() // EPOCH_MS
+        is_new_day = self.scores is None or self.scores.epoch != epoch
+        if not (self._is_stale or is_new_day or self._looks.seen() != before):
+            return
+        async with self._lock:
+            self._is_stale = False
+            self._take_in()
+            stakes = dict(self._looks.stakes)
+            self.scores = await self._work_out(self._ledger, stakes, epoch)
+            self._views.clear()
+        self.rounds += 1
+        log.info("reputation_round receipts=%d accounts=%d epoch=%d", len(self._ledger), len(stakes), epoch)
+        self._told()
+
+    # --- what it says -----------------------------------------------------------------------------------------------
+    @property
+    def held(self) -> int:
+        """How many receipts it follows."""
+        return len(self._held)
+
+    @property
+    def waiting(self) -> int:
+        """Of them, those that are not counted yet."""
+        return len(self._waiting)
+
+    @property
+    def is_chain_away(self) -> bool:
+        """Whether the chain did not answer the last time that it was asked."""
+        return self._looks.is_away
+
+    def is_known(self, account: bytes) -> bool:
+        """Tell whether the chain was asked for an account's stake: what could not be asked is held against nobody."""
+        return self.scores is not None and account in self.scores.stakes
+
+    def standing(self, account: bytes, role: Role) -> Standing | None:
+        """Return an account's score, the same on every node with this evidence; None before the first round."""
+        return None if self.scores is None else self.scores.of[role].standing(account)
+
+    def own_view(self, account: bytes, role: Role) -> Standing | None:
+        """Return a score with this node's own experience in it: for its own jobs alone. Rules: REP-22."""
+        known = self._views.get((account, role))
+        if known is not None or self.scores is None:
+            return known
+        found = self.scores.of[role].standing(account)
+        own = self._ledger.experience(self.own, account, role, epoch=self.scores.epoch)
+        view = found if found.is_banned else seen_by(own, found, self.scores.of[role].parameters)
+        self._views[account, role] = view
+        return view
+
+    def own_experience(self, account: bytes, role: Role) -> Sums:
+        """Return what this node itself has seen of an account."""
+        epoch = 0 if self.scores is None else self.scores.epoch
+        return self._ledger.experience(self.own, account, role, epoch=epoch)
+
+    def record(self, account: bytes, *, open_value: int) -> Record:
+        """Return what else is known of a worker.
+
+        Args:
+            account: Of the worker.
+            open_value: Of its jobs for this node that run or are not checked, microcredits.
+        """
+        if self.scores is None:
+            return Record(0, 0, 0, open_value)
+        stake = self.scores.stakes.get(account)
+        streak, checked = self.scores.checks.get(account, (0, 0))
+        return Record(streak, checked, 0 if stake is None else stake.amount, open_value)
+
+    async def explain(self, account: bytes, role: Role) -> Explanation | None:
+        """Return why an account has its score; None before the first round."""
+        async with self._lock:
+            if self.scores is None:
+                return None
+            return explain(self.scores.of[role], account, self._ledger.receipts_behind(account, role))
+
+    # --- within -----------------------------------------------------------------------------------------------------
+    def _accounts(self) -> list[bytes]:
+        parties = {account for pair in self._pairs for account in pair}
+        found = [*sorted({self.own, *parties}), *sorted({*self._members()} - parties)]
+        return found[: limits.REPUTATION_ACCOUNTS_MAX]
+
+    def _take_in(self) -> None:
+        """Bring the ledger up to what is held."""
+        ledger, now = self._ledger, self.wall_clock.now_ms()
+        for pair, money in self._looks.money.items():
+            ledger.set_money(*pair, money)
+        for digest in self._gone:
+            ledger.forget_deal(digest)
+        self._gone.clear()
+        for digest, item in list(self._waiting.items()):
+            if ledger.add_deal(_deal(item), now=now):
+                del self._waiting[digest]
+        for check in self._checks.values():
+            ledger.add_check(check)
+        self._checks.clear()
+        for account in self._banned:
+            ledger.ban(account)
+        self._banned.clear()
+
+    def _wake(self) -> None:
+        self._is_stale = True
+        self._news.set()
+
+
+def work_out(ledger: Ledger, stakes: dict[bytes, Stake], epoch: int) -> Scores:
+    """Return all scores of what a ledger has; takes a second for twenty thousand receipts.
+
+    Args:
+        ledger: Nobody changes it meanwhile.
+        stakes: Of all accounts that were looked up.
+        epoch: Days since 1970.
+    """
+    of = {role: ledger.assess(role, stakes, epoch=epoch) for role in Role}
+    return Scores(epoch, of, stakes, ledger.worker_checks())
+
+
+def _deal(item: Evidence) -> Deal:
+    receipt = decode_message(Receipt, decode_message(SignedReceipt, item.data).receipt)
+    return deal_of(item, receipt)
