@@ -35,9 +35,6 @@ class Money(Protocol):
             account: 20 bytes; of one that never registered all is 0.
         """
 
-    async def stake_of(self, account: bytes) -> Wei:
-        """Return what a wallet (20 bytes) has at stake in NodeRegistry, unbonding not counted; 0 for a stranger."""
-
     async def coin_price(self) -> int:
         """Return how many SKYOPS one of the chain's coins counts, as the contracts say it (Parameters, key 9)."""
 

@@ -200,11 +200,6 @@ class SimMoney:
         began = EPOCH_UNIX_MS // 1000 if stake or is_slashed else 0
         return AccountStake(Wei(stake), began, is_slashed)
 
-    async def stake_of(self, account: bytes) -> Wei:
-        """See ports.Money."""
-        await self._ask()
-        return Wei(self._bank.stakes[account])
-
     async def coin_price(self) -> int:
         """See ports.Money."""
         await self._ask()

@@ -67,10 +67,6 @@ class ContractMoney:
         node = await self.at.registry.node(account)
         return AccountStake(node.stake, node.registered_at_unix_s, node.state is StakeState.SLASHED)
 
-    async def stake_of(self, account: bytes) -> Wei:
-        """Return what a wallet has at stake; see the port."""
-        return (await self.at.registry.node(account)).stake
-
     async def coin_price(self) -> int:
         """Return how many SKYOPS one of the chain's coins counts; see the port."""
         return await self.at.parameters.value(Parameter.SKYOPS_PER_ETH)
