@@ -13,5 +13,6 @@ from skyops_p2p.limits.network import *
 from skyops_p2p.limits.node import *
 from skyops_p2p.limits.reputation import *
 from skyops_p2p.limits.settlement import *
+from skyops_p2p.limits.verification import *
 from skyops_p2p.limits.wallet import *
 from skyops_p2p.limits.wire import *

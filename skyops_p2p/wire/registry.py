@@ -16,6 +16,7 @@ from skyops_p2p.wire.messages import (
     proof,
     session,
     settlement,
+    verification,
 )
 from skyops_p2p.wire.model import Message
 
@@ -121,6 +122,11 @@ MESSAGES = build(
         evidence.ReceiptSyncRequest,
         evidence.ReceiptSyncReply,
         evidence.DoubleHistoryProof,
+        verification.ResultCommit,
+        verification.ResultCommitted,
+        verification.RevealResult,
+        verification.ResultReveal,
+        verification.Verdict,
     )
 )
 """Number -> class, ascending."""

@@ -25,7 +25,13 @@ from skyops_p2p.wire.framing import FrameDecoder, encode_frame
 from skyops_p2p.wire.messages.peering import EquivocationProof
 from skyops_p2p.wire.model import Message, decode_message, encode_message
 from skyops_p2p.wire.registry import MESSAGES
-from tests.fuzz import evidence_targets, execution_targets, proof_targets, settlement_targets
+from tests.fuzz import (
+    evidence_targets,
+    execution_targets,
+    proof_targets,
+    settlement_targets,
+    verification_targets,
+)
 from tests.fuzz.content_targets import CONTENT_SEEDS, CONTENT_TARGETS
 from tests.vectors import handshake_cases, schema
 from tests.vectors.examples import examples
@@ -47,6 +53,7 @@ ENVELOPED = (
     "award-confirm",
     "release",
     *execution_targets.ENVELOPED,
+    *verification_targets.ENVELOPED,
 )
 
 
@@ -145,6 +152,7 @@ TARGETS: dict[str, Target] = {
     **proof_targets.TARGETS,
     **settlement_targets.TARGETS,
     **evidence_targets.TARGETS,
+    **verification_targets.TARGETS,
     "hello": _handshake(Role.RESPONDER, 0),
     "accept": _handshake(Role.INITIATOR, 0),
     **CONTENT_TARGETS,
@@ -192,6 +200,7 @@ def corpus(target: str) -> list[bytes]:
         **proof_targets.FAMILIES,
         **settlement_targets.FAMILIES,
         **evidence_targets.FAMILIES,
+        **verification_targets.FAMILIES,
     }
     families = wanted.get(target, ("identifiers",))
     if target.startswith("message-") or target == "equivocation":
@@ -205,7 +214,7 @@ def corpus(target: str) -> list[bytes]:
         if target in ("envelope-kind", f"envelope-{message.name}")
     }
     found |= execution_targets.seeds(target) | settlement_targets.seeds(target)
-    found |= evidence_targets.seeds(target)
+    found |= evidence_targets.seeds(target) | verification_targets.seeds(target)
     found.update(CONTENT_SEEDS.get(target, ()))
     for family in families:
         document = json.loads((schema.PROTOCOL / "vectors" / f"{family}.json").read_text(encoding="utf-8"))

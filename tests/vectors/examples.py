@@ -13,6 +13,7 @@ from tests.vectors.evidence_cases import evidence_examples
 from tests.vectors.execution_examples import execution_examples
 from tests.vectors.people import ALICE, BOB, CAROL, DAY_MS, NOW, RULES
 from tests.vectors.settlement_examples import settlement_examples
+from tests.vectors.verification_examples import verification_examples
 
 
 def raw(peer: PeerId) -> bytes:
@@ -245,4 +246,5 @@ def examples() -> list[Message]:
         *content_examples(),
         *settlement_examples(),
         *evidence_examples(),
+        *verification_examples(),
     ]

@@ -11,6 +11,7 @@ from skyops_p2p.core.execution.receipts import LeaseFacts
 from skyops_p2p.core.jobs.encoding import decode_spec, spec_digest
 from skyops_p2p.core.jobs.needs import needs_of
 from skyops_p2p.core.jobs.spec import ARCHIVE_SCHEMES, JobSpec
+from skyops_p2p.core.verification.commit import compared_class
 from skyops_p2p.crypto.node_key import peer_id_to_bytes
 from skyops_p2p.errors import ExecutionError, RemoteProtocolError
 from skyops_p2p.types import PeerId, UnixMs
@@ -49,7 +50,7 @@ def check_opening(
     Raises:
         RemoteProtocolError: `spec_refused`, `award_over`, or what decoding raises.
 
-    Rules: EXE-2, EXE-3, EXE-12, EXE-27, EXE-38.
+    Rules: EXE-2, EXE-3, EXE-12, EXE-27, EXE-38, VER-1.
     """
     peer, tender = terms.requester, terms.tender.message
     if terms.use is not None:
@@ -67,6 +68,8 @@ def check_opening(
     if request.shard >= max(1, request.shards) or request.shards != spec.shards:
         raise _refused("there is no such shard", peer, rule="EXE-3")
     _check_inputs(request, spec, peer)
+    if (request.draw is None) != (compared_class(spec, is_warm=request.is_warm) is None):
+        raise _refused("it has a draw just if its results are compared", peer, rule="VER-1")
     try:
         layout = layout_of(spec)
     except ExecutionError as error:

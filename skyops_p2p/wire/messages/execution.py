@@ -96,6 +96,8 @@ class LeaseOpen(Message):
     """The lease takes tasks one after the other (TaskStart) instead of running the command once."""
     gang: Annotated[GangPart | None, N(15)] = None
     """Given just if the specification asks for a gang."""
+    draw: Annotated[Bytes32 | None, N(16)] = None
+    """Given just if results are compared (chapter 06): commits the requester to its part of the draw of replicas."""
 
 
 class LeaseAttach(Message):
@@ -296,6 +298,8 @@ class ResultReady(Message):
 
     receipt: Annotated[EnvelopeBytes, N(1)]
     """Enveloped ResultReceipt."""
+    reveal: Annotated[EnvelopeBytes | None, N(2)] = None
+    """Enveloped ResultReveal; given just if the result was committed to before (chapter 06)."""
 
 
 class ResultTaken(Message):

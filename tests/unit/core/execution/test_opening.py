@@ -205,3 +205,18 @@ def test_epochs_remembered_are_bounded_and_the_oldest_is_forgotten(monkeypatch: 
     memory.take(ALICE.peer, bytes(16), 3, 1)
     assert len(memory) == 3
     assert [memory.newest(ALICE.peer, bytes(16), shard) for shard in range(4)] == [6, 0, 5, 1]
+
+
+# --- whether its results are compared ---------------------------------------------------------------------------------
+def test_draw_comes_just_if_results_are_compared() -> None:  # VER-1
+    draw = bytes([7] * 32)
+    for kind in ("exact", "numeric"):
+        compared = job(verification={"class": kind, "redundancy": 2})
+        assert open_lease(compared, draw=draw).request.draw == draw
+        assert refusal("VER-1", of=compared) == "spec_refused"
+    others = [
+        job(),
+        *(job(verification={"class": kind, "redundancy": 2}) for kind in ("training", "generation")),
+    ]
+    for other in (*others, job(verification={"class": "exact", "redundancy": 1})):
+        assert refusal("VER-1", of=other, draw=draw) == "spec_refused"

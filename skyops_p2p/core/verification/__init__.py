@@ -1,0 +1,1 @@
+"""Verification of results: commitments, draws, comparisons and verdicts. Pure. Spec: protocol/06-verification.md."""

@@ -1,0 +1,19 @@
+"""Bounds of verification: how many compute the same, who can be drawn, and how large a verdict is."""
+
+# --- verification ---------------------------------------------------------------------------------------------------
+VERIFICATION_WORKERS_MAX = 7
+"""Workers that compute one shard, those included that decide between others; then nothing is decided. protocol/06."""
+VERDICT_CANDIDATES_MAX = 64
+"""Workers from whom replicas of one shard are drawn; those with the most weight. protocol/06."""
+VERDICT_COMPARISONS_MAX = 21
+"""Pairs of answers: of seven workers. protocol/06."""
+VERDICT_BYTES_MAX = 128 * 1024
+"""A verdict with all that it rests on. protocol/06."""
+REPLICAS_PER_SHARD_MAX = 16
+"""Replicas of one shard that are begun, those included that found no worker or lost theirs. protocol/06."""
+COMPARISONS_OPEN_MAX = 32
+"""Shards of one node whose results are compared at once; more wait with their result committed. docs/jobs.md."""
+REPLICA_QUEUE_S_MAX = 300.0
+"""Looking for a replica's worker; a job that asks for less in timeouts.queue has less. docs/jobs.md."""
+REVEAL_TIMEOUT_S = 180.0
+"""From RevealResult to the result; longer than a lease needs to find its session again. protocol/06."""
