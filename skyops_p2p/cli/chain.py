@@ -20,6 +20,13 @@ _dir_option = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     help="Directory of the embedded chain, if not this user's own.",
 )
+_block_time_option = click.option(
+    "--block-time",
+    "block_s",
+    default=0.0,
+    type=click.FloatRange(0, 3600),
+    help="Seconds after which a block is made though nobody sends anything; 0: never.",
+)
 
 
 @click.group()
@@ -33,16 +40,27 @@ def chain() -> None:
 @chain.command()
 @click.option("--port", default=0, type=click.IntRange(0, 65_535), help="TCP port; 0 picks a free one.")
 @click.option("--fresh", is_flag=True, help="Forget the blocks of earlier runs.")
+@_block_time_option
 @_dir_option
 @json_option
 @click.pass_obj
-def start(invocation: Invocation, *, port: int, fresh: bool, directory: Path | None, as_json: bool) -> None:
+def start(
+    invocation: Invocation,
+    *,
+    port: int,
+    fresh: bool,
+    block_s: float,
+    directory: Path | None,
+    as_json: bool,
+) -> None:
     """Start the embedded chain; it goes on after this command ends."""
     from skyops_p2p.testnet.chain.place import chain_place, start_chain
 
     chain_id = invocation.load_config()[0].network.chain_id
     with waiting("starting the chain", is_color=invocation.is_color):
-        found = start_chain(chain_place(directory), port=port, chain_id=chain_id, is_fresh=fresh)
+        found = start_chain(
+            chain_place(directory), port=port, chain_id=chain_id, is_fresh=fresh, block_s=block_s
+        )
     if as_json:
         print_json({"url": found.url, "chain_id": found.chain_id, "pid": found.pid})
         return
@@ -64,13 +82,14 @@ def stop(*, directory: Path | None) -> None:
 @chain.command(hidden=True)
 @click.option("--port", required=True, type=int, help="TCP port.")
 @click.option("--chain-id", required=True, type=int, help="Chain id.")
+@_block_time_option
 @_dir_option
-def serve(*, port: int, chain_id: int, directory: Path | None) -> None:
+def serve(*, port: int, chain_id: int, block_s: float, directory: Path | None) -> None:
     """Be the embedded chain, in this process."""
     from skyops_p2p.testnet.chain.place import chain_place
     from skyops_p2p.testnet.chain.process import serve_chain
 
-    serve_chain(chain_place(directory), port=port, chain_id=chain_id)
+    serve_chain(chain_place(directory), port=port, chain_id=chain_id, block_s=block_s)
 
 
 @chain.command()

@@ -86,5 +86,7 @@ def _cells(order: "OrderView") -> tuple[str, ...]:
         state += ", cancelled"
     elif order.is_at_bound:
         state += " for lower fees"
+    if order.taken_back:
+        state += f", taken back {order.taken_back} x"
     gwei = f"{order.fee_wei_max / 10**9:.3f}"
     return str(order.nonce), order.key, state, str(order.attempts), gwei, order.transaction

@@ -68,10 +68,17 @@ def demo(
     outcomes = []
     with ProgressLine(is_shown=not as_json) as progress:
         target = into.absolute() if into is not None else None
-        state = Demo(place_of(network, None), network, count, progress.show, progress.show_figures, target)
-        for position, outcome in enumerate(
-            run_stages(state, keep=keep, stages=SCENARIOS[name].stages), start=1
-        ):
+        chosen = SCENARIOS[name]
+        state = Demo(
+            place_of(network, None),
+            network,
+            count,
+            progress.show,
+            progress.show_figures,
+            target,
+            confirmations=chosen.confirmations,
+        )
+        for position, outcome in enumerate(run_stages(state, keep=keep, stages=chosen.stages), start=1):
             outcomes.append(outcome)
             if not as_json:
                 progress.clear()

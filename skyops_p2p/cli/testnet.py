@@ -11,6 +11,7 @@ from skyops_p2p.cli.chaos import chaos
 from skyops_p2p.cli.invocation import Invocation, json_option
 from skyops_p2p.cli.network import STATES
 from skyops_p2p.cli.output import Column, ProgressLine, print_json, print_table, short_peer
+from skyops_p2p.cli.testnet_chain import reorg
 from skyops_p2p.cli.testnet_place import open_testnet, place_options, place_text
 from skyops_p2p.cli.waiting import waiting
 from skyops_p2p.errors import TestnetError
@@ -32,6 +33,7 @@ def testnet() -> None:
 
 
 testnet.add_command(chaos)
+testnet.add_command(reorg)
 
 
 @testnet.command()

@@ -19,15 +19,13 @@ from skyops_p2p.testnet.record import (
     TestnetRecord,
     write_record,
 )
-from skyops_p2p.testnet.topology import CHAIN_NAME, NodePlan, Topology
+from skyops_p2p.testnet.topology import CHAIN_NAME, NetworkPlan, NodePlan, Topology
 
 CHAIN_ID = 31337
 """The usual chain id of a local development chain."""
 PSK_NAME = "psk"
 CHAIN_POLL_S = 0.2
 """Seconds between looks at the embedded chain, which makes a block at once."""
-REDEEM_INTERVAL_S = 60.0
-"""So that a worker's balance follows its work while somebody watches."""
 FAULTS_NAME = "faults.json"
 """A node's faults, read when it starts, so that they survive a restart."""
 
@@ -84,7 +82,7 @@ def create_files(directory: Path, *, name: str, topology: Topology) -> TestnetRe
             chain_id=CHAIN_ID,
             beat_s=topology.network.beat_s,
             psk_file=PSK_NAME if topology.network.private else "",
-            chain=_chain_entry(chain_port) if has_chain else None,
+            chain=_chain_entry(chain_port, topology.network) if has_chain else None,
             created_unix_ms=time.time_ns() // 1_000_000,
             nodes=entries,
         )
@@ -159,19 +157,25 @@ def shared_settings(record: TestnetRecord, directory: Path) -> dict[str, object]
     if record.chain is not None:
         settings |= {
             "chain.endpoints": [record.chain.url],
-            "chain.confirmations": 0,
+            "chain.confirmations": record.chain.confirmations,
             "chain.poll_s": CHAIN_POLL_S,
             "payment.directory": record.chain.contracts,
-            "payment.redeem_interval_s": REDEEM_INTERVAL_S,
+            "payment.redeem_interval_s": record.chain.redeem_s,
         }
     return settings
 
 
-def _chain_entry(port: int) -> ChainEntry:
+def _chain_entry(port: int, plan: NetworkPlan) -> ChainEntry:
     from skyops_p2p.crypto.wallet import address_from_bytes
     from skyops_p2p.testnet.chain.development import directory_account
 
-    return ChainEntry(port=port, contracts=address_from_bytes(directory_account()))
+    return ChainEntry(
+        port=port,
+        contracts=address_from_bytes(directory_account()),
+        block_s=plan.block_s,
+        confirmations=plan.confirmations,
+        redeem_s=plan.redeem_s,
+    )
 
 
 def _clear_leftovers(data_dirs: list[Path]) -> None:

@@ -13,6 +13,7 @@ from skyops_p2p.testnet import demo_awards as awards
 from skyops_p2p.testnet import demo_faults as faults
 from skyops_p2p.testnet import demo_money as money
 from skyops_p2p.testnet import demo_network as network
+from skyops_p2p.testnet import demo_reorg as reorg
 from skyops_p2p.testnet import demo_training as training
 from skyops_p2p.testnet.demo_stage import Demo, Outcome, Stage
 
@@ -49,9 +50,17 @@ class Scenario:
     title: str
     stages: tuple[Stage, ...]
     """Without the taking down."""
+    confirmations: int = 0
+    """Blocks that nodes want above a transaction's own; 0: the chain takes none back."""
 
 
-def _story(title: str, *middle: Stage, after: Sequence[Stage] = (), paid: Sequence[Stage] = ()) -> Scenario:
+def _story(
+    title: str,
+    *middle: Stage,
+    after: Sequence[Stage] = (),
+    paid: Sequence[Stage] = (),
+    confirmations: int = 0,
+) -> Scenario:
     """Return a scenario.
 
     Args:
@@ -59,8 +68,10 @@ def _story(title: str, *middle: Stage, after: Sequence[Stage] = (), paid: Sequen
         middle: From half-way of the training to its end.
         after: Between the result and the bill.
         paid: Between the bill and the settlement.
+        confirmations: Blocks that nodes want above a transaction's own.
     """
-    return Scenario(title, (*_BEGINNING, *middle, *_RESULT, *after, _BILL, *paid, *_SETTLED))
+    stages = (*_BEGINNING, *middle, *_RESULT, *after, _BILL, *paid, *_SETTLED)
+    return Scenario(title, stages, confirmations)
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -94,6 +105,12 @@ SCENARIOS: dict[str, Scenario] = {
         Stage("outage", "The chain dies", faults.stop_chain),
         _FINISH,
         after=[Stage("chain", "Redemption waits until the chain is back", faults.wait_for_chain)],
+    ),
+    "reorg": _story(
+        "the block of a redemption is taken back; it is noticed, offered again, and pays once",
+        _FINISH,
+        paid=[Stage("reorg", "The block of a redemption is taken back", reorg.take_back)],
+        confirmations=reorg.CONFIRMATIONS,
     ),
 }
 """Name -> what happens. testnet/scenarios has the network that all of them run on."""

@@ -28,24 +28,38 @@ UP_TIMEOUT_S = 120.0
 """On a quiet machine a tenth of it is usual."""
 SLOTS = 2
 """Jobs side by side on one node: whoever wins a job that is only matched holds its capacity for a minute."""
+BLOCK_S = 2.0
+"""Between blocks where the chain is reorganised, on a quiet machine: long enough to see a block, and take it back."""
+REDEEM_S_NEVER = 86_400.0
+_USUAL = NetworkPlan(beat_s=BEAT_S_DEFAULT)
 
 
-def demo_topology(workers: int, *, beat_s: float = BEAT_S_DEFAULT) -> Topology:
+def demo_topology(workers: int, network: NetworkPlan = _USUAL) -> Topology:
     """Return the network of the demonstration: a broker through which the others join, and workers of mixed classes.
+
+    Args:
+        workers: How many.
+        network: What it is like.
 
     Raises:
         TestnetError: `too_many_nodes`.
     """
     nodes = [plan.model_copy(update={"slots": SLOTS}) for plan in default_topology(workers).nodes]
     broker = NodePlan(name=BROKER, worker=False, region="eu")
-    return expand(Topology(network=NetworkPlan(beat_s=beat_s), nodes=(broker, *nodes)))
+    return expand(Topology(network=network, nodes=(broker, *nodes)))
 
 
 def bring_up(demo: Demo) -> str:
     """Start a network and wait until everybody knows everybody."""
     demo.slowness = measure_slowness()
     beat_s = stretched_beat_s(BEAT_S_DEFAULT, demo.slowness)
-    topology = demo_topology(demo.node_count, beat_s=beat_s)
+    network = NetworkPlan(beat_s=beat_s)
+    if demo.confirmations:  # then nobody redeems by itself: a stage takes the block of a redemption back
+        block_s = round(BLOCK_S * demo.slowness, 1)
+        network = NetworkPlan(
+            beat_s=beat_s, block_s=block_s, confirmations=demo.confirmations, redeem_s=REDEEM_S_NEVER
+        )
+    topology = demo_topology(demo.node_count, network)
     demo.testnet = Testnet.create(demo.directory, name=demo.name, topology=topology)
     start_nodes(demo.testnet, timeout_s=UP_TIMEOUT_S * demo.slowness, progress=demo.progress)
     demo.figures |= {"slowness": round(demo.slowness, 2), "beat_s": beat_s}

@@ -39,6 +39,7 @@ class Demo:
         live: Told figures that change all the time; shown where a line can be overwritten.
         into: Where the result is put for good; None: into the network's directory.
         slowness: Of the machine, as measured at the beginning.
+        confirmations: Blocks that nodes want above a transaction's own; 0: the chain takes none back.
     """
 
     directory: Path
@@ -48,6 +49,7 @@ class Demo:
     live: Progress
     into: Path | None = None
     slowness: float = 1.0
+    confirmations: int = 0
     testnet: Testnet | None = None
     requester: ControlClient | None = None
     guest: tuple[int, str] | None = None

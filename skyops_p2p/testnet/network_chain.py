@@ -40,7 +40,12 @@ class NetworkChain:
         """Start it if it is dead, and do not wait; return its process if it was started."""
         if self.state() != "dead":
             return None
-        return launch_chain(self.place, port=self.entry.port, chain_id=self._record.chain_id)
+        return launch_chain(
+            self.place,
+            port=self.entry.port,
+            chain_id=self._record.chain_id,
+            block_s=self.entry.block_s,
+        )
 
     def start(self) -> bool:
         """Start it if it is dead, with the blocks that it had; tell whether it was.
@@ -77,6 +82,31 @@ class NetworkChain:
     def give_guest_money(self, data_dir: Path) -> None:
         """Give a peer that joins from outside the same, without a stake; once."""
         self._give([(data_dir, None)])
+
+    def reorganise(self, blocks: int, *, is_dropped: bool) -> int:
+        """Have an empty branch take the place of the last blocks; return the number of its last one.
+
+        Args:
+            blocks: How many, 1 to CHAIN_REORG_BLOCKS_MAX.
+            is_dropped: Their transactions are forgotten, until whoever sent them offers them again; else they wait for
+                the next block.
+
+        Raises:
+            ChainError: It cannot be asked.
+            ChainRefusal: It has not as many.
+        """
+        import trio
+
+        from skyops_p2p.adapters.chain.endpoint import Endpoint
+
+        async def ask() -> str:
+            endpoint = Endpoint(self.entry.url)
+            try:
+                return str(await endpoint.ask("skyops_reorg", blocks, is_dropped))
+            finally:
+                await endpoint.aclose()
+
+        return int(trio.run(ask), 16)
 
     def signal(self, number: signal.Signals) -> bool:
         """Send a signal; tell whether the chain was there."""

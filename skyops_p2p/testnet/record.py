@@ -53,6 +53,12 @@ class ChainEntry(BaseModel):
     """TCP port on 127.0.0.1; the same after a restart."""
     contracts: str
     """Address of the contracts' Directory."""
+    block_s: float = 0.0
+    """Seconds after which it makes a block though nobody sends anything; 0: never."""
+    confirmations: int = 0
+    """Blocks that nodes want above a transaction's own."""
+    redeem_s: float = 60.0
+    """Seconds between a worker's redemptions, unless it is asked."""
 
     @property
     def url(self) -> str:

@@ -13,10 +13,15 @@ import tomllib
 from itertools import islice
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from skyops_p2p.errors import TestnetError
-from skyops_p2p.limits import RECORD_GPUS_MAX, RECORD_LABELS_MAX, TESTNET_NODES_MAX
+from skyops_p2p.limits import (
+    CHAIN_REORG_BLOCKS_MAX,
+    RECORD_GPUS_MAX,
+    RECORD_LABELS_MAX,
+    TESTNET_NODES_MAX,
+)
 
 BEAT_S_DEFAULT = 2.0
 """Much faster than in a real network, so that a death shows within seconds."""
@@ -25,6 +30,8 @@ BEATS_A_SECOND_MAX = 5
 and one machine carries them all."""
 CHAIN_NAME = "chain"
 """What the embedded chain of a network is called where nodes are named."""
+REDEEM_S_DEFAULT = 60.0
+"""So that a worker's balance follows its work while somebody watches."""
 _MIXTURE: tuple[tuple[tuple[str, ...], str, int], ...] = (
     (("A100:80",), "eu", 1_900_000),
     (("H100:80",), "us", 3_200_000),
@@ -78,6 +85,19 @@ class NetworkPlan(BaseModel):
     """Give the network a pre-shared key."""
     chain: bool = True
     """Give the network an embedded chain with contracts, so that jobs are paid."""
+    block_s: float = Field(0.0, ge=0.0, le=3600.0)
+    """Seconds after which the chain makes a block though nobody sends anything; 0: never."""
+    confirmations: int = Field(0, ge=0, le=CHAIN_REORG_BLOCKS_MAX)
+    """Blocks that nodes want above a transaction's own: as deep as the chain may be reorganised."""
+
+    redeem_s: float = Field(REDEEM_S_DEFAULT, ge=1.0, le=86_400.0)
+    """Seconds between a worker's redemptions, unless it is asked."""
+
+    @model_validator(mode="after")
+    def _check_blocks_come(self) -> "NetworkPlan":
+        if self.confirmations and not self.block_s:
+            raise ValueError("confirmations need block_s: else no block comes that confirms")
+        return self
 
 
 class Topology(BaseModel):

@@ -302,8 +302,11 @@ class JournalledSender:
         """Feed one machine, and perform what it wants until it wants no more: four steps at most."""
         events: list[Event] = [first]
         while events:
+            taken_back = transaction.taken_back
             effects = transaction.handle(events.pop(0), MonotonicS(trio.current_time()))
             transaction.check_invariants()
+            if transaction.taken_back > taken_back:
+                logger.warning("chain_order_taken_back key=%s nonce=%d", transaction.key, transaction.nonce)
             events += await self._perform(transaction, effects, looked)
 
     async def _perform(

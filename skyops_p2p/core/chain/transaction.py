@@ -82,6 +82,8 @@ class WaitingOrder:
     attempts: int
     is_at_bound: bool
     """It can pay no more, and waits until fees fall."""
+    taken_back: int = 0
+    """How often a reorganisation has taken its block away."""
 
 
 # --- events -----------------------------------------------------------------------------------------------------
@@ -205,6 +207,8 @@ class Transaction(Machine[TransactionState]):
         self.outcome: Outcome | None = None
         self.block_number: int | None = None
         """Where it is while MINED."""
+        self.taken_back = 0
+        """How often a reorganisation has taken its block away, as far as this process has seen."""
         self._confirmations = confirmations
         self._fee_wei_max = fee_wei_max
         self._offered_at = MonotonicS(0.0)
@@ -221,7 +225,15 @@ class Transaction(Machine[TransactionState]):
     def view(self) -> WaitingOrder:
         """Return what people see of it while it waits."""
         newest = self.attempts[-1]
-        return WaitingOrder(self.key, self.state, self.nonce, newest, len(self.attempts), self.is_at_bound)
+        return WaitingOrder(
+            self.key,
+            self.state,
+            self.nonce,
+            newest,
+            len(self.attempts),
+            self.is_at_bound,
+            self.taken_back,
+        )
 
     @property
     def is_cancelled(self) -> bool:
@@ -299,6 +311,7 @@ class Transaction(Machine[TransactionState]):
         if self.state is TransactionState.MINED:
             self.state = TransactionState.OFFERED
             self.block_number = None
+            self.taken_back += 1
             self._raised_at = now
             return self._offer(now)
         if event.deep_nonce <= self.nonce:

@@ -160,6 +160,8 @@ class OrderView(View):
     """Its newest form does nothing."""
     is_at_bound: bool
     """It may pay no more, and waits until fees fall."""
+    taken_back: int = 0
+    """How often a reorganisation has taken its block away, since the node was started; it is offered again each time."""
 
 
 class OrdersView(View):

@@ -175,4 +175,5 @@ def order_view(order: WaitingOrder) -> OrderView:
         fee_wei_max=order.newest.fees.max_fee_wei,
         is_cancelled=order.newest.is_cancel,
         is_at_bound=order.is_at_bound,
+        taken_back=order.taken_back,
     )

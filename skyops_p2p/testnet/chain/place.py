@@ -71,7 +71,9 @@ def find_chain(place: ChainPlace) -> RunningChain | None:
     return found if state_of(found.pid, found.process_start) != "dead" else None
 
 
-def start_chain(place: ChainPlace, *, port: int, chain_id: int, is_fresh: bool = False) -> RunningChain:
+def start_chain(
+    place: ChainPlace, *, port: int, chain_id: int, is_fresh: bool = False, block_s: float = 0.0
+) -> RunningChain:
     """Start a chain in a process of its own, which outlives this one, and wait until it answers.
 
     Args:
@@ -79,14 +81,18 @@ def start_chain(place: ChainPlace, *, port: int, chain_id: int, is_fresh: bool =
         port: TCP port on loopback; 0 picks a free one.
         chain_id: Its EVM chain id.
         is_fresh: Forget the state of earlier runs.
+        block_s: Seconds after which it makes a block though nobody sends anything; 0: never.
 
     Raises:
         ChainError: `chain_running`, `chain_start_failed`.
     """
-    return wait_chain(place, launch_chain(place, port=port, chain_id=chain_id, is_fresh=is_fresh))
+    process = launch_chain(place, port=port, chain_id=chain_id, is_fresh=is_fresh, block_s=block_s)
+    return wait_chain(place, process)
 
 
-def launch_chain(place: ChainPlace, *, port: int, chain_id: int, is_fresh: bool = False) -> tuple[int, str]:
+def launch_chain(
+    place: ChainPlace, *, port: int, chain_id: int, is_fresh: bool = False, block_s: float = 0.0
+) -> tuple[int, str]:
     """Start a chain as `start_chain` does, but do not wait; return its process.
 
     Raises:
@@ -104,7 +110,8 @@ def launch_chain(place: ChainPlace, *, port: int, chain_id: int, is_fresh: bool 
             path.unlink()
     place.note.unlink(missing_ok=True)
     words = ["chain", "serve", "--dir", str(place.directory), "--port", str(port)]
-    return start_detached([*words, "--chain-id", str(chain_id)], log=place.log)
+    words += ["--chain-id", str(chain_id), "--block-time", str(block_s)]
+    return start_detached(words, log=place.log)
 
 
 def wait_chain(place: ChainPlace, process: tuple[int, str]) -> RunningChain:

@@ -11,13 +11,14 @@ from skyops_p2p.errors import ChainError
 from skyops_p2p.testnet.chain.place import ChainPlace, note_of
 
 
-def serve_chain(place: ChainPlace, *, port: int, chain_id: int) -> None:
+def serve_chain(place: ChainPlace, *, port: int, chain_id: int, block_s: float = 0.0) -> None:
     """Serve the chain of a directory until SIGTERM or SIGINT.
 
     Args:
         place: Its directory.
         port: TCP port on loopback; 0 picks a free one.
         chain_id: Its EVM chain id; a directory keeps the one with which it began.
+        block_s: Seconds after which it makes a block though nobody sends anything; 0: never.
 
     Raises:
         ChainError: `chain_not_installed`, `chain_store_unusable`, `chain_port_taken`.
@@ -48,7 +49,13 @@ def serve_chain(place: ChainPlace, *, port: int, chain_id: int) -> None:
                         nursery.cancel_scope.cancel()
                         return
 
+                async def make_blocks() -> None:
+                    while block_s:
+                        await trio.sleep(block_s)
+                        chain.mine()
+
                 nursery.start_soon(until_signal)
+                nursery.start_soon(make_blocks)
                 await serve(Rpc(chain).answer, port=port, is_ready=is_ready)
 
     try:

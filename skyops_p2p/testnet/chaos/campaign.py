@@ -8,7 +8,7 @@ from pathlib import Path
 from skyops_p2p.errors import SkyopsError, TestnetError
 from skyops_p2p.testnet.chaos.checks import CHECKS, Breach, breaches_of
 from skyops_p2p.testnet.chaos.disturber import Disturber, FaultDone
-from skyops_p2p.testnet.chaos.plan import BROKER, REQUESTER, Plan, stretched
+from skyops_p2p.testnet.chaos.plan import BROKER, CONFIRMATIONS, REQUESTER, Plan, stretched
 from skyops_p2p.testnet.chaos.reading import Reader
 from skyops_p2p.testnet.chaos.seen import Observation
 from skyops_p2p.testnet.chaos.submitting import Followed, Follower
@@ -19,6 +19,8 @@ from skyops_p2p.testnet.topology import NetworkPlan, NodePlan, Topology, expand
 
 UP_TIMEOUT_S = 180.0
 BEAT_S = 1.0
+BLOCK_S = 1.0
+"""Block times are seconds apart at least: faster ones would run ahead of the clock."""
 SLOTS = 2
 OPEN_PER_WORKER = 2
 """Jobs that are open at a time, for each worker."""
@@ -198,6 +200,7 @@ def topology(plan: Plan) -> Topology:
     for number, name in enumerate(plan.workers):
         price = 600_000 + 150_000 * number
         nodes.append(NodePlan(name=name, slots=SLOTS, cpu_cores=4, price_microcredits_per_hour=price))
-    return expand(
-        Topology(network=NetworkPlan(beat_s=stretched_beat_s(BEAT_S, plan.slowness)), nodes=tuple(nodes))
+    network = NetworkPlan(
+        beat_s=stretched_beat_s(BEAT_S, plan.slowness), block_s=BLOCK_S, confirmations=CONFIRMATIONS
     )
+    return expand(Topology(network=network, nodes=tuple(nodes)))

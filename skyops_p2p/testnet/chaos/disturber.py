@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from skyops_p2p.errors import SkyopsError
+from skyops_p2p.errors import ChainError, SkyopsError
 from skyops_p2p.testnet.chain.place import find_chain
 from skyops_p2p.testnet.chaos.plan import FaultPlan
 from skyops_p2p.testnet.disturbance import heal, parse_groups, partition, slow
@@ -28,6 +28,8 @@ class FaultDone:
     ended_s: float | None = None
     back_s: float | None = None
     """When its targets answered again."""
+    trouble: str = ""
+    """Code of the error for which it could not be done."""
 
 
 @dataclass
@@ -95,7 +97,9 @@ class Disturber:
             self._change(
                 lambda: partition(self._testnet, parse_groups([",".join(plan.targets)], self._testnet.record))
             )
-        for name in plan.targets if plan.kind != "partition" else ():
+        if plan.kind == "reorg":
+            self._reorganise(done)
+        for name in plan.targets if plan.kind not in ("partition", "reorg") else ():
             if plan.kind in _SIGNALS:
                 self._signal(name, _SIGNALS[plan.kind])
             else:
@@ -125,7 +129,7 @@ class Disturber:
         done.ended_s = now_s
         if plan.kind == "partition":
             self._change(lambda: partition(self._testnet, ()))
-        for name in plan.targets if plan.kind != "partition" else ():
+        for name in plan.targets if plan.kind not in ("partition", "reorg") else ():
             if plan.kind == "stop":
                 self._signal(name, signal.SIGCONT)
                 self._stale.add(name)
@@ -141,6 +145,12 @@ class Disturber:
             self.chain.signal(number)
         else:
             self._testnet.signal(name, number)
+
+    def _reorganise(self, done: FaultDone) -> None:
+        try:
+            self.chain.reorganise(done.plan.blocks, is_dropped=done.plan.is_dropped)
+        except ChainError as error:  # told in the report
+            done.trouble = error.code
 
     def _slow(self, name: str, *, delay_ms: int, loss_permille: int) -> None:
         try:

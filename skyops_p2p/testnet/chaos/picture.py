@@ -11,6 +11,7 @@ _COLORS = {
     "partition": "#e67e22",
     "slow": "#7f8c8d",
     "loss": "#16a085",
+    "reorg": "#2c3e50",
 }
 _GOOD, _MEANT, _BAD = "#27ae60", "#95a5a6", "#000000"
 
@@ -47,7 +48,7 @@ def draw(ended: Ended, path: Path) -> bool:
         )
         if fault.back_s and fault.back_s > end_s:
             below.plot(fault.back_s, labels.index(fault.plan.label), "|", color="black", markersize=9)
-        if fault.plan.kind in ("kill", "stop", "partition"):
+        if fault.plan.kind in ("kill", "stop", "partition", "reorg"):
             top.axvline(fault.began_s, color=color, linewidth=0.6, alpha=0.5)
     top.set(title=f"{count} jobs, {len(ended.faults)} faults, seed {ended.plan.seed}", ylabel="jobs")
     top.invert_yaxis()

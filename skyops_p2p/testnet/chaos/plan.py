@@ -20,8 +20,12 @@ FAULT_GAP_S = (2.0, 7.0)
 """Between the beginnings of two faults."""
 REST_S = 6.0
 """A node is left alone for so long after a fault of its own."""
+CONFIRMATIONS = 3
+"""Blocks that nodes want above a transaction's own; a reorganisation takes back as many at most."""
 _TRIES = 4
 """Faults that are tried at an instant, once each has had its turn; the first that hits somebody well is taken."""
+_DROPPED = 0.5
+"""Share of the reorganisations after which the chain does not know the transactions any more."""
 FAILURES = ("program_failed", "execution_timeout", "output_missing", "module_invalid")
 """How jobs fail that are meant to."""
 _KINDS = ("train", "quick", "array", "graph", "tight", "failing", "orphan")
@@ -55,7 +59,7 @@ class FaultPlan:
     """One fault."""
 
     kind: str
-    """"kill" (SIGKILL), "stop" (SIGSTOP), "restart" (SIGTERM), "partition", "slow" or "loss"."""
+    """"kill" (SIGKILL), "stop" (SIGSTOP), "restart" (SIGTERM), "partition", "slow", "loss" or "reorg"."""
     role: str
     """"worker", REQUESTER, BROKER, CHAIN_NAME, or "network" for a partition."""
     targets: tuple[str, ...]
@@ -64,6 +68,10 @@ class FaultPlan:
     lasts_s: float
     delay_ms: int = 0
     loss_permille: int = 0
+    blocks: int = 0
+    """That a reorganisation takes back."""
+    is_dropped: bool = False
+    """Whether their transactions are forgotten by the chain."""
 
     @property
     def ends_s(self) -> float:
@@ -107,6 +115,7 @@ _MENU: tuple[tuple[str, str, float, float, int], ...] = (
     ("kill", CHAIN_NAME, 3.0, 12.0, 2),
     ("stop", CHAIN_NAME, 3.0, 8.0, 1),
     ("restart", CHAIN_NAME, 1.0, 4.0, 1),
+    ("reorg", CHAIN_NAME, 1.0, 1.0, 3),
 )
 """(kind, role, least and most seconds, weight)."""
 
@@ -224,4 +233,8 @@ def _fault(
         target = role
     delay_ms = random.randrange(100, 800, 50) if kind == "slow" else 0
     loss_permille = random.randrange(20, 200, 10) if kind == "loss" else 0
-    return FaultPlan(kind, role, (target,), round(at_s, 3), lasts_s, delay_ms, loss_permille)
+    blocks = random.randint(1, CONFIRMATIONS) if kind == "reorg" else 0
+    is_dropped = bool(blocks) and random.random() < _DROPPED
+    return FaultPlan(
+        kind, role, (target,), round(at_s, 3), lasts_s, delay_ms, loss_permille, blocks, is_dropped
+    )

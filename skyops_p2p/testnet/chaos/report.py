@@ -75,9 +75,20 @@ def _faults(ended: Ended) -> str:
         lasted = [(fault.ended_s or ended.ended_s) - fault.began_s for fault in these]
         back = [fault.back_s - fault.ended_s for fault in these if fault.back_s and fault.ended_s]
         rows.append((label, len(these), _spread(lasted), _spread(back)))
+    table = _table(("fault", "times", "lasted, s (median, most)", "answered again after, s"), rows)
+    return table + _reorganisations(ended)
+
+
+def _reorganisations(ended: Ended) -> str:
+    tried = [fault for fault in ended.faults if fault.plan.kind == "reorg"]
+    done = [fault.plan for fault in tried if not fault.trouble]
+    dropped = sum(plan.is_dropped for plan in done)
+    missed = ", ".join(sorted({fault.trouble for fault in tried if fault.trouble}))
     return (
-        _table(("fault", "times", "lasted, s (median, most)", "answered again after, s"), rows)
-        + "\nNo reorganisations: the embedded chain makes none.\n"
+        f"\nReorganisations took back {sum(plan.blocks for plan in done)} blocks; after {dropped} of {len(done)} the "
+        "chain had forgotten their transactions."
+        + (f" {len(tried) - len(done)} could not be done ({missed})." if missed else "")
+        + "\n"
     )
 
 

@@ -55,6 +55,9 @@ def test_what_waits_is_listed_with_why(money: ScriptedMoney, capsys: pytest.Capt
         assert part in text
     assert run_main(["chain", "orders", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["orders"][0]["fee_wei_max"] == "2500000000"
+    money.open = (FIRST.model_copy(update={"is_at_bound": False, "taken_back": 2}),)
+    assert run_main(["chain", "orders"]) == 0
+    assert "waits, taken back 2 x" in capsys.readouterr().out
     money.open = ()
     assert run_main(["chain", "orders"]) == 0
     assert capsys.readouterr().out == "Nothing waits.\n"

@@ -40,7 +40,15 @@ def test_a_large_campaign_has_jobs_of_every_kind_and_hurts_everything() -> None:
     kinds = {job.kind for job in plan.jobs}
     assert kinds == {"train", "quick", "array", "after", "tight", "orphan", *FAILURES}
     assert {job.by for job in plan.jobs} == {REQUESTER, BROKER}
-    assert {fault.kind for fault in plan.faults} == {"kill", "stop", "restart", "partition", "slow", "loss"}
+    assert {fault.kind for fault in plan.faults} == {
+        "kill",
+        "stop",
+        "restart",
+        "partition",
+        "slow",
+        "loss",
+        "reorg",
+    }
     assert {fault.role for fault in plan.faults} == {"worker", "network", REQUESTER, BROKER, CHAIN_NAME}
 
 
@@ -57,6 +65,17 @@ def test_nobody_is_hurt_twice_at_once_and_most_workers_stay_up() -> None:
         for fault in plan.faults:
             assert _workers_down(plan.faults, fault.at_s) <= len(plan.workers) // 3
             assert len(fault.targets) <= (len(plan.workers) + 2) // 2
+
+
+def test_a_reorganisation_never_reaches_what_nodes_have_confirmed() -> None:
+    plans = [make_plan(seed, jobs=80, nodes=8) for seed in SEEDS]
+    reorgs = [fault for plan in plans for fault in plan.faults if fault.kind == "reorg"]
+    network = topology(plans[0]).network
+    assert network.block_s
+    assert {fault.blocks for fault in reorgs} == set(range(1, network.confirmations + 1))
+    assert {fault.is_dropped for fault in reorgs} == {True, False}
+    others = [fault for plan in plans for fault in plan.faults if fault.kind != "reorg"]
+    assert not any(fault.blocks or fault.is_dropped for fault in others)
 
 
 def test_its_network_has_everybody_whom_the_plan_names() -> None:

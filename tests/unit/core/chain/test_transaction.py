@@ -80,8 +80,9 @@ def test_a_reorganisation_puts_it_back_and_it_is_offered_at_once() -> None:
     rent = transaction()
     rent.handle(looked(7), AT(0.0))
     rent.handle(ReceiptFound(receipt(100), 101), AT(1.0))
+    assert rent.view().taken_back == 0
     assert rent.handle(ReceiptMissing(7), AT(1.5)) == [Offer(FIRST)]
-    assert rent.state is TransactionState.OFFERED
+    assert (rent.state, rent.view().taken_back) == (TransactionState.OFFERED, 1)
     rent.check_invariants()
 
 
