@@ -21,6 +21,10 @@ REPUTATION_GATHER_S = 1.0
 """News of evidence is gathered so long before scores are worked out anew."""
 REPUTATION_LOOK_S = 120.0
 """What the chain says of a pair or a stake is looked up again after so long, if it is that one's turn."""
+REPUTATION_LOOK_SOON_S = 10.0
+"""The same of a pair with a new receipt: its worker may redeem it soon."""
+REPUTATION_NEW_S = 900.0
+"""How long a receipt counts as new for that."""
 REPUTATION_ROUND_S = 15.0
 """Between two rounds of such looks, unless something was never looked up."""
 REPUTATION_LOOKS_MAX = 64

@@ -41,6 +41,8 @@ class ChainLooks:
         self._port = money
         self._clock = clock
         self._seen_at: dict[Key, float] = {}
+        self._new_until: dict[Key, float] = {}
+        """Pairs with a new receipt."""
         self._rounds = 0
 
     def seen(self) -> tuple[dict[Pair, tuple[int, int]], dict[bytes, Stake]]:
@@ -49,8 +51,9 @@ class ChainLooks:
         return money, dict(self.stakes)
 
     def hasten(self, pair: Pair) -> None:
-        """Look at a pair's money in the next round."""
+        """Look at a pair's money in the next round, and more often for a while: it has a new receipt."""
         self._seen_at.pop(pair, None)
+        self._new_until[pair] = self._clock() + limits.REPUTATION_NEW_S
 
     async def renew(self, pairs: Iterable[Pair], accounts: Iterable[bytes]) -> bool:
         """Look up what is due of these, and forget all others.
@@ -66,9 +69,7 @@ class ChainLooks:
         wanted: list[Key] = [*dict.fromkeys(pairs), *dict.fromkeys(accounts)]
         self._forget_others(set(wanted))
         now = self._clock()
-        due = [
-            key for key in wanted if self._seen_at.get(key, float("-inf")) + limits.REPUTATION_LOOK_S <= now
-        ]
+        due = [key for key in wanted if self._is_due(key, now)]
         due.sort(key=lambda key: self._seen_at.get(key, float("-inf")))
         limiter = trio.CapacityLimiter(limits.REPUTATION_LOOKS_AT_ONCE_MAX)
         self.is_away = False
@@ -76,6 +77,11 @@ class ChainLooks:
             for key in due[: limits.REPUTATION_LOOKS_MAX]:
                 nursery.start_soon(self._look, key, limiter)
         return not self.is_away and any(key not in self._seen_at for key in wanted)
+
+    def _is_due(self, key: Key, now: float) -> bool:
+        is_new = self._new_until.get(key, now) > now
+        every_s = limits.REPUTATION_LOOK_SOON_S if is_new else limits.REPUTATION_LOOK_S
+        return self._seen_at.get(key, float("-inf")) + every_s <= now
 
     async def _look(self, key: Key, limiter: trio.CapacityLimiter) -> None:
         async with limiter:
@@ -104,5 +110,6 @@ class ChainLooks:
 
     def _forget_others(self, wanted: set[Key]) -> None:
         self._seen_at = {key: at for key, at in self._seen_at.items() if key in wanted}
+        self._new_until = {key: at for key, at in self._new_until.items() if key in wanted}
         self.money = {pair: its for pair, its in self.money.items() if pair in wanted}
         self.stakes = {account: its for account, its in self.stakes.items() if account in wanted}
