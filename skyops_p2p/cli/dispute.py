@@ -47,8 +47,8 @@ def open_dispute(
 ) -> int:
     """Challenge the job of RECEIPT: a lease of this node (64 digits, from `skyops billing --json`), or a file.
 
-    The file is the JSON that the control API gives for /v1/receipts. The bond is half of what the job cost, and the fee
-    of seven jurors at least; --dry-run shows it. It must be done while the worker's money of that pair waits.
+    The file is what `skyops receipts --lease LEASE --export FILE` writes. The bond is half of what the job cost, and
+    the fee of seven jurors at least; --dry-run shows it. It must be done while the worker's money of that pair waits.
 
     \b
     Example: skyops dispute open 5f0c…e1 --evidence comparison.txt
@@ -240,7 +240,7 @@ def _receipt(invocation: Invocation, text: str) -> "ReceiptView":
         raise ConfigError(
             f"{text[:80]!r} is neither 64 digits nor a file with a receipt",
             code="receipt_invalid",
-            hint="`skyops billing JOB --json` names leases; /v1/receipts of the control API gives the file.",
+            hint="`skyops billing JOB --json` names leases; `skyops receipts --lease LEASE --export FILE` writes one.",
         ) from error
 
 

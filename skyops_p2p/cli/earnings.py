@@ -45,9 +45,10 @@ EARNING_COLUMNS = (
 @json_option
 @click.pass_obj
 def billing(invocation: Invocation, job: str, *, as_json: bool) -> None:
-    """Show what JOB has cost: metered runtime, GPU seconds, moved bytes, price and payment of each lease.
+    """Show what JOB has cost: metered runtime, price and payment of each lease, and what it has used besides.
 
-    Runtime is what both sides have metered while the program ran, without pauses; the smaller count is paid.
+    Runtime is what both sides have metered while the program ran, without pauses; the smaller count is paid. What only
+    a worker sees (GPU, CPU, memory, disk) is its own word, signed with the result, and nothing is charged for it.
     """
     view = invocation.client().payments.billing(job)
     if as_json:
@@ -119,12 +120,24 @@ def _bill_fields(view: "BillingView") -> Iterator[tuple[str, str]]:
         return
     yield "paid", f"{_amount(view.paid_wei)}, of which the contract keeps {_amount(view.fee_wei)}"
     yield "runtime", span(view.runtime_ms / 1000)
+    if view.moved_bytes:
+        yield "moved", f"{bytes_text(view.moved_bytes)} of inputs, outputs and logs"
+    whose = (
+        "signed by its worker" if all(lane.is_usage_signed for lane in view.lanes) else "as its worker says"
+    )
     if view.gpu_ms:
         share = 100 * view.gpu_ms // max(view.runtime_ms, 1)
-        yield "GPU time", f"{span(view.gpu_ms / 1000)} of one GPU at full load, {share} % of the runtime"
-    moved = sum(lane.moved_bytes for lane in view.lanes)
-    if moved:
-        yield "moved", bytes_text(moved)
+        yield (
+            "GPU time",
+            f"{span(view.gpu_ms / 1000)} of one GPU at full load, {share} % of the runtime ({whose})",
+        )
+    if view.cpu_ms:
+        share = 100 * view.cpu_ms // max(view.runtime_ms, 1)
+        yield "CPU time", f"{span(view.cpu_ms / 1000)} of one core, {share} % of the runtime ({whose})"
+    if view.memory_peak_bytes:
+        yield "peak memory", f"{bytes_text(view.memory_peak_bytes)} ({whose})"
+    if view.disk_bytes:
+        yield "written", f"{bytes_text(view.disk_bytes)} to its disk ({whose})"
     if view.budget_wei is not None:
         yield "bound", f"{_amount(view.budget_wei)} for the whole job"
     redeemed = f"of which {_amount(view.redeemed_wei)} are redeemed"

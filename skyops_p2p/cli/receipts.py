@@ -32,6 +32,12 @@ FILE_BYTES_MAX = 16 << 20
     "--export", "target", type=click.Path(path_type=Path, dir_okay=False), help="Write them to a file."
 )
 @click.option(
+    "--lease",
+    metavar="LEASE",
+    help="With --export: this receipt of the node alone, in the form that `skyops dispute open` reads; 64 digits, from"
+    " `skyops billing JOB --json`.",
+)
+@click.option(
     "--verify",
     "source",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -41,7 +47,13 @@ FILE_BYTES_MAX = 16 << 20
 @json_option
 @click.pass_obj
 def receipts(
-    invocation: Invocation, who: str, target: Path | None, source: Path | None, *, as_json: bool
+    invocation: Invocation,
+    who: str,
+    target: Path | None,
+    lease: str | None,
+    source: Path | None,
+    *,
+    as_json: bool,
 ) -> int:
     """List the receipts that the running node holds: everybody's, or those of WHO.
 
@@ -49,6 +61,8 @@ def receipts(
     """
     if source is not None:
         return _verify(source, as_json=as_json)
+    if lease is not None:
+        return _export_lease(invocation, lease, target, as_json=as_json)
     view = invocation.client().payments.evidence(who)
     if target is not None:
         target.write_text(view.model_dump_json(indent=1) + "\n", encoding="utf-8")
@@ -57,6 +71,24 @@ def receipts(
         print_json(view)
     else:
         _print(view, is_color=invocation.is_color)
+    return 0
+
+
+def _export_lease(invocation: Invocation, lease: str, target: Path | None, *, as_json: bool) -> int:
+    """Write one receipt of this node with its proof."""
+    from skyops_p2p.cli.dispute import read_hash
+
+    view = invocation.client().payments.receipt(read_hash(lease))
+    if target is None:
+        print_json(view)
+        return 0
+    target.write_text(view.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    if as_json:
+        print_json({"lease": view.lane, "file": str(target), "is_on_chain": view.is_on_chain})
+        return 0
+    click.echo(f"Wrote the receipt of {view.lane[:12]} to {target}.")
+    if not view.is_on_chain:
+        click.echo("Its root is not on chain yet: `skyops dispute open` works once the worker has redeemed.")
     return 0
 
 

@@ -185,6 +185,25 @@ def approve(
     return perform(invocation, Approve(contract=contract, amount=wei), options)
 
 
+@wallet.command()
+@click.argument("operator", metavar="ADDRESS")
+@click.option("--clear", is_flag=True, help="End that: it may redeem no more.")
+@data_dir_option
+@act_options
+@click.pass_obj
+def operator(invocation: Invocation, operator: str, *, clear: bool, options: ActOptions) -> int:
+    """Let ADDRESS redeem this wallet's vouchers as well, such as a watch-tower that stays up when this node does not.
+
+    It can redeem early or late, and receive nothing: what a redemption brings is this wallet's credit.
+
+    \b
+    Example: skyops wallet operator 0x70997970C51812dc3A010C7d01b50e0d17dc79C8
+    """
+    from skyops_p2p.node.wallet.actions import SetOperator
+
+    return perform(invocation, SetOperator(operator=read_account(operator), is_allowed=not clear), options)
+
+
 wallet.add_command(new)
 wallet.add_command(import_wallet)
 

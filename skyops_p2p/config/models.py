@@ -196,6 +196,8 @@ class PaymentSection(Section):
     aside, and workers count on what is shared only as far as they like."""
     unsecured_max: Amount = "1 SKYOPS"
     """Worker: what it computes for a requester at most on money that is not set aside for it."""
+    worker_stake_min: Amount = "0 SKYOPS"
+    """Requester: what a worker's wallet must have at stake to get a job of this node; 0 asks for none."""
     redeem_interval_s: float = Field(86_400.0, ge=1.0, le=604_800.0)
     """Worker: seconds after which vouchers are redeemed at the latest, if that brings more than it costs."""
     redeem_cost_bps_max: int = Field(1000, ge=1, le=10_000)

@@ -142,6 +142,11 @@ class NodeMap:
         """Return a node's entry, or None."""
         return self._entries.get(peer)
 
+    def offers_work(self, peer: PeerId) -> bool:
+        """Return whether a node's record says that it is a worker; False where no record of it is known."""
+        entry = self._entries.get(peer)
+        return entry is not None and entry.record is not None and entry.record.is_worker
+
     def counts(self) -> dict[str, int]:
         """Return how many nodes are in each state."""
         return {state.value: self._counts[state] for state in NodeState}

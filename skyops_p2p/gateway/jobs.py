@@ -55,7 +55,7 @@ def job_routes(subject: Subject) -> APIRouter:
 def _add_market(router: APIRouter, subject: Subject, slots: StreamSlots) -> None:
     @router.post("/preview", summary="Which known nodes could run a job, and why the others could not")
     async def preview(tree: Annotated[dict[str, Any], Body()]) -> PreviewView:
-        return subject.preview(read_spec(tree))
+        return await subject.preview(read_spec(tree))
 
     @router.post(
         "/match",

@@ -171,7 +171,7 @@ class Subject(Protocol):
             NetworkError: `unknown_peer` or `ambiguous_peer`.
         """
 
-    def preview(self, spec: JobSpec) -> PreviewView:
+    async def preview(self, spec: JobSpec) -> PreviewView:
         """Return which nodes of the map could run a job, and why the others could not."""
 
     def find_peer(self, text: str) -> PeerId:

@@ -55,6 +55,14 @@ CHAIN_FOLLOW_NAME_CHARS_MAX = 64
 # --- contracts --------------------------------------------------------------------------------------------------
 STAKE_KEPT_S = 60.0
 """How long an answer of NodeRegistry about a stake is believed: stakes leave after days, slashes come after hours."""
+STAKE_AWAY_S = 3600.0
+"""How long it counts on while the chain does not answer; the shortest time in which a dispute can slash a stake."""
+STAKE_LOOK_S = 5.0
+"""How long a job waits for the stakes of its candidates; whose is not known by then is not asked this time."""
+STAKES_LOOKED_AT_MAX = 96
+"""Candidates of one job that the chain is asked about; three times TENDER_INVITES_MAX."""
+STAKES_ASKED_AT_ONCE_MAX = 8
+"""Questions about stakes that are under way at a time."""
 STAKES_KEPT_MAX = 4096
 """Wallets whose stake is remembered; the oldest answer is forgotten."""
 

@@ -26,6 +26,7 @@ from skyops_p2p.node.calling import Caller
 from skyops_p2p.node.candidates import bidder_of
 from skyops_p2p.node.ports_bundle import NodePorts
 from skyops_p2p.node.questions import Questions
+from skyops_p2p.node.stake_gate import StakeGate
 from skyops_p2p.ports import Network
 from skyops_p2p.types import MonotonicS, PeerId
 from skyops_p2p.wire.envelope import open_envelope, seal
@@ -55,6 +56,7 @@ class AuctionHouse:
         ports: Standing of bidders, the clock, and where the bid books go.
         node_key: Signs tenders, books and awards.
         tell: Reports to the node's feed.
+        stakes: Asks for stake where the job or the node does.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class AuctionHouse:
         ports: NodePorts,
         node_key: NodeKey,
         tell: Tell,
+        stakes: StakeGate,
     ) -> None:
         self._core = core
         self._network = network
@@ -77,6 +80,7 @@ class AuctionHouse:
         self._questions = Questions(network, core.rules)
         self._books = ports.books
         self._tell = tell
+        self._stakes = stakes
         self._context = AuctionContext(core.rules, node_key, build_book)
         self._running: dict[int, _Run] = {}
         self._ids = itertools.count(1)
@@ -96,8 +100,15 @@ class AuctionHouse:
             finally:
                 self._is_carrying = False
 
-    async def match(self, begun: ev.AuctionBegun, progress: Progress) -> ev.Match | ev.MatchFailure:
+    async def match(
+        self, begun: ev.AuctionBegun, progress: Progress, *, stake_wei: int = 0
+    ) -> ev.Match | ev.MatchFailure:
         """Look for a worker until it is found or the match has failed.
+
+        Args:
+            begun: The job, and whom to ask.
+            progress: Called with each step.
+            stake_wei: What whoever bids unasked must have at stake.
 
         Raises:
             SkyopsError: Code `too_many_matches`: TENDERS_OPEN_MAX run already.
@@ -108,7 +119,7 @@ class AuctionHouse:
                 code="too_many_matches",
                 hint="Wait for one to end.",
             )
-        run = _Run(Auction(self._context))
+        run = _Run(Auction(self._context), stake_wei)
         number = next(self._ids)
         self._running[number] = run
         try:
@@ -167,8 +178,9 @@ class AuctionHouse:
                 "no such tender is open", code="unknown_tender", rule="AUC-35", peer=peer
             )
         number = next(self._ids)
+        bidder = await self._staked(self._bidder(peer), run.stake_wei)
         reply = run.replies[number] = _Reply()
-        run.post(ev.CommitArrived(number, peer, data, self._bidder(peer)))
+        run.post(ev.CommitArrived(number, peer, data, bidder))
         try:
             with trio.move_on_after(limits.REQUEST_TIMEOUT_S):
                 await reply.is_there.wait()
@@ -191,6 +203,13 @@ class AuctionHouse:
             return None
         return replace(bidder_of(entry, self._standing), record=record) if record.peer == peer else None
 
+    async def _staked(self, bidder: ev.Bidder | None, stake_wei: int) -> ev.Bidder | None:
+        """Return a bidder with what is held against its stake. Rules: AUC-40."""
+        if bidder is None or not stake_wei:
+            return bidder
+        await self._stakes.look([bidder.record], stake_wei)
+        return replace(bidder, stake_code=self._stakes.code(bidder.record, stake_wei))
+
     def _bidder(self, peer: PeerId) -> ev.Bidder | None:
         entry = self._core.nodes.get(peer)
         return bidder_of(entry, self._standing) if entry else None
@@ -207,8 +226,9 @@ class _Reply:
 class _Run:
     """One match under way."""
 
-    def __init__(self, machine: Auction) -> None:
+    def __init__(self, machine: Auction, stake_wei: int) -> None:
         self.machine = machine
+        self.stake_wei = stake_wei
         self.result: ev.Match | ev.MatchFailure | None = None
         self.replies: dict[int, _Reply] = {}
         self._send, self.receive = trio.open_memory_channel[Event](QUEUE_MAX)

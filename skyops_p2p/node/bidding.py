@@ -73,7 +73,17 @@ class BiddingShell:
         self._terms = terms
         self._capacity = Capacity(Supply((), 0, 0, 0, 0))
         self._record: NodeRecord | None = None
-        context = BiddingContext(core.rules, node_key, self._capacity, pricing, self._own_record, terms)
+        self.is_payable: Callable[[], bool] = lambda: True
+        """Whether this node can be paid at this moment; whoever pays and is paid says so."""
+        context = BiddingContext(
+            core.rules,
+            node_key,
+            self._capacity,
+            pricing,
+            self._own_record,
+            terms,
+            is_payable=self._can_be_paid,
+        )
         self.desk = BiddingDesk(context)
         self._ids = itertools.count(1)
         self._answers: dict[int, bytes | str] = {}
@@ -186,6 +196,9 @@ class BiddingShell:
     def leave(self) -> None:
         """Make no new bids: the node is shutting down."""
         self.desk.is_leaving = True
+
+    def _can_be_paid(self) -> bool:
+        return self.is_payable()
 
     def _take_tender(self, data: bytes, number: int | None) -> list[Effect]:
         self._own_record()

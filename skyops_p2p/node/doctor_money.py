@@ -2,13 +2,16 @@
 
 import trio
 
-from skyops_p2p.adapters.sqlite import STORE_FILE_NAME, peek_value
+from skyops_p2p import limits
+from skyops_p2p.adapters.sqlite import STORE_FILE_NAME, count_entries, peek_value
 from skyops_p2p.config import NodeConfig
 from skyops_p2p.core.settlement.amounts import ETH, SKYOPS, format_amount
 from skyops_p2p.errors import ChainError, ChainRefusal, ConfigError, IdentityError, StoreError
 from skyops_p2p.limits import DOCTOR_CHAIN_TIMEOUT_S
+from skyops_p2p.node.evidence.desk import STEM
 from skyops_p2p.node.finding import Finding
 from skyops_p2p.node.identity import read_address
+from skyops_p2p.node.settlement.journal import RECEIPT_STEM
 
 COIN_LOW_WEI = 10**15
 """A thousandth of the coin: some dozen transactions at 1 gwei."""
@@ -24,6 +27,7 @@ async def check_money(config: NodeConfig) -> list[Finding]:
         return [Finding("payment", "ok", "nothing is paid: payment.directory is empty")]
     found: list[Finding] = []
     try:
+        found.append(await trio.to_thread.run_sync(_receipts, config))
         with trio.fail_after(DOCTOR_CHAIN_TIMEOUT_S):
             await _look(config, found)
     except ConfigError as error:
@@ -74,6 +78,21 @@ async def _look(config: NodeConfig, found: list[Finding]) -> None:
         found.append(_deposit(skyops.deposit_wei))
         if config.worker.enabled:
             found.append(_stake((await read_stake(at, account)).state))
+
+
+def _receipts(config: NodeConfig) -> Finding:
+    """Look at the receipts of this node, and at those of others that it holds as evidence; blocking.
+
+    Raises:
+        StoreError: The store cannot be read.
+    """
+    path = config.data_dir / STORE_FILE_NAME
+    own, held = count_entries(path, RECEIPT_STEM), count_entries(path, STEM)
+    text = f"{own} of this node's jobs; {held} of {limits.RECEIPTS_HELD_MAX} held of everybody's"
+    if own and not held:
+        mend = "`skyops run`: they are taken up and told to others when the node starts."
+        return Finding("receipts", "warn", f"{text}: nobody but the two sides can show them", mend)
+    return Finding("receipts", "ok", text)
 
 
 def _coin(wei: int, wallet: str) -> Finding:

@@ -5,7 +5,8 @@ It reads the local map and asks nobody; a match may find others.
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from skyops_p2p.core.auction.codes import explain
 from skyops_p2p.core.auction.screening import mismatch_text, round_trip_ms, screen_candidate
@@ -71,13 +72,20 @@ class PreviewView(View):
     """Those that qualify first, cheapest first; at most PREVIEW_NODES_MAX."""
 
 
-def preview_job(spec: JobSpec, entries: Iterable[NodeEntry], *, own: PeerId) -> PreviewView:
+def preview_job(
+    spec: JobSpec,
+    entries: Iterable[NodeEntry],
+    *,
+    own: PeerId,
+    held: Mapping[PeerId, tuple[str, str]] = MappingProxyType({}),
+) -> PreviewView:
     """Screen all workers of the map but ourselves for a job.
 
     Args:
         spec: The job.
         entries: The node map.
         own: This node, which does not work for itself.
+        held: {peer: (code, detail)}: what is held against a node besides what its record says.
     """
     needs, placement = needs_of(spec), spec.placement
     allow, deny = (frozenset(PeerId(peer) for peer in peers) for peers in (placement.allow, placement.deny))
@@ -86,6 +94,8 @@ def preview_job(spec: JobSpec, entries: Iterable[NodeEntry], *, own: PeerId) -> 
         if entry.peer == own or (entry.record is not None and not entry.record.is_worker):
             continue
         codes = screen_candidate(needs, entry, allow=allow, deny=deny, price_max=spec.price.per_hour_max)
+        if entry.peer in held:
+            codes = (*codes, held[entry.peer][0])
         screened.append((entry, codes))
     screened.sort(key=lambda pair: (len(pair[1]), pair[0].price, pair[0].peer))
     prices = [entry.price for entry, codes in screened if not codes]
@@ -101,16 +111,20 @@ def preview_job(spec: JobSpec, entries: Iterable[NodeEntry], *, own: PeerId) -> 
         cost_max=cost_of(spec, max(prices)) if prices else None,
         reasons=tuple(_reason(code, nodes) for code, nodes in counts.most_common()),
         candidates=tuple(
-            _candidate(needs, entry, codes, price_max=spec.price.per_hour_max)
+            _candidate(needs, entry, codes, price_max=spec.price.per_hour_max, held=held.get(entry.peer))
             for entry, codes in screened[:PREVIEW_NODES_MAX]
         ),
     )
 
 
-def _candidate(needs: Needs, entry: NodeEntry, codes: tuple[str, ...], *, price_max: int) -> CandidateView:
+def _candidate(
+    needs: Needs, entry: NodeEntry, codes: tuple[str, ...], *, price_max: int, held: tuple[str, str] | None
+) -> CandidateView:
     trip = round_trip_ms(entry)
 
     def detail(code: str) -> str:
+        if held is not None and code == held[0]:
+            return held[1]
         if code == "price_hint":
             return f"announces {millionths_text(entry.price)} credits, ceiling {millionths_text(price_max)}"
         if entry.record is None:

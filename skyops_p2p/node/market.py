@@ -19,6 +19,7 @@ from skyops_p2p.core.jobs.terms import tender_terms
 from skyops_p2p.core.node_core import NodeCore
 from skyops_p2p.core.rate import PeerRates
 from skyops_p2p.core.rules import AUCTION_PROTOCOL
+from skyops_p2p.core.settlement.amounts import parse_amount
 from skyops_p2p.crypto.node_key import NodeKey
 from skyops_p2p.errors import RemoteProtocolError
 from skyops_p2p.node.auction_journal import AuctionJournal
@@ -27,6 +28,7 @@ from skyops_p2p.node.bidding import BiddingShell
 from skyops_p2p.node.calling import Caller
 from skyops_p2p.node.candidates import screen_map
 from skyops_p2p.node.host import Host
+from skyops_p2p.node.job_preview import PreviewView, preview_job
 from skyops_p2p.node.match_view import MatchStepView, MatchView, match_view, step_view
 from skyops_p2p.node.ports_bundle import NodePorts
 from skyops_p2p.node.pricing import load_pricing
@@ -35,6 +37,7 @@ from skyops_p2p.node.proof_service import ProofService
 from skyops_p2p.node.proven_journal import ProvenJournal
 from skyops_p2p.node.reputation.admission import admit
 from skyops_p2p.node.reputation.standing import ReputedStanding
+from skyops_p2p.node.stake_gate import StakeGate
 from skyops_p2p.node.standing import MeasuredStanding
 from skyops_p2p.node.worker_terms import worker_terms
 from skyops_p2p.ports import Network, Store, Verdict
@@ -61,6 +64,9 @@ class Market:
         ports: Clock, entropy and standing.
         node_key: Signs tenders and bids.
         host: Takes news of the load, tells the feed, and dials.
+
+    Raises:
+        ConfigError: `amount_invalid`: payment.worker_stake_min.
     """
 
     def __init__(
@@ -89,6 +95,8 @@ class Market:
         """How workers stand: by this node's scores, once there are any."""
         ports = replace(ports, standing=MeasuredStanding(self.standing, self.proofs.throughput))
         self._ports = ports
+        self.stakes = StakeGate(parse_amount(config.payment.worker_stake_min)[0])
+        """What is asked of the stake of workers, and what is known of it."""
         journal = AuctionJournal(store, core.rules, ports.wall_clock)
         self._house = AuctionHouse(
             core,
@@ -98,6 +106,7 @@ class Market:
             ports=ports,
             node_key=node_key,
             tell=host.tell,
+            stakes=self.stakes,
         )
         self.bidding = BiddingShell(
             core,
@@ -136,6 +145,18 @@ class Market:
                 await trio.sleep_until(heard_at + limits.TENDER_GOSSIP_GRACE_S)
                 await self.bidding.hear_tender(data)
 
+    async def preview(self, spec: JobSpec) -> PreviewView:
+        """Tell which nodes of the map could run a job, why the others could not, and what it may cost."""
+        own, nodes, stake_wei = self._core.peer_id, self._core.nodes, self.stakes.least_wei(spec)
+        workers = [entry for entry in nodes if entry.record is not None and entry.record.is_worker]
+        await self.stakes.look((entry.verified for entry in workers), stake_wei)
+        held = {
+            entry.peer: (code, self.stakes.detail(entry.verified, stake_wei))
+            for entry in workers
+            if (code := self.stakes.code(entry.verified, stake_wei))
+        }
+        return preview_job(spec, nodes, own=own, held=held)
+
     async def match(
         self,
         spec: JobSpec,
@@ -158,8 +179,11 @@ class Market:
         bidders, unfit = screen_map(
             spec, self._core.nodes, own=own, standing=standing, lot=job_id, excluded=excluded
         )
+        expects_gossip = len(bidders) > limits.TENDER_INVITES_MAX
+        stake_wei = self.stakes.least_wei(spec)
+        bidders, unstaked = await self.stakes.split(bidders, stake_wei)
         admission = admit(bidders, spec, job_id=job_id, standing=self.standing)
-        bidders, unfit = admission.bidders, (*unfit, *admission.unfit)
+        bidders, unfit = admission.bidders, (*unfit, *unstaked, *admission.unfit)
         if spec.award.policy == "poc":
             proof_s = min(limits.PROOF_ROOT_S + limits.PROOF_OPEN_S, spec.timeouts.queue / 2)
             bidders, unproven = await self._proven(bidders, proof_s, progress)
@@ -178,7 +202,7 @@ class Market:
             secret=self._ports.entropy.token(32),
             unix_ms=self._ports.wall_clock.now_ms(),
             timeout_s=min(limits.MATCH_TIMEOUT_S, until - trio.current_time()),
-            expects_gossip=len(bidders) > limits.TENDER_INVITES_MAX,
+            expects_gossip=expects_gossip,
             screened=unfit,
             allow=frozenset(PeerId(peer) for peer in placement.allow),
             deny=frozenset((*(PeerId(peer) for peer in placement.deny), *excluded, *admission.refused)),
@@ -187,7 +211,7 @@ class Market:
         def report(step: ReportProgress) -> None:
             progress(step_view(step))
 
-        return match_view(await self._house.match(begun, report), job_id)
+        return match_view(await self._house.match(begun, report, stake_wei=stake_wei), job_id)
 
     def release_award(self, award: bytes) -> None:
         """Give an award back that no lease was opened for: its worker is free at once, and not in a minute.

@@ -276,7 +276,9 @@ class Performer:
             await self._network.provide(key, timeout_s=limits.DHT_TIMEOUT_S)
 
     async def _check_stake(self, effect: ev.CheckStakeOfPeer) -> None:
-        is_sufficient = await self._ports.stake.is_sufficient(effect.wallet)
+        is_sufficient = True  # PER-21: who only buys needs none
+        if self._core.nodes.offers_work(effect.peer):
+            is_sufficient = await self._ports.stake.is_sufficient(effect.wallet)
         self._post(ev.StakeOfPeerChecked(effect.peer, is_sufficient))
 
     def _records_from(self, source: PeerId, *, records: tuple[bytes, ...], beats: tuple[bytes, ...]) -> None:

@@ -33,7 +33,7 @@ from skyops_p2p.node.dispatcher import Dispatcher
 from skyops_p2p.node.error_groups import only_leaf
 from skyops_p2p.node.factory import core_settings, default_ports, reachable_addrs, split_peer_addr
 from skyops_p2p.node.identity import Identity
-from skyops_p2p.node.job_preview import PreviewView, preview_job
+from skyops_p2p.node.job_preview import PreviewView
 from skyops_p2p.node.jobs.desk import Jobs
 from skyops_p2p.node.jobs.job import Job
 from skyops_p2p.node.lookup import find_peer, unknown_peer
@@ -247,9 +247,9 @@ class Node:
             raise unknown_peer(peer_or_prefix)
         return present.node_view(self._core, entry, _now())
 
-    def preview(self, spec: JobSpec) -> PreviewView:
+    async def preview(self, spec: JobSpec) -> PreviewView:
         """Tell which nodes of the map could run a job, why the others could not, and what it may cost."""
-        return preview_job(spec, self._core.nodes, own=self.peer_id)
+        return await self._market.preview(spec)
 
     def find_peer(self, text: str) -> PeerId:
         """Return the peer of the map that a whole id, a unique beginning or end of one, or "self" names.

@@ -71,6 +71,8 @@ class SessionHub:
         self._rules = rules
         self._binding = binding
         self._manifest = manifest
+        self.offers_work: Callable[[PeerId], bool] = lambda _peer: True
+        """Whether a peer is a worker, for only of workers stake is asked: of everybody, until somebody can tell."""
         self._ports = ports
         self._tell = tell
         self._nonces = NonceCache()
@@ -219,7 +221,7 @@ class SessionHub:
                     if not await self._send(stream, data, machine):
                         return hs.StreamClosed()
                 case hs.AskStake(wallet):
-                    return await self._ask_stake(wallet)
+                    return await self._ask_stake(stream.peer, wallet)
                 case hs.FinishHandshake():
                     return effect
                 case hs.FailHandshake(code, is_remote):
@@ -241,8 +243,9 @@ class SessionHub:
             return True
         return is_over
 
-    async def _ask_stake(self, wallet: WalletAddress) -> Event:
-        if not self._ports.needs_stake:
+    async def _ask_stake(self, peer: PeerId, wallet: WalletAddress) -> Event:
+        """Ask about a worker; who only buys needs no stake. Rules: HSK-10."""
+        if not self._ports.needs_stake or not self.offers_work(peer):
             return hs.StakeAnswered(is_sufficient=True)
         try:
             return hs.StakeAnswered(await self._ports.stake.is_sufficient(wallet))

@@ -97,6 +97,11 @@ class Workshop:
         self.gangs = GangExchange(parts.core.peer_id, self._open_gang_session, ports.entropy)
         self.payments = self._payment_office()
         """What is paid, and what it is paid for; None: nothing."""
+        parts.hub.offers_work = parts.core.nodes.offers_work
+        if self.payments is not None:
+            office = self.payments
+            parts.market.bidding.is_payable = lambda: office.desk is not None
+            parts.market.stakes.open_book(office.stake_of)
         self.keeper: JobKeeper
         self.shelf: ContentShelf
 

@@ -125,7 +125,8 @@ class FakeNode:
             {**ended, "rounds": 1, "elapsed_ms": 9, "reasons": (), "outcomes": ()}
         )
 
-    def preview(self, spec: JobSpec) -> PreviewView:
+    async def preview(self, spec: JobSpec) -> PreviewView:
+        await trio.lowlevel.checkpoint()
         return preview_job(spec, (), own=PeerId(ALICE))
 
     def node(self, peer_or_prefix: str) -> NodeView:

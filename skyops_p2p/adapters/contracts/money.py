@@ -12,8 +12,8 @@ from skyops_p2p.adapters.contracts.parameters import Parameter
 from skyops_p2p.adapters.contracts.refusals import explained
 from skyops_p2p.adapters.contracts.settlement import voucher_tuple
 from skyops_p2p.adapters.contracts.stake import RegistryStake
-from skyops_p2p.core.chain.facts import Order
 from skyops_p2p.core.chain.endings import confirmed
+from skyops_p2p.core.chain.facts import Order
 from skyops_p2p.core.chain.transaction import Outcome
 from skyops_p2p.core.settlement.contract_facts import StakeState
 from skyops_p2p.core.settlement.funds import AccountStake, ContractSet, PairFunds, RedemptionQuote

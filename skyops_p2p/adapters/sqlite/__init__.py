@@ -4,6 +4,7 @@ from skyops_p2p.adapters.sqlite.lock import lock_holder
 from skyops_p2p.adapters.sqlite.store import (
     STORE_FILE_NAME,
     SqliteStore,
+    count_entries,
     inspect_store,
     open_sqlite_store,
     peek_value,
@@ -12,6 +13,7 @@ from skyops_p2p.adapters.sqlite.store import (
 __all__ = [
     "STORE_FILE_NAME",
     "SqliteStore",
+    "count_entries",
     "inspect_store",
     "lock_holder",
     "open_sqlite_store",

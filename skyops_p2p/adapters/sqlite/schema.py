@@ -98,6 +98,22 @@ def peek(path: Path, name: str) -> bytes | None:
         connection.close()
 
 
+def count_keys(path: Path, stem: str) -> int:
+    """Return how many keys of a stem the journal has, also while a node has the database.
+
+    Raises:
+        sqlite3.Error: SQLite refused; the caller maps it.
+        StoreError: `store_torn` or `store_too_new`.
+    """
+    connection = _to_look(path)
+    try:
+        _check(connection, path)
+        row = connection.execute("SELECT COUNT(DISTINCT key) FROM journal WHERE stem = ?", (stem,)).fetchone()
+        return int(row[0])
+    finally:
+        connection.close()
+
+
 def _to_look(path: Path) -> sqlite3.Connection:
     if path.stat().st_size == 0:
         raise torn(path, "it is empty")

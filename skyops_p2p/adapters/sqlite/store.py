@@ -22,7 +22,7 @@ import trio
 from skyops_p2p import limits
 from skyops_p2p.adapters.sqlite.errors import is_sync_failure, store_error, torn
 from skyops_p2p.adapters.sqlite.lock import StoreLock
-from skyops_p2p.adapters.sqlite.schema import connect, inspect, peek
+from skyops_p2p.adapters.sqlite.schema import connect, count_keys, inspect, peek
 from skyops_p2p.errors import LocalProtocolError, SkyopsError, StoreError
 from skyops_p2p.ports import JournalEntry, StoredNode
 from skyops_p2p.types import Multiaddr, PeerId, UnixMs
@@ -71,8 +71,22 @@ def peek_value(path: Path, name: str) -> bytes | None:
     Raises:
         StoreError: `store_torn`, `store_too_new` or `store_unusable`.
     """
+    return _looked(path, lambda: peek(path, name))
+
+
+def count_entries(path: Path, stem: str) -> int:
+    """Return how many keys of a stem the journal at `path` holds, also while a node has it; blocking.
+
+    Raises:
+        StoreError: `store_torn`, `store_too_new` or `store_unusable`.
+    """
+    return _looked(path, lambda: count_keys(path, stem)) or 0
+
+
+def _looked(path: Path, look: Callable[[], T]) -> T | None:
+    """Return what a look at a database brings, or None if there is no such file."""
     try:
-        return peek(path, name)
+        return look()
     except FileNotFoundError:
         return None
     except sqlite3.Error as error:

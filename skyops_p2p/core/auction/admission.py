@@ -26,6 +26,7 @@ def admission_code(begun: AuctionBegun, round_: Round, peer: PeerId, bidder: Bid
         ("denied", peer in begun.deny or raw in terms.deny),
         ("not_allowed", bool(begun.allow) and peer not in begun.allow),
         ("not_allowed", bool(terms.allow) and raw not in terms.allow),
+        (bidder.stake_code, bool(bidder.stake_code)),
         ("not_invited", not is_invited(round_.tender.message, round_.digest, raw)),
     )
     return next((code for code, is_fault in faults if is_fault), ACCEPTED)

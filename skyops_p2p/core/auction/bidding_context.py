@@ -38,3 +38,5 @@ class BiddingContext:
     record: Callable[[], NodeRecord | None]
     """Our newest node record: what a bid's hardware is checked against; None before the first one."""
     terms: WorkerTerms
+    is_payable: Callable[[], bool] = lambda: True
+    """Whether a bid at a price makes sense: a worker that has never reached its contracts cannot be paid."""

@@ -91,6 +91,14 @@ POLICY_CODES: Mapping[str, CodeText] = MappingProxyType(
         "record_missing": CodeText(
             "No valid node record of the node is known.", "Wait a few seconds: records follow heartbeats."
         ),
+        "stake": CodeText(
+            "The node's wallet has less at stake than is asked for.",
+            "Lower `placement.stake_min` or `payment.worker_stake_min` if the risk is yours.",
+        ),
+        "stake_unknown": CodeText(
+            "The chain did not say what the node has at stake.",
+            "Nothing where it is away for a moment; else `skyops chain status` shows why.",
+        ),
         "price_hint": CodeText(
             "The price that the node announces is above the ceiling.", "Raise `price.per_hour_max`."
         ),
@@ -105,6 +113,10 @@ _WORKER_CODES: Mapping[str, CodeText] = MappingProxyType(
         ),
         "price_too_low": CodeText(
             "The price ceiling is below what the worker takes.", "Raise `price.per_hour_max`."
+        ),
+        "unpayable": CodeText(
+            "The worker has never reached its contracts, so it cannot be paid.",
+            "Nothing: ask other workers; it bids once its chain answers.",
         ),
         "token_refused": CodeText("The worker is not paid in that token.", "Use another `price.token`."),
         "mode_refused": CodeText("The worker does not offer that mode.", "Use another `mode`."),

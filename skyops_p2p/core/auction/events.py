@@ -43,6 +43,8 @@ class Bidder:
     """Proven, 10^6 operations a second; 0: nothing proven."""
     is_trusted: bool = True
     """False for a node that is SLASHED or INACTIVE."""
+    stake_code: str = ""
+    """What the requester holds against its stake: `stake`, `stake_unknown`, or nothing. Rules: AUC-40."""
 
 
 @dataclass(frozen=True, slots=True)

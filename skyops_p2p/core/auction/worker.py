@@ -160,6 +160,8 @@ class Bidding(Machine[BiddingState]):
         price = checked_quote(self._context.pricing, ask_of(tender, claim, self._context.capacity))
         if price is None or price > tender.price_max:
             return self._decline("price_too_low", event.request_id)
+        if price and not self._context.is_payable():  # SET-27
+            return self._decline("unpayable", event.request_id)
         self._seal(bid_of(tender, claim, price, cached_permille=event.cached_permille), record)
         self.state, self._deadline = _C, self._expires_at
         return [*self._say_commit(event.request_id), wev.CapacityChanged()]

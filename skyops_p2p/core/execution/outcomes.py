@@ -143,6 +143,9 @@ OUTCOMES: dict[str, Outcome] = {
         "The worker wants to be paid, and this node pays nothing.",
         "Set payment.directory and deposit; another one is tried.",
     ),
+    "unpayable": Outcome(
+        Cause.WORKER, "The worker has never reached its contracts.", "Another one is tried."
+    ),
     "no_answer": Outcome(
         Cause.WORKER, "The worker did not answer the offer to be paid.", "Another one is tried."
     ),

@@ -275,6 +275,8 @@ class Placement(Section):
     """Only runtimes that enforce their limits."""
     reputation_min: Share = 0
     """Only workers with at least this reputation, 0 to 1."""
+    stake_min: Credits = 0
+    """Only workers whose wallet has at least so many SKYOPS at stake; 0: any. A node without contracts finds none."""
 
 
 class Award(Section):

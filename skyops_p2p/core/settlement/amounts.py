@@ -77,6 +77,18 @@ def format_amount(wei: int, token: Token) -> str:
     return f"{'-' if wei < 0 else ''}{whole}{digits} {token.symbol}"
 
 
+def format_about(wei: int, token: Token) -> str:
+    """Write an amount for a sentence, with four digits that count, rounded to the nearest: "about 0.006617 SKYOPS".
+
+    An amount that four digits say exactly stands without "about".
+    """
+    digits = len(str(abs(wei)))
+    step = 10 ** max(digits - 4, 0)
+    rounded = (abs(wei) + step // 2) // step * step
+    text = format_amount(rounded if wei >= 0 else -rounded, token)
+    return text if rounded == abs(wei) else f"about {text}"
+
+
 def format_column(amounts: Sequence[int], token: Token) -> list[str]:
     """Write amounts exactly, without symbol, each with as many decimals as the longest needs: for a column."""
     parts = [f"{abs(wei) % token.one:0{token.decimals}d}".rstrip("0") for wei in amounts]

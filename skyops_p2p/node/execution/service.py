@@ -159,7 +159,7 @@ class ExecutionService:
         """Refuse early whoever does not pay.
 
         Raises:
-            RemoteProtocolError: Code `payment_needed`; `busy` while the contracts have never been found.
+            RemoteProtocolError: Code `payment_needed`; `unpayable` while the contracts have never been found.
 
         Rules: SET-27.
         """
@@ -171,7 +171,9 @@ class ExecutionService:
                 "this worker is paid in SKYOPS, and the requester pays nothing", "payment_needed", "SET-27"
             )
         if office.desk is None:
-            raise _refusal("this worker cannot reach its chain, so it cannot be paid yet", "busy", "SET-27")
+            raise _refusal(
+                "this worker has never reached its contracts: it cannot be paid", "unpayable", "SET-27"
+            )
 
     async def _be_paid(self, link: LeaseLink, opened: OpenedLease) -> PaidRun | None:
         """Wait for the lane of a lease; None: it runs free. Rules: SET-5."""

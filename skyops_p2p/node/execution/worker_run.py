@@ -30,6 +30,7 @@ from skyops_p2p.node.execution.task_pipe import TaskPipe
 from skyops_p2p.node.execution.tools import RunTools
 from skyops_p2p.node.lease_link import short_name
 from skyops_p2p.node.settlement.facts import facts_of
+from skyops_p2p.node.settlement.lane_usage import signed_usage
 from skyops_p2p.node.settlement.paid_run import PaidRun
 from skyops_p2p.types import MonotonicS
 from skyops_p2p.wire.envelope import peek
@@ -359,6 +360,7 @@ class WorkerRun:
         if payment is not None and data is not None:
             payment.read(self.pulse.counts())
             receipt, speed_milli = peek(data, ResultReceipt), self._opened.terms.bid.speed_milli
+            payment.note_usage(signed_usage(receipt, self._opened.request.inputs))
             await payment.finish(facts_of(data, receipt, self._opened.spec, speed_milli=speed_milli))
 
     async def _free_machine(self) -> None:

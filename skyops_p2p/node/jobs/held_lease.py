@@ -311,7 +311,7 @@ class HeldLease:
         if isinstance(message, msg.WorkerBeat) and message.epoch == facts.epoch:
             self._watch.take(message, trio.current_time())  # whoever is woken by the event sees it
             if self._watch.beat is message:
-                self._payment.hear(message.phase)
+                self._payment.hear(message.phase, message.usage)
         await self._post(self, ls.PeerHeard())
         match message:
             case msg.LogBatch(epoch=facts.epoch):

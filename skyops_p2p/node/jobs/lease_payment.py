@@ -13,8 +13,10 @@ from skyops_p2p.node.jobs.open_job import OpenJob
 from skyops_p2p.node.session import LiveSession
 from skyops_p2p.node.settlement.desk import deals_in_skyops, lane_terms
 from skyops_p2p.node.settlement.facts import facts_of
+from skyops_p2p.node.settlement.lane_usage import signed_usage, told_usage
 from skyops_p2p.node.settlement.paid_lease import PaidLease, Stopped, Told
 from skyops_p2p.types import MicroCredits
+from skyops_p2p.wire.messages.execution import UsagePart
 
 _WISHES = frozenset({"cancelled", "over_budget", "gang_broken", "gang_failed", "deadline_passed"})
 """Ends that this node wants: what was metered until then is paid."""
@@ -73,10 +75,12 @@ class LeasePayment:
                 return
         self.hear(phase)
 
-    def hear(self, phase: str) -> None:
-        """Note what the worker says that the run does; only what runs is paid. Rules: SET-6."""
+    def hear(self, phase: str, usage: UsagePart | None = None) -> None:
+        """Note what the worker says that the run does, and has used; only what runs is paid. Rules: SET-6, SET-29."""
         if self._lease is not None:
             self._lease.clock.turn(trio.current_time(), is_running=phase == "running")
+            if usage is not None:
+                self._lease.note_usage(told_usage(usage, self._job.inputs))
 
     def lose_sight(self) -> None:
         """Note that the worker cannot be heard for now."""
@@ -92,6 +96,7 @@ class LeasePayment:
         if self._lease is not None:
             message = check_result(receipt, self._facts).message
             speed_milli = self._attempt.speed_milli
+            self._lease.note_usage(signed_usage(message, self._job.inputs))
             self._lease.finish(facts_of(receipt, message, self._job.spec, speed_milli=speed_milli))
 
     def end(self, code: str) -> None:

@@ -24,7 +24,9 @@ from skyops_p2p.node.lease_link import LeaseLink
 from skyops_p2p.node.session import LiveSession
 from skyops_p2p.node.settlement.allotting import Allotter
 from skyops_p2p.node.settlement.batcher import Batcher
+from skyops_p2p.node.settlement.contract_change import check_same_contracts
 from skyops_p2p.node.settlement.journal import PairState
+from skyops_p2p.node.settlement.lane_usage import LaneUsage
 from skyops_p2p.node.settlement.live_pair import LivePair, seen_before
 from skyops_p2p.node.settlement.paid_lease import PaidLease, Stopped, Told
 from skyops_p2p.node.settlement.paid_run import PaidRun
@@ -65,19 +67,27 @@ class PaymentDesk:
         self._allotter = Allotter(tools, store)
         self.batcher = Batcher(tools, store, self.payees) if is_worker else None
         self.evidence = evidence
+        self._found: tuple[PairState, ...] = ()
+        """What there was before a restart."""
         self._nursery: trio.Nursery | None = None
 
     # --- life -----------------------------------------------------------------------------------------------------
-    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Put back what there was before a restart, and pay and be paid until cancelled.
+    async def restore(self) -> None:
+        """Read what there was before a restart; once, before `run`.
 
         Raises:
+            ConfigError: `contracts_changed`: contracts that the settings do not name any more owe this node something.
             StoreError: The journal cannot be read: nothing may be signed then.
         """
         found = await self.tools.ledger.restore()
+        check_same_contracts(found.pairs.values(), self.tools.money.contracts)
+        self._found = tuple(found.pairs.values())
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Put back what there was before a restart, and pay and be paid until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            for state in found.pairs.values():
+            for state in self._found:
                 self._restore(state)
             if self.batcher is not None:
                 nursery.start_soon(self.batcher.run)
@@ -188,6 +198,10 @@ class PaymentDesk:
             StoreError: It cannot be written.
         """
         await self.tools.ledger.note_lane(lane)
+
+    def note_usage(self, lane: bytes, usage: LaneUsage) -> None:
+        """Remember what a lane's run has used besides time."""
+        self.tools.ledger.note_usage(lane, usage)
 
     def now_ms(self) -> int:
         """Return the wall clock's time."""

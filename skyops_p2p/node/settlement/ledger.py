@@ -7,6 +7,7 @@ what is written never skips one. Bounds: LANE_RECORDS_MAX, RECEIPTS_KEPT_MAX, RE
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import trio
 
@@ -17,6 +18,7 @@ from skyops_p2p.core.settlement.pay_events import ReceiptChain
 from skyops_p2p.core.settlement.trees import GrowingTree, Inclusion, prove
 from skyops_p2p.errors import ExecutionError, StoreError
 from skyops_p2p.node.settlement.journal import PairState, PayJournal, Restored
+from skyops_p2p.node.settlement.lane_usage import LaneUsage
 from skyops_p2p.node.settlement.records import KeptReceipt, LaneRecord, PairKey
 from skyops_p2p.ports import WallClock
 
@@ -85,6 +87,13 @@ class Ledger:
         await self._journal.keep_lane(lane)
         self._note(lane)
         await self._trim_lanes()
+
+    def note_usage(self, lane: bytes, usage: LaneUsage) -> None:
+        """Remember what a run has used; it is written down with the lane's end. What was signed stays."""
+        known = self.lanes.get(lane)
+        if known is None or known.is_over or (known.usage is not None and known.usage.is_signed):
+            return
+        self.lanes[lane] = replace(known, usage=usage)
 
     async def keep(self, state: PairState, effects: Sequence[Effect]) -> None:
         """Write a step of a pair down if it promises anything; call with `turn` held.

@@ -12,9 +12,10 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 import trio
 
 from skyops_p2p import limits
-from skyops_p2p.errors import ChainError, ChainRefusal
+from skyops_p2p.errors import ChainError, ChainRefusal, ConfigError
 from skyops_p2p.node.settlement.desk import PaymentDesk
 from skyops_p2p.ports import Money
+from skyops_p2p.types import Wei
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +53,14 @@ class PaymentOffice:
 
         Raises:
             ChainRefusal: At the first try: there are no such contracts, or false ones.
-            ConfigError: `payment_not_configured`, `chain_not_configured`, `amount_invalid`.
+            ConfigError: `payment_not_configured`, `chain_not_configured`, `amount_invalid`; `contracts_changed`: other
+                contracts still owe this node something.
             StoreError: The journal cannot be read: nothing may be signed then.
         """
         async with AsyncExitStack() as stack:
             money = await self._find(stack, task_status)
             desk = self._make_desk(money)
+            await self._restore(desk)
             async with trio.open_nursery() as nursery:
                 await nursery.start(desk.run)
                 self.desk, self.trouble = desk, ""
@@ -87,6 +90,31 @@ class PaymentOffice:
                 f"the contracts have not been found yet, so nothing is paid: {self.trouble or 'looking for them'}"
             )
         return self.desk
+
+    async def _restore(self, desk: PaymentDesk) -> None:
+        """Read what the desk has promised and was promised; a late one that cannot be used is told, and waits for ever.
+
+        Raises:
+            ConfigError: `contracts_changed`.
+            StoreError: It cannot be read.
+        """
+        try:
+            await desk.restore()
+        except ConfigError as error:
+            if not self._is_late:
+                raise
+            self.trouble = f"{error.message}. {error.hint}"
+            log.error("contracts_changed: %s", self.trouble)
+            self._changed(self.trouble)
+            await trio.sleep_forever()
+
+    async def stake_of(self, account: bytes) -> Wei:
+        """Return what a wallet (20 bytes) has at stake.
+
+        Raises:
+            ChainError: The chain cannot be asked, or its contracts have not been found.
+        """
+        return (await self.needed_desk().tools.money.stake_of(account)).amount
 
     async def _find(self, stack: AsyncExitStack, task_status: trio.TaskStatus[None]) -> Money:
         pause_s = limits.CONTRACTS_LOOK_S_MIN

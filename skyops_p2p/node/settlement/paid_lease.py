@@ -12,11 +12,12 @@ import trio
 from skyops_p2p import limits
 from skyops_p2p.core.machine import Event
 from skyops_p2p.core.settlement import pay_events as ev
-from skyops_p2p.core.settlement.amounts import SKYOPS, format_amount
+from skyops_p2p.core.settlement.amounts import SKYOPS, format_about, format_amount
 from skyops_p2p.core.settlement.lanes import EXPOSED_MS, FactsPart, LaneTerms
 from skyops_p2p.core.settlement.meters import Counts
 from skyops_p2p.core.settlement.prices import exposure
 from skyops_p2p.errors import StoreError
+from skyops_p2p.node.settlement.lane_usage import LaneUsage
 from skyops_p2p.node.settlement.payer_pair import PayerPair
 from skyops_p2p.node.settlement.records import LaneRecord
 from skyops_p2p.node.settlement.run_clock import RunClock
@@ -38,6 +39,9 @@ class Budget(Protocol):
 
     async def note_lane(self, lane: LaneRecord) -> None:
         """Write down that a lane begins."""
+
+    def note_usage(self, lane: bytes, usage: LaneUsage) -> None:
+        """Remember what a lane's run has used."""
 
     def now_ms(self) -> int:
         """Return the wall clock's time."""
@@ -89,6 +93,10 @@ class PaidLease:
         """Return what the lane costs at most if it ends in `ahead_ms`."""
         return self._pair.machine.bound_wei(self.terms.lane, ahead_ms)
 
+    def note_usage(self, usage: LaneUsage) -> None:
+        """Remember what the worker says that the run has used: the bill shows it, nothing is charged for it."""
+        self._budget.note_usage(self.terms.lane, usage)
+
     def finish(self, facts: FactsPart | None) -> None:
         """Pay what was metered: the result is here, or the run was ended by this node's own wish."""
         self._finish_with(ev.LaneFinished(self.terms.lane, facts))
@@ -139,9 +147,9 @@ class PaidLease:
             return False
         rate_wei = self.terms.rate_wei
         worker, own = exposure(rate_wei, self.terms.interval_ms_max, EXPOSED_MS, self.terms.prepaid_ms)
-        ahead = f"{format_amount(own, SKYOPS)} are paid ahead" if own else "nothing is paid ahead"
+        ahead = f"{format_about(own, SKYOPS)} are paid ahead" if own else "nothing is paid ahead"
         self._told(
-            f"paid at {format_amount(rate_wei, SKYOPS)} an hour: {ahead}, and work for {format_amount(worker, SKYOPS)} "
+            f"paid at {format_amount(rate_wei, SKYOPS)} an hour: {ahead}, and work for {format_about(worker, SKYOPS)} "
             "at most is unpaid at a time"
         )
         return True

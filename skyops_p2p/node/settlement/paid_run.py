@@ -13,6 +13,7 @@ from skyops_p2p.core.settlement import pay_events as ev
 from skyops_p2p.core.settlement.lanes import FactsPart, LaneTerms
 from skyops_p2p.core.settlement.meters import Counts
 from skyops_p2p.errors import ExecutionError
+from skyops_p2p.node.settlement.lane_usage import LaneUsage
 from skyops_p2p.node.settlement.payee_pair import PayeePair
 from skyops_p2p.node.settlement.run_clock import RunClock
 
@@ -99,6 +100,10 @@ class PaidRun:
         runtime_ms, _ = self.clock.read(trio.current_time())
         counts = Counts(runtime_ms, used.gpu_ms, used.cpu_ms, used.memory_mib_s, used.moved_bytes)
         self._pair.post_nowait(ev.MeterRead(self._terms.lane, counts))
+
+    def note_usage(self, usage: LaneUsage) -> None:
+        """Remember what the run has used besides time."""
+        self._pair.note_usage(self._terms.lane, usage)
 
     async def finish(self, facts: FactsPart | None) -> None:
         """Have the last interval paid: the result is signed."""

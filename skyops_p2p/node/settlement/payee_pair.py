@@ -15,6 +15,7 @@ from skyops_p2p.core.settlement.meters import NOTHING
 from skyops_p2p.core.settlement.payee import Payee
 from skyops_p2p.core.settlement.vouchers import PairTerms
 from skyops_p2p.errors import StoreError
+from skyops_p2p.node.settlement.lane_usage import LaneUsage
 from skyops_p2p.node.settlement.live_pair import LivePair
 from skyops_p2p.node.settlement.records import KeptReceipt, PairKey
 from skyops_p2p.node.settlement.tools import LaneUser, PayTools
@@ -99,6 +100,10 @@ class PayeePair(LivePair):
             await self._tools.ledger.note_lane(ended)
         except StoreError as error:  # the next start ends it
             log.info("lane_end_not_stored lane=%s code=%s", lane.hex()[:12], error.code)
+
+    def note_usage(self, lane: bytes, usage: LaneUsage) -> None:
+        """Remember what a lane's run has used besides time."""
+        self._tools.ledger.note_usage(lane, usage)
 
     def _money(self) -> ev.FundsSeen:
         """Count on what is set aside, and on what is shared, or was never seen, only so far. Rules: SET-12."""

@@ -77,6 +77,10 @@ class Payments:
             paid_wei=paid_wei,
             runtime_ms=sum(lane.runtime_ms for lane in lanes),
             gpu_ms=sum(lane.gpu_ms for lane in lanes),
+            cpu_ms=sum(lane.cpu_ms for lane in lanes),
+            memory_peak_bytes=max((lane.memory_peak_bytes for lane in lanes), default=0),
+            disk_bytes=sum(lane.disk_bytes for lane in lanes),
+            moved_bytes=sum(lane.moved_bytes for lane in lanes),
             fee_wei=paid_wei * FEE_BP // BP,
             budget_wei=min(budgets, default=None),
             refund_wei=max((pair.refund_wei for pair in pairs), default=0),
@@ -250,6 +254,8 @@ class Payments:
         lane: Lane | None = None if pair is None or record.is_over else pair.account.lanes.get(record.lane)
         billed = record.billed if lane is None else lane.billed
         own = NOTHING if lane is None else lane.own
+        usage = record.usage
+        told = None if usage is None else usage.told
         return LaneView(
             lane=record.lane.hex(),
             peer_id=record.peer,
@@ -261,8 +267,12 @@ class Payments:
             rate_wei=record.rate_wei,
             runtime_ms=billed.runtime_ms,
             metered_ms=max(own.runtime_ms, billed.runtime_ms),
-            gpu_ms=billed.gpu_ms,
-            moved_bytes=billed.moved_bytes,
+            gpu_ms=(told and told.gpu_ms) or 0,
+            cpu_ms=(told and told.cpu_ms) or 0,
+            memory_peak_bytes=(told and told.memory_peak_bytes) or 0,
+            disk_bytes=(told and told.written_bytes) or 0,
+            moved_bytes=0 if usage is None else usage.moved_bytes,
+            is_usage_signed=usage is not None and usage.is_signed,
             paid_wei=record.paid_wei if lane is None else lane.paid,
             began_unix_ms=record.began_unix_ms,
             ended_unix_ms=record.ended_unix_ms,

@@ -10,6 +10,7 @@ from skyops_p2p.core.settlement.meters import NOTHING, Counts
 from skyops_p2p.core.settlement.receipts import leaf_of
 from skyops_p2p.core.settlement.vouchers import PairTerms
 from skyops_p2p.errors import RemoteProtocolError, StoreError
+from skyops_p2p.node.settlement.lane_usage import LaneUsage, LaneUsagePart
 from skyops_p2p.types import PeerId
 from skyops_p2p.wire import canonical
 from skyops_p2p.wire.messages.settlement import CountsPart, Receipt, SignedReceipt
@@ -65,6 +66,7 @@ class _LanePart(Part):
     paid: Annotated[Bytes32, N(15)]
     billed: Annotated[CountsPart, N(16)]
     contract: Annotated[Bytes20, N(17)]
+    usage: Annotated[LaneUsagePart | None, N(18)] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,8 @@ class LaneRecord:
     code: str = ""
     paid_wei: int = 0
     billed: Counts = NOTHING
+    usage: LaneUsage | None = None
+    """What the run has used besides time; None: nobody has said it."""
 
     @property
     def key(self) -> PairKey:
@@ -129,6 +133,7 @@ class LaneRecord:
             paid=_wei(self.paid_wei),
             billed=self.billed.part(),
             contract=self.contract,
+            usage=None if self.usage is None else self.usage.part(),
         )
         return canonical.encode(part.to_wire())
 
@@ -161,6 +166,7 @@ class LaneRecord:
             part.code,
             int.from_bytes(part.paid, "big"),
             Counts.of(part.billed),
+            None if part.usage is None else LaneUsage.of_part(part.usage),
         )
 
 

@@ -31,8 +31,15 @@ class LaneView(View):
     metered_ms: int
     """What this side has metered; more than `runtime_ms` while an interval is under way."""
     gpu_ms: int
-    """Paid: integral of the GPUs' utilisation, 0 where one side does not meter it."""
+    """Integral of the GPUs' utilisation, as the worker says it, like the next three; 0: none, or it cannot tell."""
+    cpu_ms: int = 0
+    memory_peak_bytes: int = 0
+    disk_bytes: int = 0
+    """Written by the program."""
     moved_bytes: int
+    """Plaintext of inputs, outputs and logs: sizes that both sides know."""
+    is_usage_signed: bool = False
+    """The worker has signed these figures; else its beats have said them, and they may still grow."""
     paid_wei: WeiField
     began_unix_ms: int
     ended_unix_ms: int
@@ -51,6 +58,12 @@ class BillingView(View):
     paid_wei: WeiField
     runtime_ms: int
     gpu_ms: int
+    """As the workers say, like the next three: nothing is charged for it."""
+    cpu_ms: int = 0
+    memory_peak_bytes: int = 0
+    """Of the lease that had most."""
+    disk_bytes: int = 0
+    moved_bytes: int = 0
     fee_wei: WeiField
     """Of `paid_wei`, what the contract keeps of it when it is redeemed."""
     budget_wei: WeiField | None

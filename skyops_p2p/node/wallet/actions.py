@@ -68,6 +68,14 @@ class Approve(Act):
     amount: Amount
 
 
+class SetOperator(Act):
+    """Let another account redeem this wallet's vouchers, or end that; what they bring stays this wallet's."""
+
+    kind: Literal["set_operator"] = "set_operator"
+    operator: Account
+    is_allowed: bool
+
+
 class AddStake(Act):
     """Register the node with a stake, or add to its stake; then have it marked as alive."""
 
@@ -158,6 +166,7 @@ Action = Annotated[
     | ReturnAllotment
     | Collect
     | Approve
+    | SetOperator
     | AddStake
     | Unstake
     | WithdrawStake

@@ -12,6 +12,7 @@ from skyops_p2p.node.wallet.actions import (
     Deposit,
     RequestWithdrawal,
     ReturnAllotment,
+    SetOperator,
     Withdraw,
 )
 from skyops_p2p.node.wallet.steps import TOKENS, Step, StepTools
@@ -141,6 +142,26 @@ def collect_steps(action: Collect, tools: StepTools) -> tuple[Step, ...]:
     if action.symbol == "SKYOPS":
         steps.append(Step("collect-owed", "moves what disputes have brought to the wallet", owed))
     return tuple(steps)
+
+
+def set_operator_steps(action: SetOperator, tools: StepTools) -> tuple[Step, ...]:
+    """Name who else may redeem, or end that."""
+    settlement, operator = tools.at.settlement, address_to_bytes(WalletAddress(action.operator))
+
+    async def make() -> Order | None:
+        if operator == tools.account:
+            raise ChainRefusal(
+                "a wallet redeems its own vouchers anyway",
+                code="operator_is_owner",
+                hint="Name the account that is to redeem for it.",
+            )
+        if await settlement.is_operator(tools.account, operator) == action.is_allowed:
+            return None
+        return settlement.set_operator(operator, is_allowed=action.is_allowed)
+
+    does = "lets" if action.is_allowed else "no longer lets"
+    text = f"{does} {action.operator} redeem this wallet's vouchers; what they bring stays this wallet's"
+    return (Step("operator", text, make),)
 
 
 def approve_steps(action: Approve, tools: StepTools) -> tuple[Step, ...]:

@@ -201,6 +201,8 @@ class Purse:
                 return money_steps.collect_steps(action, tools)
             case acts.Approve():
                 return money_steps.approve_steps(action, tools)
+            case acts.SetOperator():
+                return money_steps.set_operator_steps(action, tools)
             case acts.AddStake():
                 return await stake_steps.add_stake_steps(action, tools)
             case acts.Unstake():

@@ -6,6 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from skyops_p2p.node.settlement.records import LaneRecord
 from tests.unit.node.jobs.job_world import ended, spec, until
 from tests.unit.node.jobs.paid_world import PRICE, paid_world
 from tests.unit.node.small_world import account
@@ -29,6 +30,17 @@ async def test_a_job_is_paid_by_the_interval_and_both_sides_have_its_receipt(
         world.check_receipts("alice", worker, job)
         bill = job.billing()
         assert (bill.is_paid, bill.paid_wei, bill.runtime_ms) == (True, lane.paid_wei, lane.billed.runtime_ms)
+        assert lane.usage is not None  # SET-29
+        assert (lane.usage, lane.usage.is_signed) == (theirs.usage, True)
+        assert LaneRecord.decode(lane.encode()) == lane
+        told, shown = lane.usage.told, bill.lanes[0]
+        assert (shown.cpu_ms, shown.memory_peak_bytes, shown.disk_bytes) == (
+            told.cpu_ms or 0,
+            told.memory_peak_bytes or 0,
+            told.written_bytes or 0,
+        )
+        assert shown.is_usage_signed
+        assert 0 < bill.moved_bytes == lane.usage.moved_bytes
         earned = world.nodes[worker].payments.earnings(by="mode")
         assert (earned.paid_wei, earned.unredeemed_wei) == (lane.paid_wei, lane.paid_wei)
         pair = world.bank.pair(account("alice"), account(worker))
