@@ -17,3 +17,11 @@ REPLICA_QUEUE_S_MAX = 300.0
 """Looking for a replica's worker; a job that asks for less in timeouts.queue has less. docs/jobs.md."""
 REVEAL_TIMEOUT_S = 180.0
 """From RevealResult to the result; longer than a lease needs to find its session again. protocol/06."""
+NUMERIC_FILE_BYTES_MAX = 64 * 1024 * 1024
+"""A file of numbers that is compared element by element; larger ones must be equal. protocol/06."""
+NUMERIC_JSON_BYTES_MAX = 4 * 1024 * 1024
+"""The same for a JSON text. protocol/06."""
+NUMERIC_JSON_DEPTH_MAX = 64
+"""How deep a JSON text may be nested. protocol/06."""
+NUMERIC_HEAD_BYTES_MAX = 4096
+"""Head of an NPY file."""

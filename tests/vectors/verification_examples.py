@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from skyops_p2p.core.verification.commit import commit_to, reveal_of
-from skyops_p2p.core.verification.draw import draw_commitment
+from skyops_p2p.core.verification.draw import draw, draw_commitment, seed_of
 from skyops_p2p.core.verification.record import Signatures, make_verdict
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.crypto.node_key import peer_id_to_bytes
@@ -94,6 +94,13 @@ class Part:
     def _signed(self, message: Any) -> Any:
         data = seal(message, self.who.node_key, RULES.network)
         return open_envelope(data, type(message), RULES.network)
+
+
+def drawn_after(primary: Part) -> list[Person]:
+    """Return whom the draw after a primary's commitment names, in this order."""
+    seed = seed_of(primary.commit().digest, SECRET)
+    by_peer = {raw(who): who for who in WORKERS}
+    return [by_peer[one.peer] for one in draw(CANDIDATES, seed, computing={candidate(primary.who).wallet})]
 
 
 def verdict(parts: list[Part], **changes: Any) -> msg.Verdict:

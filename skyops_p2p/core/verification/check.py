@@ -14,6 +14,7 @@ from skyops_p2p.core.verification.commit import same_work, speaks_of
 from skyops_p2p.core.verification.draw import draw, draw_commitment, seed_of
 from skyops_p2p.core.verification.record import Opened, judge_opened, open_signatures, outcome_name
 from skyops_p2p.core.verification.result_root import has_answer
+from skyops_p2p.core.verification.tolerance import WITHIN_PERMILLE_LEAST
 from skyops_p2p.core.verification.verdict import Judgement
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.crypto.node_key import peer_id_to_bytes
@@ -25,8 +26,6 @@ from skyops_p2p.wire.messages.verification import CandidatePart, FaultName, Verd
 
 PASSED_OVER_PER_REPLICA_MAX = 1
 """Drawn workers who did not compute, for each who did: more of them, and the requester could have chosen."""
-WITHIN_PERMILLE_LEAST = 999
-"""Elements within the tolerance, for two answers of the class `numeric` to be equal."""
 
 
 @dataclass(frozen=True, slots=True)

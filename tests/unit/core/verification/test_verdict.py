@@ -21,6 +21,7 @@ from tests.vectors.verification_examples import (
     WORKERS,
     Part,
     candidate,
+    drawn_after,
     raw,
     sealed_verdict,
 )
@@ -130,15 +131,8 @@ def test_weight_is_credible_stake_in_whole_credits() -> None:  # VER-10
 
 
 # --- verdicts in files ------------------------------------------------------------------------------------------------
-def order_after(primary: Part) -> list[Person]:
-    """Return whom the draw after a primary's commitment names."""
-    seed = seed_of(primary.commit().digest, SECRET)
-    by_peer = {raw(who): who for who in WORKERS}
-    return [by_peer[one.peer] for one in draw(CANDIDATES, seed, computing={candidate(primary.who).wallet})]
-
-
 BOBS = Part(BOB)
-FIRST, SECOND, THIRD, FOURTH, *_ = order_after(BOBS)
+FIRST, SECOND, THIRD, FOURTH, *_ = drawn_after(BOBS)
 THREE = [BOBS, Part(FIRST), Part(SECOND)]
 
 
