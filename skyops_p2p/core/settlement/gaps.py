@@ -3,10 +3,19 @@
 Spec: protocol/07-settlement.md, "Restarts".
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from skyops_p2p.core.settlement.lanes import EXPOSED_MS, Lane
+from skyops_p2p.core.settlement.lanes import EXPOSED_MS, Lane, LaneTerms
 from skyops_p2p.core.settlement.meters import Counts, later
+
+
+GapBound = Callable[[LaneTerms], int | None]
+"""Returns what may be believed of a lane's gap within the bound of its job, ms; None: it has no bound."""
+
+
+def unbounded(_terms: LaneTerms) -> int | None:
+    """Return that a job has no bound."""
+    return None
 
 
 class Gaps:
@@ -14,10 +23,12 @@ class Gaps:
 
     Args:
         restored: Lanes of before a restart: how long this side was away is not known.
+        left_ms: What their jobs may still cost.
     """
 
-    def __init__(self, restored: Iterable[bytes]) -> None:
+    def __init__(self, restored: Iterable[bytes], left_ms: GapBound = unbounded) -> None:
         self._away = set(restored)
+        self._left_ms = left_ms
         self._unseen: dict[bytes, int] = {}
         """Totals that were told, ms."""
         self._judged: dict[bytes, int] = {}
@@ -34,11 +45,12 @@ class Gaps:
             self._unseen[lane] = unseen_ms
 
     def most_ms(self, lane: Lane) -> int:
-        """Return what may be believed of a lane's gap at most. Rules: SET-20."""
-        name, bound_ms = lane.terms.lane, lane.pace_ms + EXPOSED_MS
-        if name in self._away:
-            return bound_ms
-        return min(self._unseen.get(name, 0) - self._judged.get(name, 0), bound_ms)
+        """Return what may be believed of a lane's gap at most. Rules: SET-20, SET-30."""
+        name, most_ms = lane.terms.lane, lane.pace_ms + EXPOSED_MS
+        if name not in self._away:
+            most_ms = min(self._unseen.get(name, 0) - self._judged.get(name, 0), most_ms)
+        left_ms = self._left_ms(lane.terms) if most_ms else None
+        return most_ms if left_ms is None else min(left_ms, most_ms)
 
     def fill(self, lane: Lane) -> int:
         """Believe the meter of a lane about its gap, one interval at most; return by how much, ms. Rules: SET-20."""

@@ -16,7 +16,7 @@ from skyops_p2p.core.machine import DeadlineReached, Effect, Machine, Table, to
 from skyops_p2p.core.settlement import pay_events as ev
 from skyops_p2p.core.settlement.account import Account
 from skyops_p2p.core.settlement.amounts import wei_from_bytes, wei_to_bytes
-from skyops_p2p.core.settlement.gaps import Gaps
+from skyops_p2p.core.settlement.gaps import GapBound, Gaps, unbounded
 from skyops_p2p.core.settlement.lanes import Lane, Stage, after, offer_of, receipt_of, stop_of
 from skyops_p2p.core.settlement.meters import NOTHING, Counts, are_apart, later
 from skyops_p2p.core.settlement.pay_events import ReceiptChain, SendToPeer
@@ -62,6 +62,7 @@ class Payer(Machine[PayerState]):
         chain: This wallet's chain of receipts, shared by all its pairs.
         now: When it begins, or is restored.
         account: From the journal, after a restart.
+        left_ms: Bounds what is believed of time that nobody saw by what a job may cost.
     """
 
     TRANSITIONS: ClassVar[Table] = {
@@ -81,6 +82,7 @@ class Payer(Machine[PayerState]):
         now: MonotonicS,
         *,
         account: Account | None = None,
+        left_ms: GapBound = unbounded,
     ) -> None:
         self.account = account or Account()
         super().__init__(_O if self.account.is_out else _CL)
@@ -94,7 +96,7 @@ class Payer(Machine[PayerState]):
         lanes = self.account.lanes
         self._bases = {name: lane.own for name, lane in lanes.items()}
         """What a lane's meter had counted before this machine began."""
-        self._gaps = Gaps(lanes)
+        self._gaps = Gaps(lanes, left_ms)
         self._resend_at = {name: now for name, lane in lanes.items() if lane.stage is Stage.OFFERED}
         """When an offer is sent again."""
         self._ends_at = {

@@ -25,6 +25,7 @@ from skyops_p2p.node.session import LiveSession
 from skyops_p2p.node.settlement.allotting import Allotter
 from skyops_p2p.node.settlement.batcher import Batcher
 from skyops_p2p.node.settlement.contract_change import check_same_contracts
+from skyops_p2p.node.settlement.job_bounds import STOPPING_MS, left_ms
 from skyops_p2p.node.settlement.journal import PairState
 from skyops_p2p.node.settlement.lane_usage import LaneUsage
 from skyops_p2p.node.settlement.live_pair import LivePair, seen_before
@@ -172,9 +173,11 @@ class PaymentDesk:
         budgets = [one.record.budget_wei for one in leases if one.record.budget_wei is not None]
         if not budgets:
             return False
-        ahead_ms = 2 * limits.METER_READ_MS
-        open_wei = sum(lease.bound_wei(ahead_ms) for lease in leases)
+        open_wei = sum(lease.bound_wei(STOPPING_MS) for lease in leases)
         return open_wei + self.tools.ledger.spent_wei[job_id] >= min(budgets)
+
+    def _left_ms(self, terms: LaneTerms) -> int | None:
+        return left_ms(terms, self.tools.ledger, self.payers())
 
     def open_value(self, account: bytes) -> int:
         """Return what a worker's leases cost if they go on for an hour, microcredits. Rules: REP-25.
@@ -266,7 +269,7 @@ class PaymentDesk:
             known.peer = peer
             return known
         terms = self._terms(self.tools.money.account, account)
-        return self._begin(PayerPair(peer, terms, self.tools, self.shared_wei))
+        return self._begin(PayerPair(peer, terms, self.tools, self.shared_wei, left_ms=self._left_ms))
 
     def _payee(self, peer: PeerId, account: bytes) -> PayeePair:
         known = self.pairs.get(PairKey(account, False, self.tools.money.contracts.settlement))
@@ -300,7 +303,13 @@ class PaymentDesk:
         if state.key.is_payer:
             self._add(
                 PayerPair(
-                    state.peer, state.terms, self.tools, self.shared_wei, account=state.account, seen=seen
+                    state.peer,
+                    state.terms,
+                    self.tools,
+                    self.shared_wei,
+                    left_ms=self._left_ms,
+                    account=state.account,
+                    seen=seen,
                 )
             )
             return

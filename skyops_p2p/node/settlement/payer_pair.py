@@ -13,6 +13,7 @@ from skyops_p2p.core.settlement import pay_events as ev
 from skyops_p2p.core.settlement.account import Account
 from skyops_p2p.core.settlement.amounts import SKYOPS, format_amount
 from skyops_p2p.core.settlement.funds import PairFunds
+from skyops_p2p.core.settlement.gaps import GapBound
 from skyops_p2p.core.settlement.lanes import Lane, LaneTerms, Stage
 from skyops_p2p.core.settlement.payer import Payer
 from skyops_p2p.core.settlement.vouchers import PairTerms
@@ -45,6 +46,7 @@ class PayerPair(LivePair):
         terms: Who pays whom.
         tools: Of the node.
         shared_wei: Returns how much of the shared deposit is this pair's to promise.
+        left_ms: Bounds what is paid for time that nobody saw.
         account: From the journal.
         seen: What was seen of its money before a restart.
     """
@@ -56,11 +58,12 @@ class PayerPair(LivePair):
         tools: PayTools,
         shared_wei: "Callable[[PayerPair], int]",
         *,
+        left_ms: GapBound,
         account: Account | None = None,
         seen: PairFunds | None = None,
     ) -> None:
         now = MonotonicS(trio.current_time())
-        self.machine = Payer(terms, tools.wallet, tools.ledger.chain, now, account=account)
+        self.machine = Payer(terms, tools.wallet, tools.ledger.chain, now, account=account, left_ms=left_ms)
         super().__init__(peer, self.machine, tools, seen=seen)
         self._shared_wei = shared_wei
         self._unclaimed = set(self.account.lanes)

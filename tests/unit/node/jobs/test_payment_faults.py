@@ -151,6 +151,22 @@ async def test_a_job_costs_no_more_than_its_bound(autojump_clock: MockClock, tmp
         assert mine.paid_wei == theirs.paid_wei
 
 
+async def test_a_job_costs_no_more_than_its_bound_when_its_requester_was_away(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:  # SET-30
+    async with paid_world(tmp_path) as world:
+        price, steps = {"total_max": "0.00015"}, {"STEP_S": "3"}
+        job = await world.nodes["alice"].submit(spec(env=steps, price=price), base_dir=tmp_path)
+        await until(job, lambda view: view.shards and view.shards[0].done >= 1)
+        await world.stop("alice")
+        await trio.sleep(25)
+        alice = await world.start("alice")
+        await ended(alice.jobs.find(job.job_id))
+        await trio.sleep(130)
+        paid_wei = sum(lane.paid_wei for lane in world.lanes("alice"))
+        assert 0 < paid_wei <= 15 * SKYOPS // 100_000
+
+
 async def test_lost_messages_are_made_up_for(
     autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
