@@ -3,8 +3,10 @@
 from collections.abc import Callable
 
 from skyops_p2p.core.execution.receipts import LeaseFacts
+from skyops_p2p.core.verification.arrays import read_numbers
 from skyops_p2p.core.verification.check import check_verdict
 from skyops_p2p.core.verification.commit import check_commit, check_reveal, check_reveal_request
+from skyops_p2p.core.verification.tolerance import measure, tolerance_for
 from skyops_p2p.crypto.node_key import peer_id_from_bytes
 from skyops_p2p.errors import RemoteProtocolError
 from skyops_p2p.wire.messages.verification import RevealResult
@@ -48,13 +50,28 @@ def _verdict(data: bytes) -> None:
     assert len(found.judged) == len(found.verdict.answers)
 
 
+def _numbers(path: str, data: bytes) -> None:
+    """What is read is as far from itself as from a copy: not at all."""
+    found = read_numbers(path, data)
+    assert found is not None
+    distance = measure(found.values, list(found.values), tolerance_for(found.bits))
+    assert distance.within == distance.elements
+
+
 TARGETS: dict[str, Callable[[bytes], object]] = {
     "result-commitment": _commit,
     "result-request": _request,
     "result-opening": lambda data: check_reveal(data, OWN, RECEIPT),
     "verdict": _verdict,
+    "numbers-npy": lambda data: _numbers("a.npy", data),
+    "numbers-json": lambda data: _numbers("a.json", data),
 }
-FAMILIES: dict[str, tuple[str, ...]] = {}
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "verdict": ("verdicts",),
+    "result-commitment": ("replicas",),
+    "numbers-npy": ("numbers",),
+    "numbers-json": ("numbers",),
+}
 """The vectors that a target begins with, where it is not those of identifiers."""
 
 

@@ -23,6 +23,7 @@ from tests.vectors import (
     schema,
     settlement_cases,
     signed_receipt_cases,
+    verification_cases,
     wire_cases,
 )
 
@@ -50,6 +51,7 @@ FAMILIES: dict[str, tuple[str, Callable[[], list[dict[str, Any]]]]] = {
     **signed_receipt_cases.FAMILIES,
     **pair_cases.FAMILIES,
     **evidence_cases.FAMILIES,
+    **verification_cases.FAMILIES,
     **reputation_cases.FAMILIES,
 }
 
