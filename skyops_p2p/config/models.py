@@ -135,6 +135,8 @@ class WorkerSection(Section):
     duration_s_max: int = Field(0, ge=0, le=31_536_000)
     """Longest execution time-out of a job, in seconds, to bid for; shards of one job that follow each other without an
     auction count together. 0: any."""
+    requester_reputation_min: int = Field(0, ge=0, le=1000)
+    """Bid only for requesters with at least this score, 0 to 1000, as this node sees it; never if banned."""
     refused_requesters: PeerIds = Field((), max_length=limits.WORKER_REFUSED_MAX, strict=False)
     """Peer ids of requesters not to work for."""
     audit_awards: bool = True

@@ -73,6 +73,8 @@ class BiddingShell:
         self._terms = terms
         self._capacity = Capacity(Supply((), 0, 0, 0, 0))
         self._record: NodeRecord | None = None
+        self.is_refused: Callable[[PeerId], bool] = lambda _requester: False
+        """Whether a requester's reputation is too bad to work for it; whoever has scores says so."""
         self.is_payable: Callable[[], bool] = lambda: True
         """Whether this node can be paid at this moment; whoever pays and is paid says so."""
         context = BiddingContext(
@@ -83,6 +85,7 @@ class BiddingShell:
             self._own_record,
             terms,
             is_payable=self._can_be_paid,
+            is_refused=self._refuses,
         )
         self.desk = BiddingDesk(context)
         self._ids = itertools.count(1)
@@ -196,6 +199,9 @@ class BiddingShell:
     def leave(self) -> None:
         """Make no new bids: the node is shutting down."""
         self.desk.is_leaving = True
+
+    def _refuses(self, requester: PeerId) -> bool:
+        return self.is_refused(requester)
 
     def _can_be_paid(self) -> bool:
         return self.is_payable()

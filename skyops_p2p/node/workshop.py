@@ -217,7 +217,11 @@ class Workshop:
 
     def _serve_payments(self, desk: PaymentDesk) -> None:
         if desk.evidence is not None:
-            self._parts.market.standing.open_book(desk.evidence.book, desk.open_value)
+            standing = self._parts.market.standing
+            standing.open_book(desk.evidence.book, desk.open_value)
+            desk.trust = standing.trust
+            least = self._config.worker.requester_reputation_min * 1000
+            self._parts.market.bidding.is_refused = lambda peer: standing.refuses(peer, least)
         if self._config.worker.enabled:
             self._parts.hub.serve(SETTLE_PROTOCOL, desk.adopt)
 

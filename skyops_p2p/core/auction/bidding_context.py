@@ -38,5 +38,7 @@ class BiddingContext:
     record: Callable[[], NodeRecord | None]
     """Our newest node record: what a bid's hardware is checked against; None before the first one."""
     terms: WorkerTerms
+    is_refused: Callable[[PeerId], bool] = lambda _requester: False
+    """Whether a requester's reputation is too bad to work for it."""
     is_payable: Callable[[], bool] = lambda: True
     """Whether a bid at a price makes sense: a worker that has never reached its contracts cannot be paid."""

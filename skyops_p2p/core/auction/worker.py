@@ -249,6 +249,7 @@ class Bidding(Machine[BiddingState]):
         faults = (
             ("past_deadline", now >= self._expires_at),
             ("requester_refused", self.requester in terms.refused or tender.requester == own),
+            ("requester_refused", self._context.is_refused(self.requester)),  # REP-36
             ("denied", own in tender.deny),
             ("not_allowed", bool(tender.allow) and own not in tender.allow),
             ("mode_refused", tender.mode not in terms.modes),

@@ -67,6 +67,7 @@ class Payee(Machine[PayeeState]):
         now: When it begins, or is restored.
         account: From the journal, after a restart: its runs are lost (EXE-9), but what is out may still be paid.
         halves: This side's halves of the newest voucher's receipts, from the journal: its answer may have been lost.
+        takes_holdback: A new pair's first offer says how much is held back; else it must be as in `pair`.
     """
 
     TRANSITIONS: ClassVar[Table] = {
@@ -85,6 +86,7 @@ class Payee(Machine[PayeeState]):
         *,
         account: Account | None = None,
         halves: tuple[HalfPart, ...] = (),
+        takes_holdback: bool = False,
     ) -> None:
         self.account = account or Account()
         super().__init__(_S if self.account.lanes else _Q)
@@ -96,6 +98,7 @@ class Payee(Machine[PayeeState]):
         self._expected: dict[bytes, LaneTerms] = {}
         self._halves = halves
         """This side's halves of the newest voucher's receipts."""
+        self._takes_holdback = takes_holdback
         stop_at = after(now, limits.PAY_STOP_MS)
         self._watches = {
             name: Watch(is_alive=False, stop_at=stop_at, resend_at=now) for name in self.account.lanes
@@ -174,6 +177,8 @@ class Payee(Machine[PayeeState]):
         expected = self._expected.get(offer.lane) if known is None else known.terms
         if expected is None:
             raise _refusal("a lane that nobody waits for", "unknown_lane", "SET-5")
+        if self._takes_holdback and not self.account.lanes and not self.account.cumulative:  # SET-27
+            self.pair = pair = pair.holding(offer.holdback_bps)
         if terms != expected or offer.holdback_bps != pair.holdback_bps:
             raise _refusal("other terms than were agreed", "wrong_terms", "SET-5")
         if known is None and len(self.account.lanes) >= limits.LANES_PER_PAIR_MAX:

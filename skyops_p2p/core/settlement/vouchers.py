@@ -3,9 +3,10 @@
 Spec: protocol/07-settlement.md, "Vouchers". Sources: contracts/README.md; EIP-712; EIP-2098 (compact signatures).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from skyops_p2p.core.settlement.amounts import wei_from_bytes, wei_to_bytes
+from skyops_p2p.core.settlement.prices import HOLDBACK_LEAST_BP, HOLDBACK_MOST_BP
 from skyops_p2p.core.settlement.receipts import DisputesDomain
 from skyops_p2p.crypto.typed_data import voucher_digest
 from skyops_p2p.crypto.wallet import Wallet, recover_account
@@ -40,6 +41,11 @@ class PairTerms:
     def domain(self) -> DisputesDomain:
         """Where both answer for their receipts."""
         return DisputesDomain(self.chain_id, self.disputes)
+
+    def holding(self, holdback_bps: int) -> "PairTerms":
+        """Return these terms with another holdback; these, if the contract would not keep that. Rules: SET-27."""
+        is_kept = HOLDBACK_LEAST_BP <= holdback_bps <= HOLDBACK_MOST_BP
+        return replace(self, holdback_bps=holdback_bps) if is_kept else self
 
 
 def digest_of(pair: PairTerms, cumulative: int, receipts_root: bytes) -> bytes:

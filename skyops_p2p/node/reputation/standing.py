@@ -13,7 +13,7 @@ from skyops_p2p.core.reputation.ratings import Role
 from skyops_p2p.core.reputation.uses import GOSSIP_BANNED, gossip_score
 from skyops_p2p.core.settlement.amounts import CREDIT_MICRO
 from skyops_p2p.node.reputation.book import ReputationBook
-from skyops_p2p.node.standing import Standing, StandingSource
+from skyops_p2p.node.standing import NEUTRAL_REPUTATION, Standing, StandingSource
 from skyops_p2p.types import PeerId
 
 
@@ -47,6 +47,26 @@ class ReputedStanding:
         assert view is not None, "what is known was scored"
         stake = book.record(account, open_value=0).stake
         return replace(stands, reputation=view.credibility, stake_weight=max(1, stake // CREDIT_MICRO))
+
+    def trust(self, account: bytes) -> int:
+        """Return a worker's C in thousandths, as everybody computes it; in the middle while it is not known."""
+        book = self.book
+        found = book.standing(account, Role.WORKER) if book is not None and book.is_known(account) else None
+        return NEUTRAL_REPUTATION // 1000 if found is None else found.permille
+
+    def refuses(self, requester: PeerId, least: int) -> bool:
+        """Tell whether this node does not work for a requester. Rules: REP-36.
+
+        Args:
+            requester: Of a tender.
+            least: C that is asked of it, millionths.
+        """
+        account = self.account_of(requester)
+        if self.book is None or account is None or not self.book.is_known(account):
+            return False
+        view = self.book.own_view(account, Role.REQUESTER)
+        assert view is not None, "what is known was scored"
+        return view.is_banned or view.credibility < least
 
     def members(self) -> list[bytes]:
         """Return the wallets of all nodes of the map, 20 bytes each."""

@@ -5,6 +5,7 @@ restart. Spec: protocol/07-settlement.md.
 """
 
 import logging
+from collections.abc import Callable
 from typing import TypeVar
 
 import trio
@@ -43,7 +44,7 @@ from skyops_p2p.wire.messages.handshake import Manifest
 log = logging.getLogger(__name__)
 
 NEUTRAL_PERMILLE = 500
-"""Everybody's trust, until receipts say more: the holdback follows from it. Rules: SET-27."""
+"""Trust in whom nothing is known of."""
 LivePairT = TypeVar("LivePairT", bound=LivePair)
 
 
@@ -70,6 +71,8 @@ class PaymentDesk:
         self.evidence = evidence
         self._found: tuple[PairState, ...] = ()
         """What there was before a restart."""
+        self.trust: Callable[[bytes], int] = lambda _account: NEUTRAL_PERMILLE
+        """A worker's C in thousandths: what is held back of it follows from that. Rules: SET-27."""
         self._nursery: trio.Nursery | None = None
 
     # --- life -----------------------------------------------------------------------------------------------------
@@ -331,7 +334,7 @@ class PaymentDesk:
 
     def _terms(self, requester: bytes, worker: bytes) -> PairTerms:
         return self.tools.money.contracts.pair(
-            self.tools.network, requester, worker, holdback_bps=holdback_bps(NEUTRAL_PERMILLE)
+            self.tools.network, requester, worker, holdback_bps=holdback_bps(self.trust(worker))
         )
 
     def _record(

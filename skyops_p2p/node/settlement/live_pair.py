@@ -46,7 +46,6 @@ class LivePair(ABC):
         self, peer: PeerId, machine: Payer | Payee, tools: PayTools, *, seen: PairFunds | None = None
     ) -> None:
         self.peer = peer
-        self.terms: PairTerms = machine.pair
         self.key = PairKey.of(machine.pair, is_payer=isinstance(machine, Payer))
         self.users: dict[bytes, LaneUser] = {}
         """Whom lanes are for, by name."""
@@ -68,6 +67,11 @@ class LivePair(ABC):
         self._stepped = trio.Event()
 
     # --- what it knows --------------------------------------------------------------------------------------------
+    @property
+    def terms(self) -> PairTerms:
+        """Who pays whom, and how."""
+        return self._machine.pair
+
     @property
     def account(self) -> Account:
         """Its lanes, and what is promised."""

@@ -52,7 +52,9 @@ class PayeePair(LivePair):
     ) -> None:
         now = MonotonicS(trio.current_time())
         halves = _halves_of(account, tools.ledger.receipts(PairKey.of(terms, is_payer=False)))
-        self.machine = Payee(terms, tools.wallet, tools.ledger.chain, now, account=account, halves=halves)
+        self.machine = Payee(
+            terms, tools.wallet, tools.ledger.chain, now, account=account, halves=halves, takes_holdback=True
+        )
         super().__init__(peer, self.machine, tools, seen=seen)
         self.is_redemption_asked = False
         """The machine wants the newest voucher redeemed: the money behind it may leave."""

@@ -13,7 +13,7 @@ from skyops_p2p.node.reputation.views import ReputationRowView, ReputationView
 from skyops_p2p.wire.messages.settlement import Receipt, SignedReceipt
 from skyops_p2p.wire.model import decode_message, encode_message
 from tests.unit.node.jobs.job_world import WORKERS, ended, spec
-from tests.unit.node.jobs.paid_world import PaidWorld, paid_world
+from tests.unit.node.jobs.paid_world import PRICE, PaidWorld, paid_world
 from tests.unit.node.small_world import account, identity
 
 PEOPLE = ("alice", *WORKERS)
@@ -123,6 +123,35 @@ async def test_a_double_history_ends_a_reputation_everywhere(
             found = row_of(view, worker)
             assert (found.score, found.standing) == (0, "banned")
         assert await run_job(world, tmp_path) == idle
+
+
+async def test_a_worker_bids_for_nobody_with_two_histories(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with paid_world(tmp_path) as world:  # REP-36
+        await run_job(world, tmp_path)
+        await settle(world)
+        for name in WORKERS:
+            evidence(world, name).book.ban(account("alice"))
+        await trio.sleep(SETTLED_S)
+        view = await world.nodes["alice"].match(spec())
+        assert {one.code for one in view.outcomes} == {"requester_refused"}
+
+
+async def test_what_is_held_back_follows_the_score(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:  # SET-27
+    async with paid_world(tmp_path) as world:
+        world.desk("alice").trust = lambda _account: 700
+        worker = await run_job(world, tmp_path)
+        (pair,) = world.desk(worker).pairs.values()
+        assert pair.terms.holdback_bps == 1250
+        world.desk("alice").trust = lambda _account: 900
+        await world.stop(worker)
+        await world.start(worker, **PRICE)
+        for name in WORKERS:  # a pair keeps what it began with
+            await run_job(world, tmp_path, placement={"allow": [identity(name).node_key.peer_id]})
+        held = {name: [one.terms.holdback_bps for one in world.desk(name).pairs.values()] for name in WORKERS}
+        assert held[worker] == [1250]
+        assert held == {name: [1250 if name == worker else 500] for name in WORKERS}
 
 
 async def test_receipts_that_nobody_paid_for_change_nothing(
