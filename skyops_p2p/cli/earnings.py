@@ -64,11 +64,45 @@ def billing(invocation: Invocation, job: str, *, as_json: bool) -> None:
 @click.option(
     "--by", type=click.Choice(["job", "day", "mode"]), default="job", help="What makes a row of the table."
 )
+@click.option(
+    "--forecast", is_flag=True, help="Instead: what a day would bring in each mode, and on what that rests."
+)
+@click.option(
+    "--load",
+    "load_percent",
+    type=click.FloatRange(0, 100),
+    help="With --forecast: per cent of the time that is sold, instead of what was sold lately.",
+)
+@click.option(
+    "--why", "job", metavar="JOB", help="Instead: each factor of what one job has brought, by its id."
+)
 @data_dir_option
 @json_option
 @click.pass_obj
-def earnings(invocation: Invocation, *, by: Literal["job", "day", "mode"], as_json: bool) -> None:
-    """Show what this node has earned as a worker, and what of it is redeemed."""
+def earnings(
+    invocation: Invocation,
+    *,
+    by: Literal["job", "day", "mode"],
+    forecast: bool,
+    load_percent: float | None,
+    job: str | None,
+    as_json: bool,
+) -> None:
+    """Show what this node has earned as a worker, and what of it is redeemed.
+
+    \b
+    Example: skyops earnings --forecast --load 40
+    """
+    from skyops_p2p.cli.earnings_forecast import print_forecast, print_why
+
+    if (load_percent is not None and not forecast) or (forecast and job is not None):
+        raise click.UsageError("--load belongs to --forecast, and --why stands alone.")
+    if forecast:
+        print_forecast(invocation, load_percent, as_json=as_json)
+        return
+    if job is not None:
+        print_why(invocation, job, as_json=as_json)
+        return
     view = invocation.client().payments.earnings(by=by)
     if as_json:
         print_json(view)

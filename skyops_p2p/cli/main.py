@@ -70,7 +70,9 @@ ENTRIES = {
     "receipts": Entry(
         "skyops_p2p.cli.receipts:receipts", "List signed receipts, or check a file of them.", _MONEY
     ),
-    "reputation": Entry("skyops_p2p.cli.reputation:reputation", "Show who can be relied on, and why.", _MONEY),
+    "reputation": Entry(
+        "skyops_p2p.cli.reputation:reputation", "Show who can be relied on, and why.", _MONEY
+    ),
     "settle": Entry("skyops_p2p.cli.earnings:settle", "Redeem what this node has earned.", _MONEY),
     "chain": Entry("skyops_p2p.cli.chain:chain", "Look at the chain; run a small one.", _TEST),
     "demo": Entry("skyops_p2p.cli.demo:demo", "Watch a network come up and survive a crash.", _TEST),

@@ -13,6 +13,7 @@ from skyops_p2p.node.evidence.views import EvidenceView
 from skyops_p2p.node.reputation.views import ReputationView
 from skyops_p2p.node.settlement.settlement_views import (
     BillingView,
+    EarnedJobView,
     EarningsView,
     GroupName,
     PairView,
@@ -42,6 +43,10 @@ def payment_routes(subject: Subject) -> APIRouter:
     @router.get("/earnings", summary="What this node has earned as a worker")
     async def earnings(by: Annotated[GroupName, Query()] = "job") -> EarningsView:
         return subject.payments.earnings(by=by)
+
+    @router.get("/earnings/{job}", summary="Why one job brought what it brought")
+    async def earned(job: Annotated[str, Path(pattern=r"^[0-9a-f]{4,32}$")]) -> EarnedJobView:
+        return subject.payments.earned(job)
 
     @router.get("/pairs", summary="Whom this node pays, and who pays it")
     async def pairs() -> Pairs:

@@ -18,6 +18,7 @@ from skyops_p2p.node.match_view import MatchStepView, MatchView
 from skyops_p2p.node.reputation.views import ReputationView
 from skyops_p2p.node.settlement.settlement_views import (
     BillingView,
+    EarnedJobView,
     EarningsView,
     GroupName,
     PairView,
@@ -124,6 +125,9 @@ class PaymentSubject(Protocol):
 
     def earnings(self, *, by: GroupName = ...) -> EarningsView:
         """Return what the node has earned as a worker."""
+
+    def earned(self, job: str) -> EarnedJobView:
+        """Return why one job has brought what it has, by the beginning of its id."""
 
     def pairs(self) -> tuple[PairView, ...]:
         """Return all pairs."""

@@ -8,6 +8,7 @@ from skyops_p2p.node.evidence.views import EvidenceView
 from skyops_p2p.node.reputation.views import ReputationView
 from skyops_p2p.node.settlement.settlement_views import (
     BillingView,
+    EarnedJobView,
     EarningsView,
     GroupName,
     PairView,
@@ -45,6 +46,10 @@ class PaymentsClient:
     def earnings(self, *, by: GroupName = "job") -> EarningsView:
         """Return what the node has earned as a worker, by job, day or mode."""
         return EarningsView.model_validate(self._link.call("GET", f"/v1/earnings?by={by}"))
+
+    def earned(self, job: str) -> EarnedJobView:
+        """Return what one job has brought the node as a worker, with each factor of it; its id, or its beginning."""
+        return EarnedJobView.model_validate(self._link.call("GET", f"/v1/earnings/{quote(job, safe='')}"))
 
     def pairs(self) -> tuple[PairView, ...]:
         """Return whom the node pays, and who pays it."""

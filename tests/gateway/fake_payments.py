@@ -15,6 +15,8 @@ from skyops_p2p.node.reputation.views import (
 )
 from skyops_p2p.node.settlement.settlement_views import (
     BillingView,
+    EarnedJobView,
+    EarnedLaneView,
     EarningRowView,
     EarningsView,
     GroupName,
@@ -137,6 +139,21 @@ class FakePayments:
             unsecured_wei=10**16,
             held_wei=0,
         )
+
+    def earned(self, job: str) -> EarnedJobView:
+        self._check()
+        lane = EarnedLaneView(
+            lane=lane_view(),
+            outcome="succeeded",
+            class_milli=1000,
+            requester_ms=61_000,
+            worker_ms=61_200,
+            receipt_wei=PAID,
+            fee_wei=PAID * 3 // 100,
+            holdback_bps=2000,
+            held_wei=PAID // 5,
+        )
+        return EarnedJobView(job_id=job.ljust(32, "0"), name="train", mode="flex", fee_bps=300, lanes=(lane,))
 
     def pairs(self) -> tuple[PairView, ...]:
         self._check()

@@ -24,6 +24,8 @@ async def test_a_bill_says_amounts_exactly(api: Api, fake_node: FakeNode) -> Non
 async def test_earnings_pairs_and_receipts_are_shown(api: Api) -> None:
     assert (await api.ask("GET", "/v1/earnings?by=day")).json()["rows"][0]["key"] == "2026-11-26"
     assert (await api.ask("GET", "/v1/earnings?by=moon")).status_code == 422
+    assert (await api.ask("GET", "/v1/earnings/ab12")).json()["lanes"][0]["worker_ms"] == 61_200
+    assert (await api.ask("GET", "/v1/earnings/AB")).status_code == 422
     assert (await api.ask("GET", "/v1/pairs")).json()["pairs"][0]["runway_s"] == 3600
     assert (await api.ask("GET", f"/v1/receipts/{LANE}")).json()["amount_wei"] == str(PAID)
     assert (await api.ask("GET", f"/v1/receipts/{'00' * 32}")).json()["code"] == "unknown_lane"

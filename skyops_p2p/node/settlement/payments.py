@@ -18,12 +18,14 @@ from skyops_p2p.node.evidence.views import EvidenceView
 from skyops_p2p.node.reputation.views import ReputationView
 from skyops_p2p.node.settlement.batcher import Batcher
 from skyops_p2p.node.settlement.desk import PaymentDesk
+from skyops_p2p.node.settlement.earned import earned_job
 from skyops_p2p.node.settlement.live_pair import LivePair
 from skyops_p2p.node.settlement.office import PaymentOffice
 from skyops_p2p.node.settlement.payer_pair import PayerPair
 from skyops_p2p.node.settlement.records import LaneRecord
 from skyops_p2p.node.settlement.settlement_views import (
     BillingView,
+    EarnedJobView,
     EarningRowView,
     EarningsView,
     GroupName,
@@ -109,6 +111,17 @@ class Payments:
             unsecured_wei=sum(pair.unsecured_wei for pair in payees),
             held_wei=sum(pair.funds.held for pair in payees if pair.funds is not None),
         )
+
+    def earned(self, job: str) -> EarnedJobView:
+        """Return what one job has brought this node as a worker, with each factor of it.
+
+        Args:
+            job: Its id in hex, or a unique beginning of it.
+
+        Raises:
+            ExecutionError: `unknown_job` or `ambiguous_job`.
+        """
+        return earned_job(job, self._records(is_payer=False), self._need_desk(), self._lane_view)
 
     def pairs(self) -> tuple[PairView, ...]:
         """Return all pairs, those with open lanes first."""

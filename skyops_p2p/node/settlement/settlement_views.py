@@ -105,6 +105,36 @@ class EarningsView(View):
     """Redeemed, and waiting for a challenge window."""
 
 
+class EarnedLaneView(View):
+    """One lease with all that its pay follows from; figures of the receipt are 0 where there is none."""
+
+    lane: LaneView
+    outcome: str
+    """How the run ended, as both sides have signed it."""
+    class_milli: int
+    """Class index of the devices, thousandths; the bid's price has it in it."""
+    requester_ms: int
+    """What the requester has metered in all."""
+    worker_ms: int
+    """And what this node has; the smaller one is paid."""
+    receipt_wei: WeiField
+    fee_wei: WeiField
+    """Of what is paid, what the contract keeps."""
+    holdback_bps: int
+    """Of what is redeemed, what waits for the challenge window, hundredths of a per cent."""
+    held_wei: WeiField
+
+
+class EarnedJobView(View):
+    """Why a job brought what it brought."""
+
+    job_id: str
+    name: str
+    mode: str
+    fee_bps: int
+    lanes: tuple[EarnedLaneView, ...]
+
+
 class PairView(View):
     """One pair of this node."""
 

@@ -6,6 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from skyops_p2p.errors import ExecutionError
 from skyops_p2p.node.settlement.records import LaneRecord
 from tests.unit.node.jobs.job_world import ended, spec, until
 from tests.unit.node.jobs.paid_world import PRICE, paid_world
@@ -43,6 +44,17 @@ async def test_a_job_is_paid_by_the_interval_and_both_sides_have_its_receipt(
         assert 0 < bill.moved_bytes == lane.usage.moved_bytes
         earned = world.nodes[worker].payments.earnings(by="mode")
         assert (earned.paid_wei, earned.unredeemed_wei) == (lane.paid_wei, lane.paid_wei)
+        why = world.nodes[worker].payments.earned(job.job_id[:8])
+        assert (why.mode, why.lanes[0].lane.paid_wei, why.lanes[0].outcome) == (
+            lane.mode,
+            lane.paid_wei,
+            "succeeded",
+        )
+        assert min(why.lanes[0].requester_ms, why.lanes[0].worker_ms) == lane.billed.runtime_ms
+        assert why.lanes[0].receipt_wei == lane.paid_wei
+        with pytest.raises(ExecutionError) as unknown:
+            world.nodes[worker].payments.earned("ffffffff")
+        assert unknown.value.code == "unknown_job"
         pair = world.bank.pair(account("alice"), account(worker))
         assert pair.allotted > 0
         settled = await world.nodes[worker].payments.settle()
