@@ -7,11 +7,20 @@ from skyops_p2p.errors import RemoteProtocolError
 from skyops_p2p.node.session import LiveSession
 from skyops_p2p.types import PeerId
 from skyops_p2p.wire.messages import execution as msg
+from skyops_p2p.wire.messages.verification import ResultCommitted, RevealResult
 from skyops_p2p.wire.model import Message, decode_fields, decode_message, encode_message
 
 FROM_REQUESTER: Mapping[int, type[Message]] = {
     kind.number: kind
-    for kind in (msg.LeaseOpen, msg.LeaseAttach, msg.Beat, msg.ResultTaken, msg.LeaseStop, msg.TaskStart)
+    for kind in (
+        msg.LeaseOpen,
+        msg.LeaseAttach,
+        msg.Beat,
+        RevealResult,
+        msg.ResultTaken,
+        msg.LeaseStop,
+        msg.TaskStart,
+    )
 }
 FROM_WORKER: Mapping[int, type[Message]] = {
     kind.number: kind
@@ -21,6 +30,7 @@ FROM_WORKER: Mapping[int, type[Message]] = {
         msg.WorkerBeat,
         msg.LogBatch,
         msg.CheckpointSaved,
+        ResultCommitted,
         msg.ResultReady,
         msg.PreemptionNotice,
         msg.TaskEnded,

@@ -164,6 +164,7 @@ class Market:
         *,
         excluded: Sequence[PeerId] = (),
         job_id: bytes | None = None,
+        only: Sequence[PeerId] = (),
     ) -> MatchView:
         """Look for a worker for a job; see Node.match.
 
@@ -172,6 +173,7 @@ class Market:
             progress: Called with each step.
             excluded: Not asked, and not taken if they offer: they failed at this job.
             job_id: 16 bytes under which tender and bid book are known; random if it is not given.
+            only: If there are any, nobody else is asked or taken; they must be allowed by the job too.
         """
         own, standing = self._core.peer_id, self._ports.standing
         job_id = job_id or self._ports.entropy.token(16)
@@ -179,6 +181,8 @@ class Market:
         bidders, unfit = screen_map(
             spec, self._core.nodes, own=own, standing=standing, lot=job_id, excluded=excluded
         )
+        if only:
+            bidders = tuple(bidder for bidder in bidders if bidder.peer in only)
         expects_gossip = len(bidders) > limits.TENDER_INVITES_MAX
         stake_wei = self.stakes.least_wei(spec)
         bidders, unstaked = await self.stakes.split(bidders, stake_wei)
@@ -204,7 +208,7 @@ class Market:
             timeout_s=min(limits.MATCH_TIMEOUT_S, until - trio.current_time()),
             expects_gossip=expects_gossip,
             screened=unfit,
-            allow=frozenset(PeerId(peer) for peer in placement.allow),
+            allow=frozenset(only or (PeerId(peer) for peer in placement.allow)),
             deny=frozenset((*(PeerId(peer) for peer in placement.deny), *excluded, *admission.refused)),
         )
 

@@ -20,6 +20,7 @@ from skyops_p2p.node.content.links import Holder
 from skyops_p2p.node.content.publishing import publish_tree
 from skyops_p2p.node.content.shelf import ContentShelf, ShelfSettings
 from skyops_p2p.node.content.ways import Ways
+from skyops_p2p.node.draws import DrawPool
 from skyops_p2p.node.evidence.accuser import Accuser
 from skyops_p2p.node.evidence.desk import EvidenceDesk
 from skyops_p2p.node.execution.gang_exchange import GangExchange
@@ -35,6 +36,7 @@ from skyops_p2p.node.jobs.keeper import PASSAGE, JobKeeper
 from skyops_p2p.node.jobs.records import JobRecords
 from skyops_p2p.node.jobs.resolvers import IpfsContent
 from skyops_p2p.node.jobs.tools import JobTools
+from skyops_p2p.node.jobs.verdicts import VerdictFiles
 from skyops_p2p.node.market import Market
 from skyops_p2p.node.ports_bundle import NodePorts, OpenMoney
 from skyops_p2p.node.reputation.book import ReputationBook, work_out
@@ -49,6 +51,7 @@ from skyops_p2p.node.witnesses import Witnesses
 from skyops_p2p.ports import Money, Network, PeerAddrs, Sandbox, Store, Workspace
 from skyops_p2p.ports.content import BlockStore
 from skyops_p2p.types import Multiaddr, PeerId
+from skyops_p2p.wire.envelope import seal
 from skyops_p2p.wire.messages.content import BundleRef
 from skyops_p2p.wire.messages.execution import HolderPart
 
@@ -230,6 +233,7 @@ class Workshop:
             network=self._core.rules.network,
             node_key=self._parts.identity.node_key,
             wall_clock=self._ports.wall_clock,
+            entropy=self._ports.entropy,
             shelf=self.shelf,
             sandboxes=sandboxes,
             workspace=workspace,
@@ -265,6 +269,9 @@ class Workshop:
             own_holder=lambda: self._holder_of(self._core.peer_id),
             holder_of=self._holder_of,
             resolvers={"ipfs": ipfs.resolve, "cid": ipfs.resolve},
+            verdicts=VerdictFiles(self._job_ports.folder),
+            draws=DrawPool(self._core, self._parts.market.standing),
+            sign=lambda message: seal(message, self._parts.identity.node_key, self._core.rules.network),
             publish=publish,
             tell=self._host.tell,
             workspace=workspace,

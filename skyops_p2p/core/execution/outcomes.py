@@ -91,6 +91,11 @@ OUTCOMES: dict[str, Outcome] = {
     ),
     "output_too_large": Outcome(Cause.JOB, "The outputs are larger than the job's disk.", _MORE),
     "output_too_many": Outcome(Cause.JOB, "There are too many output files.", "Pack them into one."),
+    "results_differ": Outcome(
+        Cause.JOB,
+        "Those who computed it came to different results, and no majority to one.",
+        "Make the program come to the same bytes each time, or choose the class numeric; then retry.",
+    ),
     "task_protocol": Outcome(
         Cause.JOB,
         "The program of a pool answered something that is no answer.",
@@ -132,6 +137,16 @@ OUTCOMES: dict[str, Outcome] = {
         Cause.WORKER,
         "The worker came to no end, long after the program's time was over.",
         "It goes on elsewhere.",
+    ),
+    "result_wrong": Outcome(
+        Cause.WORKER,
+        "The worker's result is not that of the majority of those who computed the same.",
+        "Nothing: the right result is taken, and the worker is paid no further.",
+    ),
+    "no_reveal": Outcome(
+        Cause.WORKER,
+        "The worker committed to a result and did not show it.",
+        "Another one is tried; a result of the others is taken where there is one.",
     ),
     "worker_lied": Outcome(
         Cause.WORKER, "What the worker delivered does not fit what it signed.", "Another one is tried."

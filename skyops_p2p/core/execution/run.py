@@ -94,6 +94,7 @@ class Run(Machine[RunState]):
         },
         **{(state, ev.StepFailed): to(state) for state in (_D, _E)},
         (_E, ev.ResultStored): to(_E),
+        **{(state, ev.ResultShown): to(state) for state in (_C, _D, _E)},
         (_E, ev.ResultAcknowledged): to(_E),
     }
 
@@ -218,6 +219,9 @@ class Run(Machine[RunState]):
             return []
         self.state, self._deadline = _D, MonotonicS(now + self._terms.result_keep_s)
         return [ev.FreeMachine(), ev.OfferResult()]
+
+    def _on_result_shown(self, _event: ev.ResultShown, _now: MonotonicS) -> list[Effect]:
+        return [] if self.state is _E else [ev.ChargeResult()]
 
     def _on_result_acknowledged(self, _event: ev.ResultAcknowledged, _now: MonotonicS) -> list[Effect]:
         return self._end(self.code) if self.state is _D else []

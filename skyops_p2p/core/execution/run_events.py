@@ -103,6 +103,11 @@ class ResultStored(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ResultShown(Event):
+    """The requester may know a result that was committed to: all who compute the same have committed."""
+
+
+@dataclass(frozen=True, slots=True)
 class ResultAcknowledged(Event):
     """The requester has it."""
 
@@ -160,7 +165,12 @@ class FreeMachine(Effect):
 
 @dataclass(frozen=True, slots=True)
 class OfferResult(Effect):
-    """Tell the requester, now and after each attach."""
+    """Tell the requester of it, now and after each attach."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeResult(Effect):
+    """Have the last interval paid: the requester knows the result, or is about to."""
 
 
 @dataclass(frozen=True, slots=True)

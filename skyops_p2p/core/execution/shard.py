@@ -5,12 +5,10 @@ before anything is promised, so that a restarted node goes on with the lease tha
 protocol/05-execution.md, "Shard". Diagram: machines/execution-shard.
 """
 
-from dataclasses import replace
 from typing import ClassVar
 
 from skyops_p2p import limits
 from skyops_p2p.core.execution import shard_events as ev
-from skyops_p2p.core.execution.faults import RetryPolicy, decide
 from skyops_p2p.core.execution.outcomes import (
     AWARD_OVER,
     GANG_BROKEN,
@@ -18,21 +16,22 @@ from skyops_p2p.core.execution.outcomes import (
     SUCCEEDED,
     Cause,
     outcome_of,
-    told_code,
 )
-from skyops_p2p.core.execution.shard_record import Attempt, ShardRecord, ShardState
+from skyops_p2p.core.execution.shard_checking import CheckedResults
+from skyops_p2p.core.execution.shard_moves import LEASED
+from skyops_p2p.core.execution.shard_record import Attempt, ShardState
 from skyops_p2p.core.execution.shard_table import TRANSITIONS
-from skyops_p2p.core.machine import DeadlineReached, Effect, Machine, Table
-from skyops_p2p.types import MonotonicS, PeerId
+from skyops_p2p.core.machine import DeadlineReached, Effect, Table
+from skyops_p2p.types import MonotonicS
 
 _W, _M, _O, _R = ShardState.WAITING, ShardState.MATCHING, ShardState.OPENING, ShardState.RUNNING
 _F, _OK, _X, _C = ShardState.FETCHING, ShardState.SUCCEEDED, ShardState.FAILED, ShardState.CANCELLED
-_OPEN = (_W, _M, _O, _R, _F)
+_K = ShardState.CHECKING
+_OPEN = (_W, _M, _O, _R, _K, _F)
 _OVER = (_OK, _X, _C)
-_LEASED = (_O, _R, _F)
 
 
-class ShardRun(Machine[ShardState]):
+class ShardRun(CheckedResults):
     """One shard.
 
     Args:
@@ -44,51 +43,6 @@ class ShardRun(Machine[ShardState]):
     """
 
     TRANSITIONS: ClassVar[Table] = TRANSITIONS
-
-    def __init__(
-        self,
-        policy: RetryPolicy,
-        record: ShardRecord | None = None,
-        *,
-        grace_s: float = limits.LEASE_STOP_GRACE_S,
-        lease_s: float | None = None,
-        passes_awards: bool = False,
-    ) -> None:
-        self.record = record or ShardRecord()
-        super().__init__(self.record.state)
-        self._policy = policy
-        self._grace_s = grace_s
-        self._passes_awards = passes_awards
-        self._lease_s = lease_s
-        self._lease_until: MonotonicS | None = None
-        """When the worker that runs must have come to an end."""
-        self._queue_s = 0.0
-        """How long one search may last."""
-        self._queue_until = MonotonicS(0.0)
-        """When the search under way, or paused, is over."""
-        self._is_short = False
-        """It pauses since there was no worker, and for no other reason."""
-        self._is_kept = False
-        """The award of the newest lease had another shard's lease before."""
-        self._is_declined = False
-        """The worker of such an award did not take it: the next one comes from the market."""
-        self._is_unsure = False
-        """Restarted before the worker's answer came: it may never have heard of the lease."""
-        self._may_be_broken = False
-        """Restarted under the lease: it may have been told to end for its gang."""
-        self._breaking = ""
-        """How the lease is to end for its gang, `gang_broken` or `gang_failed`; empty: it is not."""
-        self._stop_until: MonotonicS | None = None
-        """When a run that was asked to stop for its gang must have ended."""
-        self.is_noticed = False
-        """The worker has said that it will stop the run."""
-        self._total_until: MonotonicS | None = None
-        self._pause_until: MonotonicS | None = None
-
-    @property
-    def worker(self) -> PeerId | None:
-        """The worker of the newest lease while it stands."""
-        return None if self.record.lease is None else self.record.lease.worker
 
     @property
     def takes_kept_award(self) -> bool:
@@ -126,6 +80,9 @@ class ShardRun(Machine[ShardState]):
                 self._is_unsure, self._may_be_broken = self.state is _O, True
                 self._move(_O)
                 return [ev.AttachLease(self.record.epoch, self.worker), ev.TellShard("attaching again")]
+            case ShardState.CHECKING:
+                assert self.worker is not None, "leased without a worker"
+                return [ev.AttachLease(self.record.epoch, self.worker)]
             case ShardState.FETCHING:
                 assert self.record.result is not None, "fetching without a result"
                 return [ev.FetchOutputs(self.record.epoch, self.record.result)]
@@ -179,6 +136,7 @@ class ShardRun(Machine[ShardState]):
 
     # --- leased -----------------------------------------------------------------------------------------------------
     def _on_lease_granted(self, event: ev.LeaseGranted, now: MonotonicS) -> list[Effect]:
+        self.is_gone = self.is_gone and not self._is_newest(event.epoch)
         if self.state is not _O or not self._is_newest(event.epoch):
             return []
         self._is_unsure = False
@@ -188,6 +146,8 @@ class ShardRun(Machine[ShardState]):
         return [ev.StoreShard(), ev.TellShard("running"), *stop]
 
     def _on_lease_denied(self, event: ev.LeaseDenied, now: MonotonicS) -> list[Effect]:
+        if self.state is _K:
+            return self._committed_lost(event.epoch, event.code)
         if self._is_kept and self.state is _O:  # EXE-39: whatever it says, it had promised nothing
             self._is_declined = self._is_newest(event.epoch)
             return self._attempt_failed(event.epoch, AWARD_OVER, event.text, now)
@@ -199,10 +159,12 @@ class ShardRun(Machine[ShardState]):
         return self._attempt_failed(event.epoch, code, event.text, now)
 
     def _on_lease_lost(self, event: ev.LeaseLost, now: MonotonicS) -> list[Effect]:
+        if self.state is _K:
+            return self._committed_lost(event.epoch, event.code)
         return self._attempt_failed(event.epoch, event.code, event.text, now)
 
     def _on_preemption_noticed(self, event: ev.PreemptionNoticed, _now: MonotonicS) -> list[Effect]:
-        if self.state not in _LEASED or not self._is_newest(event.epoch):
+        if self.state not in LEASED or not self._is_newest(event.epoch):
             return []
         self.is_noticed = self.state is not _F
         return [ev.TellShard(f"the worker will stop: {event.code}")]
@@ -232,23 +194,15 @@ class ShardRun(Machine[ShardState]):
     def _on_result_received(self, event: ev.ResultReceived, now: MonotonicS) -> list[Effect]:
         if self.state in (_W, _M, _F) or not self._is_newest(event.epoch):
             return []
+        if self.state is _K:
+            return self._result_shown(event)
         self.record = self.record.with_receipt(event.receipt)
         taken = ev.TakeResult(event.epoch, event.receipt)
         if self.state in _OVER:  # nobody wants it, or the ResultTaken was lost: the worker need not keep it
             return [ev.StoreShard(), taken]
         if event.code != SUCCEEDED:
             return self._attempt_failed(event.epoch, self._told(event.code), event.text, now, then=taken)
-        self.record = replace(self.record, result=event.receipt)
-        passed = self._pass_award()
-        if not event.has_outputs:
-            return self._succeed(then=passed)
-        self._move(_F)
-        return [
-            ev.StoreShard(),
-            *passed,
-            ev.FetchOutputs(event.epoch, event.receipt),
-            ev.TellShard("fetching outputs"),
-        ]
+        return self._won(event.epoch, event.receipt, has_outputs=event.has_outputs)
 
     def _on_outputs_fetched(self, event: ev.OutputsFetched, _now: MonotonicS) -> list[Effect]:
         is_ours = self.state is _F and self._is_newest(event.epoch)
@@ -295,90 +249,3 @@ class ShardRun(Machine[ShardState]):
         """Give up a worker that says that it is there, and comes to no end. Rules: EXE-36."""
         close = ev.StopLease(self.record.epoch, "superseded", 0.0)
         return self._attempt_failed(self.record.epoch, "worker_overdue", "", now, then=close)
-
-    # --- all --------------------------------------------------------------------------------------------------------
-    def _is_newest(self, epoch: int) -> bool:
-        """Tell whether something comes under the newest epoch; what does not changes nothing. Rules: EXE-6."""
-        return epoch == self.record.epoch and bool(self.record.attempts)
-
-    def _told(self, code: str) -> str:
-        """Return what a worker's word for an end counts as; a run that is to end for its gang has no fault of its own.
-
-        Rules: EXE-20, EXE-28.
-        """
-        is_own = outcome_of(code).cause is Cause.JOB or code in (GANG_BROKEN, "cancelled")
-        if self._breaking and is_own:
-            return self._breaking
-        if code == AWARD_OVER or (code == GANG_BROKEN and not self._may_be_broken):
-            return "worker_lied"
-        return told_code(code)
-
-    def _set_times(self, queue_until: MonotonicS, total_until: MonotonicS | None, now: MonotonicS) -> None:
-        self._queue_until, self._total_until = queue_until, total_until
-        self._queue_s = max(0.0, queue_until - now)
-
-    def _attempt_failed(
-        self, epoch: int, code: str, text: str, now: MonotonicS, *, then: Effect | None = None
-    ) -> list[Effect]:
-        """Close the newest attempt and go on as the fault rules say; `then` is performed once that is stored."""
-        is_fetched = self.state is _F and then is None  # the outputs may have other holders than this worker
-        if self.state not in _LEASED or is_fetched or not self._is_newest(epoch):
-            return []
-        record = self.record.tallied(code)
-        if code == "checkpoint_unavailable":
-            record = record.without_newest_checkpoint()
-        decision = decide(code, record.tally, self._policy)
-        if decision.excludes_worker and record.lease is not None:
-            record = record.excluding(record.lease.worker)
-        self.record = record.closed(code, text)
-        self._queue_until = MonotonicS(now + decision.after_s + self._queue_s)
-        follow = () if then is None else (then,)
-        if not decision.is_again:
-            return self._fail(code, text or decision.reason, then=follow)
-        why = f"{code}: {decision.reason}"
-        if decision.after_s <= 0:
-            return self._search(why, then=follow)
-        return self._pause(MonotonicS(now + decision.after_s), why, then=follow)
-
-    def _stop_what_runs(self, code: str) -> tuple[Effect, ...]:
-        if self.state is _M:
-            return (ev.StopSearch(),)
-        return (ev.StopLease(self.record.epoch, code, self._grace_s),) if self.state in _LEASED else ()
-
-    def _search(self, text: str, *, then: tuple[Effect, ...] = ()) -> list[Effect]:
-        self._move(_M)
-        return [ev.StoreShard(), *then, ev.FindWorker(self.record.excluded), ev.TellShard(text)]
-
-    def _pause(self, until: MonotonicS, text: str, *, then: tuple[Effect, ...] = ()) -> list[Effect]:
-        self._move(_W)
-        self._pause_until = until
-        return [ev.StoreShard(), *then, ev.TellShard(text)]
-
-    def _pass_award(self) -> tuple[Effect, ...]:
-        """Let the job's next shard have the worker, which is free again. Rules: EXE-39."""
-        last = self.record.attempts[-1]
-        if not self._passes_awards or self.is_noticed:
-            return ()
-        return (ev.PassAward(last.worker, last.award, last.price, last.tender_job, last.speed_milli),)
-
-    def _succeed(self, *, then: tuple[Effect, ...] = ()) -> list[Effect]:
-        receipt = self.record.result
-        assert receipt is not None, "success without a receipt"
-        self.record = self.record.closed(SUCCEEDED, "")
-        return self._end(_OK, SUCCEEDED, "", then=(*then, ev.TakeResult(self.record.epoch, receipt)))
-
-    def _fail(self, code: str, text: str, *, then: tuple[Effect, ...] = ()) -> list[Effect]:
-        return self._end(_X, code, text, then=then)
-
-    def _end(self, state: ShardState, code: str, text: str, *, then: tuple[Effect, ...]) -> list[Effect]:
-        self._move(state)
-        self.record = replace(self.record, code=code, text=text)
-        told = f"failed: {code}" if state is _X else state.value
-        return [ev.StoreShard(), *then, ev.TellShard(told), ev.EndShard()]
-
-    def _move(self, state: ShardState) -> None:
-        self.state, self._pause_until, self._stop_until, self._lease_until = state, None, None, None
-        self._is_short = False
-        if state not in (_O, _R):
-            self._breaking, self.is_noticed = "", False
-        self.record = self.record.moved(state)

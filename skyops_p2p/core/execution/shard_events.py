@@ -96,6 +96,61 @@ class ResultReceived(Event):
     code: str
     text: str
     has_outputs: bool
+    reveal: bytes | None = None
+    """Enveloped ResultReveal, where the result was committed to before."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultCommitted(Event):
+    """A valid commitment to the shard's result."""
+
+    epoch: int
+    commit: bytes
+    """Enveloped ResultCommit."""
+
+
+@dataclass(frozen=True, slots=True)
+class RevealWanted(Event):
+    """All that compute it have committed: the worker may show its result."""
+
+    epoch: int
+    others: tuple[bytes, ...]
+    """Enveloped ResultCommits of the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultAccepted(Event):
+    """The result that the worker has shown stands."""
+
+    epoch: int
+    checked: str
+    """What the record keeps as `checked`."""
+    keeps_outputs: bool = True
+    """Its outputs are wanted here."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRejected(Event):
+    """It does not stand, and nothing takes its place."""
+
+    epoch: int
+    code: str
+    text: str
+    is_again: bool = False
+    """The shard is computed anew, as after any failed attempt; else it has failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultReplaced(Event):
+    """It does not stand; another worker's does."""
+
+    epoch: int
+    receipt: bytes
+    """Enveloped, the other worker's."""
+    checked: str
+    code: str
+    """What this worker's attempt ends with."""
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +280,14 @@ class FetchOutputs(Effect):
 
     epoch: int
     receipt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AskToReveal(Effect):
+    """Send RevealResult, again whenever the worker tells its commitment again. Rules: VER-6."""
+
+    epoch: int
+    others: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)

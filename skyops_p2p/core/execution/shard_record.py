@@ -26,6 +26,8 @@ class ShardState(Enum):
     OPENING = "opening"
     """A lease is being opened, or attached to again."""
     RUNNING = "running"
+    CHECKING = "checking"
+    """The run is over and its result committed to; it is compared with others' before it is taken."""
     FETCHING = "fetching"
     """The run is over and its outputs are on their way."""
     SUCCEEDED = "succeeded"
@@ -55,6 +57,10 @@ class Attempt:
     """Who keeps copies of its checkpoints and its log; at most HOLDERS_MAX."""
     speed_milli: int = 0
     """Class index of its devices in thousandths, as they were bid."""
+    commit: bytes | None = None
+    """Enveloped ResultCommit, where results are compared."""
+    reveal: bytes | None = None
+    """Enveloped ResultReveal, once it came with the receipt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,8 @@ class ShardRecord:
     code: str = ""
     """Outcome; empty before the end."""
     text: str = ""
+    checked: str = ""
+    """What came of the comparison: "agreed", "decided", "no_replica"; empty: there was none."""
 
     @property
     def lease(self) -> Attempt | None:
@@ -108,19 +116,25 @@ class ShardRecord:
         """Return the record with one more attempt, whose epoch is used up by that."""
         return replace(
             self,
+            checked="",
             epoch=attempt.epoch,
             attempts=(*self.attempts, attempt)[-ATTEMPTS_KEPT:],
             tally=replace(self.tally, attempts=self.tally.attempts + 1),
         )
 
-    def with_receipt(self, receipt: bytes) -> "ShardRecord":
-        """Return the record with the newest attempt's receipt in it."""
-        return replace(self, attempts=(*self.attempts[:-1], replace(self.attempts[-1], receipt=receipt)))
+    def with_receipt(self, receipt: bytes, reveal: bytes | None = None) -> "ShardRecord":
+        """Return the record with the newest attempt's receipt in it, and what opens its commitment."""
+        last = replace(self.attempts[-1], receipt=receipt, reveal=reveal)
+        return replace(self, attempts=(*self.attempts[:-1], last))
+
+    def with_commit(self, commit: bytes) -> "ShardRecord":
+        """Return the record with the newest attempt's commitment in it."""
+        return replace(self, attempts=(*self.attempts[:-1], replace(self.attempts[-1], commit=commit)))
 
     def closed(self, code: str, text: str) -> "ShardRecord":
         """Return the record with the attempt that stands closed; its result counts only if it succeeded."""
-        if self.lease is None:
-            return self
+        if self.lease is None:  # what was fetched, if anything, is another worker's
+            return self if code == SUCCEEDED else replace(self, result=None)
         last = replace(self.lease, code=code, text=text)
         result = self.result if code == SUCCEEDED else None
         return replace(self, attempts=(*self.attempts[:-1], last), result=result)
@@ -175,13 +189,20 @@ class ShardRecord:
     def check(self) -> None:
         """Raise AssertionError if the fields contradict each other."""
         is_over = self.state in (ShardState.SUCCEEDED, ShardState.FAILED, ShardState.CANCELLED)
-        is_leased = self.state in (ShardState.OPENING, ShardState.RUNNING, ShardState.FETCHING)
+        is_leased = self.state in (ShardState.OPENING, ShardState.RUNNING, ShardState.CHECKING)
+        is_replaced = self.state is ShardState.FETCHING and bool(self.checked)
+        is_leased |= self.state is ShardState.FETCHING and not is_replaced
         has_result = self.state in (ShardState.FETCHING, ShardState.SUCCEEDED)
         epochs = [attempt.epoch for attempt in self.attempts]
         assert is_over == bool(self.code), "over means stated why"
-        assert is_leased == (self.lease is not None), "a lease that stands in no lease's state, or none"
+        assert is_replaced or is_leased == (self.lease is not None), (
+            "a lease that stands in no lease's state, or none"
+        )
         assert has_result == (self.result is not None), "a result that does not count, or none"
         assert all(attempt.code for attempt in self.attempts[:-1]), "two leases stand"
+        assert self.state is not ShardState.CHECKING or self.attempts[-1].commit, (
+            "compared without a commitment"
+        )
         assert epochs == sorted(set(epochs)), "epochs do not rise"
         assert self.epoch == max(epochs, default=0), "the newest epoch has no attempt"
         assert len(self.checkpoints) <= self.checkpoint_sequence, "checkpoints that were not counted"

@@ -5,11 +5,12 @@ from collections.abc import Iterable
 
 from skyops_p2p.core.execution.outcomes import SUCCEEDED
 from skyops_p2p.core.execution.receipts import LeaseFacts
-from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.errors import NetworkError, SkyopsError
+from skyops_p2p.node.execution.offer import ResultOffer
 from skyops_p2p.node.execution.tools import RunTools
 from skyops_p2p.node.lease_link import LeaseLink, short_name
 from skyops_p2p.wire.messages import execution as msg
+from skyops_p2p.wire.messages.verification import RevealResult
 
 log = logging.getLogger(__name__)
 
@@ -22,14 +23,14 @@ class Delivery:
 
     Args:
         facts: Of the lease.
-        receipt: Enveloped.
+        offer: The result.
         tools: Of the node.
     """
 
-    def __init__(self, facts: LeaseFacts, receipt: bytes, tools: RunTools) -> None:
+    def __init__(self, facts: LeaseFacts, offer: ResultOffer, tools: RunTools) -> None:
         self.facts = facts
         self.is_taken = False
-        self._receipt = receipt
+        self._offer = offer
         self._tools = tools
 
     async def carry(self, link: LeaseLink) -> None:
@@ -42,10 +43,12 @@ class Delivery:
         """
         try:
             await link.send(msg.LeaseReady(epoch=self.facts.epoch, phase="delivering", log_count=0))
-            await link.send(msg.ResultReady(receipt=self._receipt))
+            await link.send(self._offer.message())
             while not self.is_taken:
                 message = await link.receive()
-                if isinstance(message, msg.ResultTaken) and message.receipt == sha256(self._receipt):
+                if isinstance(message, RevealResult) and self._offer.show(message):
+                    await link.send(self._offer.message())
+                if isinstance(message, msg.ResultTaken) and self._offer.is_taken_by(message.receipt):
                     self.is_taken = True
                     await release_run(self._tools, self.facts, code=SUCCEEDED)
         except NetworkError as error:

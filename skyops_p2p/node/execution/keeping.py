@@ -25,6 +25,7 @@ from skyops_p2p.crypto.node_key import peer_id_to_bytes
 from skyops_p2p.errors import SkyopsError
 from skyops_p2p.node.execution.delivery import release_run
 from skyops_p2p.node.execution.log_book import LogBook
+from skyops_p2p.node.execution.offer import ResultOffer, commit_result
 from skyops_p2p.node.execution.run_pulse import RunPulse, usage_part
 from skyops_p2p.node.execution.steps import RunSteps
 from skyops_p2p.node.execution.tools import RunTools
@@ -59,8 +60,8 @@ class RunKeeping:
         """Enveloped receipts of this epoch, oldest first; at most RECEIPTS_TOLD_MAX."""
         self.saved_label = ""
         """Name of the newest saved checkpoint; a resumed run begins with that of its checkpoint."""
-        self.result: bytes | None = None
-        """Enveloped receipt, once the run has one."""
+        self.result: ResultOffer | None = None
+        """Once the run has one."""
         self.has_succeeded = False
         """That receipt says so."""
         resume = opened.resume
@@ -79,7 +80,7 @@ class RunKeeping:
 
     def is_result(self, digest: bytes) -> bool:
         """Tell whether this is the digest of the result's receipt."""
-        return self.result is not None and sha256(self.result) == digest
+        return self.result is not None and self.result.is_taken_by(digest)
 
     async def keep_sealing(self) -> None:
         """Seal the log as it grows, until cancelled."""
@@ -148,10 +149,11 @@ class RunKeeping:
         ):  # the requester has most of it; the receipt says how much there is
             await self.book.seal()
         receipt = self._sign_result(code, text, effect.exit, outputs=outputs, pulse=pulse)
+        kept = commit_result(receipt, self._opened, self._tools)
         await self._tools.journal.keep_result(
-            self._opened.facts, receipt, now=self._tools.wall_clock.now_ms()
+            self._opened.facts, receipt, kept, now=self._tools.wall_clock.now_ms()
         )
-        self.result, self.has_succeeded = receipt, code == SUCCEEDED
+        self.result, self.has_succeeded = ResultOffer(receipt, kept, self._tools), code == SUCCEEDED
 
     async def forget(self, code: str) -> None:
         """Let go of everything that the store holds for this run, and of its journal but for the epoch."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from skyops_p2p import limits
 from skyops_p2p.core.execution.receipts import LeaseFacts
 from skyops_p2p.errors import RemoteProtocolError
+from skyops_p2p.node.execution.kept_commit import KeptCommit
 from skyops_p2p.ports import JournalEntry, Store
 from skyops_p2p.types import PeerId, UnixMs
 from skyops_p2p.wire import canonical
@@ -28,6 +29,8 @@ class KeptRun:
     """Digest of the tender: under it the capacity is held."""
     result: bytes | None
     """Enveloped receipt, if the run got so far."""
+    commit: KeptCommit | None
+    """How it was committed to, where results are compared."""
     since_unix_ms: UnixMs
     """Of its newest entry."""
 
@@ -79,15 +82,18 @@ class RunJournal:
         }
         await self._store.append(STEM, _key(facts), canonical.encode(fields))
 
-    async def keep_result(self, facts: LeaseFacts, receipt: bytes, *, now: UnixMs) -> None:
-        """Note a result; before ResultReady is sent.
+    async def keep_result(
+        self, facts: LeaseFacts, receipt: bytes, kept: KeptCommit | None = None, *, now: UnixMs
+    ) -> None:
+        """Note a result, and how it was committed to; before ResultReady or ResultCommitted is sent.
 
         Raises:
             StoreError: It cannot be written.
 
-        Rules: EXE-16.
+        Rules: EXE-16, VER-5.
         """
-        body = canonical.encode({0: RESULT, 1: receipt, 2: now})
+        opening = {} if kept is None else {3: kept.salt, 4: kept.commit}
+        body = canonical.encode({0: RESULT, 1: receipt, 2: now, **opening})
         await self._store.append(STEM, _key(facts), body)
 
     async def end(self, facts: LeaseFacts, code: str) -> None:
@@ -146,10 +152,12 @@ class RunJournal:
                 award=bytes(fields[7]),
                 spec_digest=bytes(fields[8]),
             )
-            runs[entry.key] = KeptRun(facts, bytes(fields[9]), None, UnixMs(int(fields[10])))
+            runs[entry.key] = KeptRun(facts, bytes(fields[9]), None, None, UnixMs(int(fields[10])))
         elif kind == RESULT:
+            kept = KeptCommit(bytes(fields[3]), bytes(fields[4])) if 3 in fields else None
+            since = UnixMs(int(fields[2]))
             runs[entry.key] = replace(
-                runs[entry.key], result=bytes(fields[1]), since_unix_ms=UnixMs(int(fields[2]))
+                runs[entry.key], result=bytes(fields[1]), commit=kept, since_unix_ms=since
             )
         elif kind == ENDED:
             runs.pop(entry.key, None)

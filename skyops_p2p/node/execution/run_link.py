@@ -18,6 +18,7 @@ from skyops_p2p.node.execution.keeping import RunKeeping
 from skyops_p2p.node.execution.task_pipe import TaskPipe
 from skyops_p2p.node.lease_link import LeaseLink, short_name
 from skyops_p2p.wire.messages import execution as msg
+from skyops_p2p.wire.messages.verification import RevealResult
 from skyops_p2p.wire.model import Message
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ class RunLink:
         """Tell of the result, and before it of the last checkpoint: it may have been saved after the program ended."""
         await self.send_checkpoint()
         if self._keeping.result is not None:
-            await self.send(msg.ResultReady(receipt=self._keeping.result))
+            await self.send(self._keeping.result.message())
 
     async def aclose(self, code: str) -> None:
         """End the present session, if there is one."""
@@ -105,17 +106,32 @@ class RunLink:
                 await self._post(ev.ResultAcknowledged())
             case msg.LeaseStop(code=code, grace_ms=grace_ms) if message.epoch == epoch:  # EXE-19
                 await self._post(ev.StopRequested(stop_code(code), grace_ms / 1000))
+            case RevealResult():
+                await self._show(message)
             case msg.TaskStart() if message.epoch == epoch and self.tasks is not None:
                 await self.tasks.start(message)
             case msg.LeaseOpen() | msg.LeaseAttach():
                 raise RemoteProtocolError("a lease in a lease", code="wrong_type", rule="EXE-18")
+
+    async def _show(self, request: RevealResult) -> None:
+        """Show the result that was committed to.
+
+        Raises:
+            RemoteProtocolError: The others have not committed. The result stays hidden.
+
+        Rules: VER-6.
+        """
+        result = self._keeping.result
+        if result is not None and result.show(request):
+            await self._post(ev.ResultShown())
+            await self.send(result.message())
 
     async def _tell_again(self, link: LeaseLink) -> None:
         """Repeat what the requester may have missed. Rules: EXE-15."""
         for receipt in self._keeping.checkpoints:
             await self._send_on(link, msg.CheckpointSaved(receipt=receipt))
         if self._keeping.result is not None:
-            await self._send_on(link, msg.ResultReady(receipt=self._keeping.result))
+            await self._send_on(link, self._keeping.result.message())
 
     async def _pump_log(self, link: LeaseLink, number: int) -> None:
         """Send the log from a record on, as it grows; the session's stream slows it down."""

@@ -13,6 +13,7 @@ from skyops_p2p.core.auction.leases import AwardUse, LeaseTerms
 from skyops_p2p.core.execution.opening import EpochMemory, OpenedLease, check_opening, is_award_kept
 from skyops_p2p.errors import NetworkError, RemoteProtocolError, SkyopsError
 from skyops_p2p.node.execution.delivery import Delivery, release_run
+from skyops_p2p.node.execution.offer import ResultOffer
 from skyops_p2p.node.execution.run_journal import KeptRun
 from skyops_p2p.node.execution.tools import RunTools
 from skyops_p2p.node.execution.worker_run import WorkerRun
@@ -259,7 +260,8 @@ class ExecutionService:
         await self._desk.end_lease(kept.tender)
         age_s = (self._tools.wall_clock.now_ms() - kept.since_unix_ms) / 1000
         if kept.result is not None and age_s < limits.RUN_RESULT_KEEP_S:
-            self._deliveries[key] = Delivery(facts, kept.result, self._tools)
+            offer = ResultOffer(kept.result, kept.commit, self._tools)
+            self._deliveries[key] = Delivery(facts, offer, self._tools)
             return
         log.info("run_lost run=%s", short_name(facts))  # its keys were in memory only: EXE-9
         await release_run(self._tools, facts, code="run_lost")

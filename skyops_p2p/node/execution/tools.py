@@ -8,7 +8,7 @@ from skyops_p2p.node.content.shelf import ContentShelf
 from skyops_p2p.node.execution.gang_exchange import GangExchange
 from skyops_p2p.node.execution.run_journal import RunJournal
 from skyops_p2p.node.settlement.office import PaymentOffice
-from skyops_p2p.ports import Sandbox, WallClock, Workspace
+from skyops_p2p.ports import Entropy, Sandbox, WallClock, Workspace
 from skyops_p2p.types import PeerId
 from skyops_p2p.wire.messages.content import BundleRef
 from skyops_p2p.wire.messages.execution import GpuLoadPart, HolderPart
@@ -26,6 +26,7 @@ class RunTools:
     network: str
     node_key: NodeKey
     wall_clock: WallClock
+    entropy: Entropy
     shelf: ContentShelf
     sandboxes: Mapping[str, Sandbox]
     """Runtime -> sandbox, those that this machine has."""

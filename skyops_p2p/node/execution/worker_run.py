@@ -198,6 +198,8 @@ class WorkerRun:
                 self._step_scope.cancel()
             case ev.FreeMachine() | ev.OfferResult() | ev.EndRun():
                 await self._conclude(effect)
+            case ev.ChargeResult():
+                await self._finish_payment()
             case _:
                 self._handle_program(effect)
 
@@ -216,7 +218,8 @@ class WorkerRun:
             case ev.FreeMachine():
                 await self._free_machine()
             case ev.OfferResult():
-                await self._finish_payment()
+                if self.keeping.result is not None and self.keeping.result.is_shown:
+                    await self._finish_payment()
                 self._nursery.start_soon(self.link.send_result)
                 self._nursery.start_soon(self.keeping.spread)
             case ev.EndRun(code):
@@ -356,9 +359,10 @@ class WorkerRun:
 
     async def _finish_payment(self) -> None:
         """Have the rest paid: the result is signed and written down."""
-        data, payment = self.keeping.result, self._payment
-        if payment is not None and data is not None:
+        result, payment = self.keeping.result, self._payment
+        if payment is not None and result is not None:
             payment.read(self.pulse.counts())
+            data = result.receipt
             receipt, speed_milli = peek(data, ResultReceipt), self._opened.terms.bid.speed_milli
             payment.note_usage(signed_usage(receipt, self._opened.request.inputs))
             await payment.finish(facts_of(data, receipt, self._opened.spec, speed_milli=speed_milli))

@@ -17,6 +17,7 @@ from skyops_p2p.core.execution.outcomes import SUCCEEDED, stop_code
 from skyops_p2p.core.execution.receipts import LeaseFacts, check_checkpoint, check_result, follows
 from skyops_p2p.core.machine import Event
 from skyops_p2p.errors import NetworkError, RemoteProtocolError, SkyopsError
+from skyops_p2p.node.jobs.committed import CommittedResult
 from skyops_p2p.node.jobs.lease_client import LeaseClient
 from skyops_p2p.node.jobs.lease_payment import LeasePayment
 from skyops_p2p.node.jobs.open_job import OpenJob
@@ -27,6 +28,7 @@ from skyops_p2p.types import MonotonicS
 from skyops_p2p.wire.envelope import Signed
 from skyops_p2p.wire.messages import execution as msg
 from skyops_p2p.wire.messages.execution import CheckpointReceipt
+from skyops_p2p.wire.messages.verification import ResultCommitted
 from skyops_p2p.wire.model import Message
 
 log = logging.getLogger(__name__)
@@ -81,6 +83,8 @@ class HeldLease:
         self._post = post
         self._payment = payment
         self._client = LeaseClient(facts, job.tools.open_session)
+        self.committed = CommittedResult(facts, job)
+        """What its worker has committed to, where results are compared."""
         self._scope = trio.CancelScope()
         """Of the present session."""
         self._is_dropped = False
@@ -152,6 +156,10 @@ class HeldLease:
         is_alive = await self._tools.ask_witnesses(self.facts.worker)
         if is_alive is not None:
             await self._post(self, ls.WitnessesAnswered(is_alive, number))
+
+    async def ask_to_reveal(self, others: tuple[bytes, ...]) -> None:
+        """Have the worker show the result that it has committed to. Rules: VER-6."""
+        await self._client.send(self.committed.ask(others))
 
     async def take_result(self, receipt: bytes) -> None:
         """Let the worker forget the run, once the rest of its log is here, and be done with the lease."""
@@ -287,12 +295,21 @@ class HeldLease:
             if self._end is not None:
                 await self._post(self, self._end)
 
-    async def _take_result(self, receipt: bytes) -> None:
+    async def _take_commit(self, data: bytes) -> None:
+        """Tell of a commitment, and answer it if all have committed."""
+        self.committed.take(data)
+        await self._post(self, ev.ResultCommitted(self.facts.epoch, data))
+        if self.committed.request is not None:
+            await self._client.send(self.committed.request)
+
+    async def _take_result(self, receipt: bytes, reveal: bytes | None) -> None:
         """Tell of a success at once, and of any other end when what was saved before is here."""
-        result = check_result(receipt, self.facts).message
+        signed = check_result(receipt, self.facts)
+        self.committed.check(signed, reveal)
+        result = signed.message
         has_outputs = result.outputs is not None
         event = ev.ResultReceived(
-            self.facts.epoch, receipt, result.code, result.text, has_outputs=has_outputs
+            self.facts.epoch, receipt, result.code, result.text, has_outputs=has_outputs, reveal=reveal
         )
         if result.code == SUCCEEDED:
             await self._post(self, event)
@@ -323,8 +340,10 @@ class HeldLease:
                 self._check_chain(checked)
                 self._saved = self._checkpoint
                 self._told.set()
-            case msg.ResultReady(receipt=data):
-                await self._take_result(data)
+            case ResultCommitted(commit=data):
+                await self._take_commit(data)
+            case msg.ResultReady(receipt=data, reveal=reveal):
+                await self._take_result(data, reveal)
             case msg.TaskEnded(epoch=facts.epoch, task=number):
                 pending = self._tasks.get(number)
                 if pending is not None:

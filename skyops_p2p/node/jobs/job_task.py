@@ -1,7 +1,7 @@
 """One job of the requester: waits for what it depends on, seals its inputs, runs its shards, and puts outputs out."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,8 @@ from skyops_p2p.node.jobs.inputs import InputSealer
 from skyops_p2p.node.jobs.job_views import JobView, meaning_of, state_of
 from skyops_p2p.node.jobs.open_job import OpenJob
 from skyops_p2p.node.jobs.present import shard_view
-from skyops_p2p.node.jobs.records import JobPart
+from skyops_p2p.node.jobs.records import JobPart, ReplicaPart
+from skyops_p2p.node.jobs.redundancy import Comparisons, Crew
 from skyops_p2p.node.jobs.shard_task import ShardTask
 from skyops_p2p.types import MonotonicS
 
@@ -47,6 +48,7 @@ class JobTask:
         records: Of its shards, those that there are.
         sealer: Seals the inputs.
         depends_on: The jobs that must have ended well before.
+        crew: Has the replicas of its shards.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class JobTask:
         *,
         sealer: InputSealer,
         depends_on: "tuple[JobTask, ...]",
+        crew: Crew,
     ) -> None:
         self.job = job
         self.text = "waiting"
@@ -64,6 +67,9 @@ class JobTask:
         self._part = part
         self._records = dict(records)
         self._sealer = sealer
+        self._crew = crew
+        self.comparisons: Comparisons | None = None
+        """Of its results with those of replicas; None: nothing is compared, or this is a replica."""
         self._changed = trio.Event()
         self._ended = trio.Event()
         self._scope = trio.CancelScope()
@@ -78,6 +84,11 @@ class JobTask:
     def job_id(self) -> bytes:
         """16 bytes."""
         return self.job.job_id
+
+    @property
+    def replica_of(self) -> ReplicaPart | None:
+        """What it computes once more; None: it is a job of its own."""
+        return self._part.replica_of
 
     @property
     def base_dir(self) -> Path:
@@ -186,10 +197,14 @@ class JobTask:
         async with trio.open_nursery() as nursery:
             if self.job.gang is not None:
                 nursery.start_soon(self.job.gang.run, begun)
+            if self.comparisons is not None:
+                nursery.start_soon(self.comparisons.run)
             async with trio.open_nursery() as shards:
-                for index, event in begun.items():
-                    shards.start_soon(self.shards[index].run, event)
-            nursery.cancel_scope.cancel()
+                for task in self.shards:
+                    if task.index in begun:
+                        shards.start_soon(task.run, begun[task.index])
+            if self.job.gang is not None:
+                nursery.cancel_scope.cancel()
 
     def _first_event(self, task: ShardTask, first: Callable[[], Event] | None) -> Event | None:
         if task.record.state is ShardState.SUCCEEDED or (task.is_over and first is None):
@@ -236,14 +251,22 @@ class JobTask:
         self.job.inputs = self._part.inputs or ()
         self.shards = tuple(
             ShardTask(self.job, index, self._records.get(index), self._mark_changed)
-            for index in range(self.job.spec.shards)
+            for index in self._indices()
         )
+        if self.replica_of is not None:
+            return
+        if self.job.compared is not None:
+            self.job.checks = self.comparisons = Comparisons(self.job, self.shards, self._crew)
         if self.job.spec.gang:
             self.job.gang = Gang(
                 self.job.spec, self.job.tools, shards=self.shards, begin_attempt=self._begin_attempt
             )
         elif self.job.spec.shards > 1:
             self.job.array = Array(self.job.spec, self.job.tools, self.shards)
+
+    def _indices(self) -> Sequence[int]:
+        replica = self.replica_of
+        return range(self.job.spec.shards) if replica is None else (replica.shard,)
 
     async def _begin_attempt(self) -> int:
         """Count that the gang comes together, and write that down."""
@@ -265,7 +288,9 @@ class JobTask:
         if self.job.spec.deadline is not None:
             ends.append(self.job.spec.deadline)
         total = MonotonicS(now + (min(ends) - unix_ms) / 1000) if ends else None
-        return MonotonicS(now + timeouts.queue), total
+        is_replica = self.replica_of is not None
+        queue_s = min(timeouts.queue, limits.REPLICA_QUEUE_S_MAX) if is_replica else timeouts.queue
+        return MonotonicS(now + queue_s), total
 
     async def _end(self, code: str, text: str) -> None:
         """Note how the job ended that never came to its shards."""

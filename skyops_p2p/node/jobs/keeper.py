@@ -19,6 +19,7 @@ from skyops_p2p.node.jobs.inputs import InputSealer
 from skyops_p2p.node.jobs.job_task import JobTask
 from skyops_p2p.node.jobs.open_job import OpenJob
 from skyops_p2p.node.jobs.records import JobPart, JobSecrets
+from skyops_p2p.node.jobs.replicas import Replicas
 from skyops_p2p.node.jobs.resolvers import OtherJobs
 from skyops_p2p.node.jobs.results import put_outputs
 from skyops_p2p.node.jobs.tools import JobTools
@@ -40,6 +41,8 @@ class JobKeeper:
         self._tools = tools
         others = OtherJobs(tools.folder / PASSAGE, self.find)
         self._sealer = InputSealer(tools.shelf, {"job": others.resolve, **tools.resolvers})
+        self.replicas = Replicas(tools, self._sealer)
+        """Jobs that compute others' shards once more."""
         self._jobs: dict[bytes, JobTask] = {}
         """Oldest first."""
         self._nursery: trio.Nursery | None = None
@@ -47,7 +50,7 @@ class JobKeeper:
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Go on with what was there before a restart, and run what comes until cancelled."""
         async with trio.open_nursery() as nursery:
-            self._nursery = nursery
+            self._nursery = self.replicas.nursery = nursery
             await self._restore()
             task_status.started()
             await trio.sleep_forever()
@@ -83,7 +86,8 @@ class JobKeeper:
             )
         layout_of(spec)  # a path that no worker would take is refused now, not after an auction
         others = tuple(self.find(name) for name in spec.depends_on)
-        hidden = JobSecrets(self._tools.entropy.token(32), tuple(values))
+        entropy = self._tools.entropy
+        hidden = JobSecrets(entropy.token(32), tuple(values), entropy.token(32))
         part = JobPart(
             job_id=self._tools.entropy.token(16),
             spec=encode_spec(spec),
@@ -94,7 +98,7 @@ class JobKeeper:
         )
         await self._tools.records.save_job(part)
         job = OpenJob(part.job_id, spec, self._tools, hidden, is_warm=is_warm)
-        task = JobTask(job, part, {}, sealer=self._sealer, depends_on=others)
+        task = JobTask(job, part, {}, sealer=self._sealer, depends_on=others, crew=self.replicas)
         self._jobs[part.job_id] = task
         self._nursery.start_soon(self._live, task.run, task)
         await self._forget_old()
@@ -152,7 +156,10 @@ class JobKeeper:
         parts, shards, unreadable = await self._tools.records.restore()
         if unreadable:
             log.warning("jobs_not_restored entries=%d", unreadable)
-        for part in sorted(parts.values(), key=lambda part: part.submitted_unix_ms):
+        in_order = sorted(
+            parts.values(), key=lambda part: (part.replica_of is not None, part.submitted_unix_ms)
+        )
+        for part in in_order:
             own = {index: record for (job_id, index), record in shards.items() if job_id == part.job_id}
             try:
                 self._put_back(part, own)
@@ -161,11 +168,14 @@ class JobKeeper:
         await self._forget_old()
 
     def _put_back(self, part: JobPart, records: dict[int, ShardRecord]) -> None:
+        if part.replica_of is not None:
+            self.replicas.put_back(part, records, self._jobs.get(part.replica_of.job_id))
+            return
         hidden = self._tools.records.open(part.sealed)
         spec = decode_spec(part.spec)
         others = tuple(self.find(name) for name in spec.depends_on)
         job = OpenJob(part.job_id, spec, self._tools, hidden)
-        task = JobTask(job, part, records, sealer=self._sealer, depends_on=others)
+        task = JobTask(job, part, records, sealer=self._sealer, depends_on=others, crew=self.replicas)
         self._jobs[part.job_id] = task
         if not task.is_over and self._nursery is not None:
             self._nursery.start_soon(self._live, task.run, task)
@@ -179,6 +189,7 @@ class JobKeeper:
         for task in old:
             del self._jobs[task.job_id]
             try:
+                await self.replicas.forget(task.job_id)
                 await self._tools.records.forget(task.job_id, task.job.spec.shards)
                 for shard in task.shards:
                     await self._tools.shelf.release(shard.content.outputs_owner)

@@ -3,10 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from skyops_p2p import limits
 from skyops_p2p.core.jobs.encoding import encode_spec
 from skyops_p2p.core.jobs.spec import JobSpec
+from skyops_p2p.core.verification.commit import compared_class
+from skyops_p2p.core.verification.draw import draw_commitment
+from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.node.jobs.array import Array
 from skyops_p2p.node.jobs.gang import Gang
 from skyops_p2p.node.jobs.records import JobSecrets
@@ -14,6 +18,24 @@ from skyops_p2p.node.jobs.tools import JobTools
 from skyops_p2p.node.match_view import MatchStepView, MatchView
 from skyops_p2p.types import PeerId
 from skyops_p2p.wire.messages.execution import HolderPart, InputPart, LeaseOpen, SecretPart
+from skyops_p2p.wire.messages.verification import ComparedName
+
+_DRAW_DOMAIN = b"skyops/draw-of-shard/1"
+
+
+class Checks(Protocol):
+    """The comparisons of a job's results; see redundancy.Comparisons."""
+
+    async def find(
+        self,
+        job: "OpenJob",
+        shard: int,
+        excluded: tuple[PeerId, ...],
+        *,
+        tender_job: bytes,
+        progress: Callable[[MatchStepView], None],
+    ) -> MatchView:
+        """Run a match for a shard or a replica of it, without those who compute it already."""
 
 
 @dataclass(slots=True)
@@ -33,11 +55,28 @@ class OpenJob:
     """Brings its shards together, where all are to run at once."""
     array: Array | None = None
     """Looks for their workers, where they are many and run as they come."""
+    checks: "Checks | None" = None
+    """Knows who computes a shard of it at the same time; None: nothing is compared."""
+    label: str = ""
+    """For people, where the id says nothing to them: a replica's."""
 
     @property
     def short(self) -> str:
         """The beginning of its id, for people."""
         return self.job_id.hex()[:12]
+
+    @property
+    def compared(self) -> ComparedName | None:
+        """The class by which its results are compared; None: they are not. Rules: VER-1."""
+        return compared_class(self.spec, is_warm=self.is_warm)
+
+    def draw_secret(self, shard: int) -> bytes:
+        """Return what this node's part in a shard's draw of replicas is, 32 bytes."""
+        return sha256(_DRAW_DOMAIN + self.secrets.draw_secret + shard.to_bytes(4, "big"))
+
+    def draw_of(self, shard: int) -> bytes:
+        """Return what commits this node to that part. Rules: VER-9."""
+        return draw_commitment(self.draw_secret(shard))
 
     @property
     def folder(self) -> Path:
@@ -57,6 +96,18 @@ class OpenJob:
         progress: Callable[[MatchStepView], None],
     ) -> MatchView:
         """Run a match for one shard; the members of a gang are matched together, others a few at a time."""
+        if self.checks is not None:
+            return await self.checks.find(self, shard, excluded, tender_job=tender_job, progress=progress)
+        return await self.find_plain(shard, excluded, tender_job, progress)
+
+    async def find_plain(
+        self,
+        shard: int,
+        excluded: tuple[PeerId, ...],
+        tender_job: bytes,
+        progress: Callable[[MatchStepView], None],
+    ) -> MatchView:
+        """Run a match for one shard, whoever else computes it."""
         if self.gang is not None:
             return await self.gang.find(shard, excluded, progress)
         if self.array is not None:
@@ -87,4 +138,5 @@ class OpenJob:
             replicas=keepers,
             is_warm=self.is_warm,
             gang=self.gang.part if self.gang is not None else None,
+            draw=self.draw_of(shard) if self.compared is not None else None,
         )

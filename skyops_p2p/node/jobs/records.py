@@ -18,6 +18,7 @@ from skyops_p2p.core.execution.shard_record import (
     ShardRecord,
     ShardState,
 )
+from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.crypto.node_key import NodeKey, peer_id_from_bytes, peer_id_to_bytes
 from skyops_p2p.crypto.sealing import open_sealed, seal_to
 from skyops_p2p.errors import RemoteProtocolError, StoreError
@@ -33,6 +34,17 @@ COMPACT_EVERY = 8
 """Older records of a shard are deleted after so many writes."""
 _ITEMS_MAX = 4096
 Text = Annotated[str, Field(max_length=4096)]
+
+
+class ReplicaPart(Part):
+    """What a replica is of."""
+
+    job_id: Annotated[Bytes16, N(1)]
+    shard: Annotated[Count, N(2)]
+    round: Annotated[Count, N(3)]
+    """0: drawn for the first comparison; each later one because those before did not decide it."""
+    place: Annotated[Count, N(4)]
+    """Among the job's replicas of this shard, in the order in which they were drawn."""
 
 
 class JobPart(Part):
@@ -55,6 +67,8 @@ class JobPart(Part):
     """A pool's job: it ends with the program that opened the pool."""
     gang_attempts: Annotated[Count | None, N(10)] = None
     """How often its gang has come together."""
+    replica_of: Annotated[ReplicaPart | None, N(11)] = None
+    """It computes one shard of another job once more."""
 
 
 class _AttemptPart(Part):
@@ -70,6 +84,8 @@ class _AttemptPart(Part):
     """Absent in records of older versions."""
     speed_milli: Annotated[Count | None, N(10)] = None
     """Likewise."""
+    commit: Annotated[EnvelopeBytes | None, N(11)] = None
+    reveal: Annotated[EnvelopeBytes | None, N(12)] = None
 
 
 class _ShardPart(Part):
@@ -86,6 +102,7 @@ class _ShardPart(Part):
     code: Annotated[Text, N(11)]
     text: Annotated[Text, N(12)]
     changed_unix_ms: Annotated[Instant, N(13)]
+    checked: Annotated[Text | None, N(14)] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +113,8 @@ class JobSecrets:
     """32 bytes."""
     secrets: tuple[tuple[str, bytes], ...] = field(repr=False)
     """(name, value), in the order of the specification."""
+    draw_secret: bytes = field(repr=False)
+    """32 bytes that no worker knows: what its draws of replicas are made with, where results are compared."""
 
 
 class JobRecords:
@@ -116,7 +135,11 @@ class JobRecords:
     def seal(self, secrets: JobSecrets) -> bytes:
         """Seal a job's key and secrets to this node."""
         body = canonical.encode(
-            {1: secrets.content_key, 2: [[name, value] for name, value in secrets.secrets]}
+            {
+                1: secrets.content_key,
+                2: [[name, value] for name, value in secrets.secrets],
+                3: secrets.draw_secret,
+            }
         )
         return seal_to(self._node_key.x25519_public, body, ephemeral_secret=self._entropy.token(32))
 
@@ -131,8 +154,13 @@ class JobRecords:
         except RemoteProtocolError as error:
             raise _torn("a job's key does not open") from error
         match fields:
-            case {1: bytes(key), 2: list(rows)} if len(key) == 32:
-                return JobSecrets(key, tuple((str(name), bytes(value)) for name, value in rows))
+            case {1: bytes(key), 2: list(rows), 3: bytes(secret)} if len(key) == len(secret) == 32:
+                return JobSecrets(key, tuple((str(name), bytes(value)) for name, value in rows), secret)
+            case {1: bytes(key), 2: list(rows)} if (
+                len(fields) == 2 and len(key) == 32
+            ):  # before there were draws
+                values = tuple((str(name), bytes(value)) for name, value in rows)
+                return JobSecrets(key, values, sha256(key))
         raise _torn("a job's key is damaged")
 
     async def save_job(self, job: JobPart) -> None:
@@ -211,6 +239,8 @@ def _to_part(record: ShardRecord, now: int) -> _ShardPart:
             receipt=one.receipt,
             keepers=one.keepers or None,
             speed_milli=one.speed_milli or None,
+            commit=one.commit,
+            reveal=one.reveal,
         )
         for one in record.attempts
     )
@@ -228,6 +258,7 @@ def _to_part(record: ShardRecord, now: int) -> _ShardPart:
         code=record.code,
         text=record.text,
         changed_unix_ms=now,
+        checked=record.checked or None,
     )
 
 
@@ -244,6 +275,8 @@ def _from_part(part: _ShardPart) -> ShardRecord:
             receipt=one.receipt,
             keepers=one.keepers or (),
             speed_milli=one.speed_milli or 0,
+            commit=one.commit,
+            reveal=one.reveal,
         )
         for one in part.attempts
     )
@@ -258,6 +291,7 @@ def _from_part(part: _ShardPart) -> ShardRecord:
         result=part.result,
         code=part.code,
         text=part.text,
+        checked=part.checked or "",
     )
 
 

@@ -15,6 +15,7 @@ from skyops_p2p.core.execution import shard_events as ev
 from skyops_p2p.core.execution.faults import RetryPolicy, longest_lease_s
 from skyops_p2p.core.execution.receipts import LeaseFacts
 from skyops_p2p.core.execution.shard import ShardRun
+from skyops_p2p.core.execution.shard_moves import LEASED
 from skyops_p2p.core.execution.shard_record import ShardRecord, ShardState
 from skyops_p2p.core.jobs.encoding import spec_digest
 from skyops_p2p.core.machine import DeadlineReached, Effect, Event
@@ -34,7 +35,6 @@ log = logging.getLogger(__name__)
 
 EVENTS_MAX = 256
 OVER = (ShardState.SUCCEEDED, ShardState.FAILED, ShardState.CANCELLED)
-LEASED = (ShardState.OPENING, ShardState.RUNNING, ShardState.FETCHING)
 _LEASE_EVENTS = (ls.PeerHeard, ls.LinkLost, ls.LinkRestored, ls.WitnessesAnswered)
 
 
@@ -71,6 +71,9 @@ class ShardTask:
         self.text = ""
         """What happened last, for a person."""
         self.content = ShardContent(job, index, self._keepers_of)
+        self.job = job
+        self.on_move: Callable[[], None] = _nobody
+        """Called after each event that its machine took."""
         self._job = job
         self._changed = changed
         self._events_in, self._events_out = trio.open_memory_channel[tuple[HeldLease | None, Event]](
@@ -124,6 +127,11 @@ class ShardTask:
     def is_one_of_many(self) -> bool:
         """Whether its job has more shards than people look at one by one."""
         return self._job.spec.shards > limits.SEARCH_SHARDS_SHOWN
+
+    def note(self, text: str) -> None:
+        """Tell whoever watches what is going on around the shard."""
+        self._tell(text)
+        self._changed()
 
     async def post(self, event: Event) -> None:
         """Queue an event for the machine."""
@@ -180,6 +188,7 @@ class ShardTask:
             if not self._lease.is_ending:
                 self._lease.drop()
             self._lease = None
+        self.on_move()
 
     # --- effects ------------------------------------------------------------------------------------------------
     async def _perform(self, effect: Effect) -> None:
@@ -217,6 +226,8 @@ class ShardTask:
             case ev.TakeResult(_, receipt) if lease is not None:
                 lease.is_ending = True
                 self._nursery.start_soon(lease.take_result, receipt)
+            case ev.AskToReveal(_, others) if lease is not None:
+                self._nursery.start_soon(lease.ask_to_reveal, others)
             case ev.AskToStop(_, code, grace_s) if lease is not None:
                 self._nursery.start_soon(lambda: lease.ask_to_stop(code, grace_s=grace_s))
             case ev.StopLease(_, code, grace_s) if lease is not None:
@@ -314,7 +325,7 @@ class ShardTask:
         )
         self.watch = ShardWatch()
         payment = LeasePayment(
-            facts, self._job, self.record.attempts[-1], stopped=self._end_unpaid, told=self._tell_payment
+            facts, self._job, self.record.attempts[-1], stopped=self._end_unpaid, told=self.note
         )
         self._lease = HeldLease(
             facts,
@@ -326,6 +337,7 @@ class ShardTask:
             post=self._post_from,
             payment=payment,
         )
+        self._lease.committed.restore(self.record.attempts[-1].commit)
         return self._lease
 
     def _end_unpaid(self, code: str, text: str) -> None:
@@ -334,10 +346,6 @@ class ShardTask:
         if lease is not None and not self.is_over:
             self._tell(text)
             self._nursery.start_soon(lease.end_unpaid, code, text)
-
-    def _tell_payment(self, text: str) -> None:
-        self._tell(text)
-        self._changed()
 
     def _newest_checkpoint(self) -> Signed[CheckpointReceipt] | None:
         """Return the newest checkpoint of the record, which was checked when it came."""
@@ -367,11 +375,16 @@ class ShardTask:
         self.text = text
         shard = f" shard {self.index}" if self._job.spec.shards > 1 else ""
         whom = self.machine.worker or self._job.tools.own
-        self._job.tools.tell("job", whom, f"{self._job.short}{shard}: {text}")
+        name = self._job.label or self._job.short
+        self._job.tools.tell("job", whom, f"{name}{shard}: {text}")
 
 
 def _now() -> MonotonicS:
     return MonotonicS(trio.current_time())
+
+
+def _nobody() -> None:
+    """Take the moves of a shard that nobody follows."""
 
 
 def _passed(found: ev.MatchFound) -> ev.PassAward:

@@ -13,11 +13,14 @@ from skyops_p2p.node.job_ports import OpenRuntimes
 from skyops_p2p.node.jobs.inputs import Resolve
 from skyops_p2p.node.jobs.lease_client import OpenSession
 from skyops_p2p.node.jobs.records import JobRecords
+from skyops_p2p.node.jobs.verdicts import VerdictFiles
 from skyops_p2p.node.match_view import MatchStepView, MatchView
 from skyops_p2p.node.settlement.office import PaymentOffice
 from skyops_p2p.ports import Entropy, WallClock, Workspace
 from skyops_p2p.types import PeerId
 from skyops_p2p.wire.messages.execution import HolderPart
+from skyops_p2p.wire.messages.verification import CandidatePart
+from skyops_p2p.wire.model import Message
 
 AskWitnesses = Callable[[PeerId], Awaitable[bool | None]]
 """Ask others whether they reach a peer: True, False, or None if nobody could say."""
@@ -27,6 +30,22 @@ ChooseKeepers = Callable[[PeerId], tuple[HolderPart, ...]]
 
 Publish = Callable[[Path, str], Awaitable[str]]
 """(directory, owner) -> CID as text: the directory as plain UnixFS, which everybody may fetch."""
+
+
+class Draws(Protocol):
+    """From whom replicas are drawn; see DrawPool."""
+
+    def candidates(self, spec: JobSpec) -> tuple[CandidatePart, ...]:
+        """Return those who can be drawn for a job."""
+
+    def binding(self, peer: PeerId) -> bytes | None:
+        """Return a node's enveloped Binding."""
+
+    def wallet(self, peer: PeerId) -> bytes | None:
+        """Return whose node it is, 20 bytes."""
+
+    def kin(self, peer: PeerId) -> tuple[PeerId, ...]:
+        """Return the nodes of a node's wallet, itself first."""
 
 
 class FindWorker(Protocol):
@@ -39,6 +58,7 @@ class FindWorker(Protocol):
         *,
         excluded: Sequence[PeerId],
         job_id: bytes,
+        only: Sequence[PeerId] = (),
     ) -> MatchView:
         """Return how it ended."""
 
@@ -69,6 +89,12 @@ class JobTools:
     """Where a node of the map can be reached."""
     resolvers: Mapping[str, Resolve]
     """Scheme of an input's URI -> how its data gets here, besides `file:` and `job:`."""
+    draws: Draws
+    """Workers from whom those are drawn that compute a result once more."""
+    sign: Callable[[Message], bytes]
+    """Envelopes what this node says, for others to check."""
+    verdicts: VerdictFiles
+    """What comes of comparing results."""
     publish: Publish
     """Puts outputs where IPFS nodes find them, on the person's word."""
     tell: Callable[[str, PeerId, str], None]

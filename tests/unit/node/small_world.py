@@ -39,7 +39,7 @@ Tap = Callable[[SimNetwork, str, str, bytes], None]
 request that its auction protocol sends or serves at that moment; it may kill the node."""
 SEED = 7
 STATES = ("pending", "active", "suspect", "inactive", "slashed")
-NAMES = ("alice", "bob", "carol", "mallory")
+NAMES = ("alice", "bob", "carol", "mallory", "dave", "erin", "frank")
 
 
 def identity(name: str) -> Identity:

@@ -61,6 +61,7 @@ EVENTS: tuple[Step, ...] = (
     *((ev.StopRequested(code, 20), 700) for code in ("cancelled", "preempted")),
     *((ev.LeaseLapsed(code), 700) for code in ("requester_silent", "superseded")),
     (ev.ResultStored(), 700),
+    (ev.ResultShown(), 700),
     (ev.ResultAcknowledged(), 700),
     *((DeadlineReached(), after_s) for after_s in (5, 5000, 8 * 86_400)),
 )

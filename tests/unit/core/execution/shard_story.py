@@ -10,9 +10,29 @@ from skyops_p2p.core.execution.shard import ShardRun
 from skyops_p2p.core.execution.shard_record import ShardRecord, ShardState
 from skyops_p2p.core.machine import DeadlineReached, Effect, Event
 from skyops_p2p.types import MonotonicS, PeerId
+from skyops_p2p.wire.envelope import seal
 from tests.unit.core.execution.tables import kinds
 from tests.unit.core.people import BOB, START, at
+from tests.vectors.execution_examples import bundle, result_receipt
 
+RECEIPT = result_receipt(outputs=bundle(4))
+"""What a worker shows of a success with outputs."""
+ENDS = {
+    (code, has_outputs): seal(
+        RECEIPT.model_copy(
+            update={
+                "code": code,
+                "exit_code": 0 if code == "succeeded" else 3,
+                "outputs": RECEIPT.outputs if has_outputs else None,
+            }
+        ),
+        BOB.node_key,
+        RECEIPT.network,
+    )
+    for code in ("succeeded", "program_failed")
+    for has_outputs in (True, False)
+}
+"""(code, whether there are outputs) -> enveloped ResultReceipt."""
 PROMISES = (
     ev.OpenLease,
     ev.PassAward,
@@ -153,6 +173,18 @@ class Story:
             )
         )
 
+    def commit(self) -> list[Effect]:
+        return self.feed(ev.ResultCommitted(self.epoch, b"commitment %d" % self.epoch))
+
+    def show(self, code: str = "succeeded", *, has_outputs: bool = True) -> list[Effect]:
+        """Let the worker show what it has committed to."""
+        receipt = ENDS[code, has_outputs]
+        return self.feed(
+            ev.ResultReceived(
+                self.epoch, receipt, code, "in words", has_outputs=has_outputs, reveal=b"reveal"
+            )
+        )
+
     def fetched(self) -> list[Effect]:
         return self.feed(ev.OutputsFetched(self.epoch))
 
@@ -181,6 +213,10 @@ class Story:
         self.opening(worker).grant()
         return self
 
+    def checking(self, worker: PeerId = BOB.peer) -> "Story":
+        self.running(worker).commit()
+        return self
+
     def fetching(self) -> "Story":
         self.running().result()
         return self
@@ -198,6 +234,8 @@ def story(state: ShardState, terms: Terms | None = None) -> Story:
             new.opening()
         case ShardState.RUNNING:
             new.running()
+        case ShardState.CHECKING:
+            new.checking()
         case ShardState.FETCHING:
             new.fetching()
         case ShardState.SUCCEEDED:

@@ -8,7 +8,7 @@ from skyops_p2p.core.execution import shard_events as ev
 from skyops_p2p.core.execution.shard import ShardRun
 from skyops_p2p.core.execution.shard_record import ShardState
 from skyops_p2p.core.machine import DeadlineReached, Event
-from tests.unit.core.execution.shard_story import NO_MATCH_PAUSE_S, Story, Terms, award, names, story
+from tests.unit.core.execution.shard_story import ENDS, NO_MATCH_PAUSE_S, Story, Terms, award, names, story
 from tests.unit.core.execution.tables import Reached, expect_refused
 from tests.unit.core.people import BOB, CAROL, MALLORY, at
 
@@ -17,9 +17,10 @@ OPEN = (
     ShardState.WAITING,
     ShardState.OPENING,
     ShardState.RUNNING,
+    ShardState.CHECKING,
     ShardState.FETCHING,
 )
-LEASED = (ShardState.OPENING, ShardState.RUNNING, ShardState.FETCHING)
+LEASED = (ShardState.OPENING, ShardState.RUNNING, ShardState.CHECKING, ShardState.FETCHING)
 OVER = (ShardState.SUCCEEDED, ShardState.FAILED, ShardState.CANCELLED)
 LAST_ATTEMPT = Terms(attempts_max=1)
 
@@ -35,6 +36,11 @@ def events_of(epoch: int) -> list[Event]:
             for code in ("succeeded", "program_failed", "requeue_asked", "worker_lied")
             for has_outputs in (True, False)
         ),
+        ev.ResultCommitted(epoch, b"commitment"),
+        ev.RevealWanted(epoch, (b"another's",)),
+        ev.ResultAccepted(epoch, "agreed"),
+        *(ev.ResultRejected(epoch, "no_reveal", "", is_again=is_again) for is_again in (False, True)),
+        *(ev.ResultReplaced(epoch, receipt, "decided", "result_wrong", "") for receipt in ENDS.values()),
         *(ev.LeaseLost(epoch, code) for code in ("worker_lost", "requester_silent")),
         ev.PreemptionNoticed(epoch, "preempted"),
         *(ev.GangBroken(epoch, is_final) for is_final in (False, True)),
@@ -77,6 +83,15 @@ def test_every_pair_of_the_table_is_reached_and_nothing_else() -> None:
         stopping = story(ShardState.RUNNING)
         stopping.feed(ev.GangBroken(1, is_final))
         reached.take(stopping.machine, DeadlineReached(), 10_000.0)
+    for code, has_outputs in ENDS:
+        shown = story(ShardState.CHECKING)
+        shown.show(code, has_outputs=has_outputs)
+        reached.take(shown.machine, ev.ResultAccepted(1, "agreed"), 1.0)
+    silent = Story().begin().running()
+    silent.lose()
+    reached.take(
+        silent.checking(CAROL.peer).machine, ev.ResultRejected(2, "no_reveal", "", is_again=True), 1.0
+    )
     reached.expect_all()
 
 
@@ -259,6 +274,7 @@ STOPS: dict[ShardState, list[str]] = {
     ShardState.WAITING: [],
     ShardState.OPENING: ["StopLease"],
     ShardState.RUNNING: ["StopLease"],
+    ShardState.CHECKING: ["StopLease"],
     ShardState.FETCHING: ["StopLease"],
 }
 

@@ -19,6 +19,12 @@ def under(epoch: int) -> list[Event]:
         ev.LeaseDenied(epoch, "run_lost", ""),
         ev.LeaseDenied(epoch, "cancelled", ""),
         ev.CheckpointReceived(epoch, b"late checkpoint", 99),
+        ev.ResultCommitted(epoch, b"late commitment"),
+        ev.RevealWanted(epoch, ()),
+        ev.ResultAccepted(epoch, "agreed"),
+        ev.ResultRejected(epoch, "result_wrong", ""),
+        ev.ResultRejected(epoch, "no_reveal", "", is_again=True),
+        ev.ResultReplaced(epoch, b"another's", "decided", "result_wrong", ""),
         ev.ResultReceived(epoch, b"late result", "succeeded", "", has_outputs=True),
         ev.ResultReceived(epoch, b"late result", "succeeded", "", has_outputs=False),
         ev.ResultReceived(epoch, b"late result", "program_failed", "", has_outputs=False),
@@ -43,6 +49,8 @@ def second_lease(state: ShardState) -> Story:
     if state is ShardState.OPENING:
         return alice
     alice.grant()
+    if state is ShardState.CHECKING:
+        alice.commit()
     if state in (ShardState.FETCHING, ShardState.SUCCEEDED):
         alice.result()
     if state is ShardState.SUCCEEDED:

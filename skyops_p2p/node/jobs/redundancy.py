@@ -1,0 +1,324 @@
+"""A shard whose result counts only if others compute the same: replicas are drawn, results shown together, and judged.
+
+The primary's machine waits with its commitment (ShardState.CHECKING) until it is told here whose answer stands. A
+replica is a job of its own with the same specification, which runs one shard; its worker cannot tell. What is decided
+follows from the records alone, so a restart goes on where it was. Spec: protocol/06-verification.md, "Requester".
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import trio
+
+from skyops_p2p import limits
+from skyops_p2p.core.execution import shard_events as ev
+from skyops_p2p.core.execution.shard_record import Attempt, ShardState
+from skyops_p2p.core.verification.record import Opened, Signatures, judge_opened, open_signatures
+from skyops_p2p.core.verification.verdict import Judgement, Outcome
+from skyops_p2p.errors import SkyopsError
+from skyops_p2p.node.jobs.open_job import OpenJob
+from skyops_p2p.node.jobs.records import ReplicaPart
+from skyops_p2p.node.jobs.replica_search import ReplicaSearch
+from skyops_p2p.node.jobs.settling import Settling
+from skyops_p2p.node.jobs.shard_task import ShardTask
+from skyops_p2p.node.match_view import MatchStepView, MatchView
+from skyops_p2p.types import PeerId
+
+log = logging.getLogger(__name__)
+
+_KEPT = (ShardState.CHECKING, ShardState.FETCHING, ShardState.SUCCEEDED, ShardState.FAILED)
+"""States in which the commitment of the newest lease counts."""
+
+
+class Replica(Protocol):
+    """What a comparison sees of a replica; see JobTask."""
+
+    job: OpenJob
+    shards: tuple[ShardTask, ...]
+
+    @property
+    def replica_of(self) -> ReplicaPart | None:
+        """What it is a replica of."""
+
+    async def cancel(self) -> None:
+        """End it."""
+
+
+class Crew(Protocol):
+    """Has the replicas; see JobKeeper."""
+
+    turns: trio.CapacityLimiter
+    """Comparisons at once."""
+
+    async def hire(self, job: OpenJob, part: ReplicaPart) -> Replica:
+        """Begin a replica of a job's shard.
+
+        Raises:
+            StoreError: It could not be written down.
+        """
+
+    def replicas(self, job_id: bytes, shard: int) -> Sequence[Replica]:
+        """Return those of a shard, in the order in which they were begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One that computes the shard, or has."""
+
+    task: ShardTask
+    round: int
+    replica: Replica | None
+    """None: the primary."""
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """Its newest lease, if it has come to a commitment that counts."""
+        record = self.task.record
+        last = record.attempts[-1] if record.attempts else None
+        is_kept = last is not None and last.commit is not None and record.state in _KEPT
+        return last if is_kept else None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it has not committed yet, and may."""
+        return not self.task.is_over and self.attempt is None
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether its result is here."""
+        return self.attempt is not None and self.attempt.receipt is not None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it has committed, and will show nothing."""
+        return not self.is_shown and (self.task.machine.is_gone or self.task.is_over)
+
+
+class Comparison:
+    """One shard's results, compared.
+
+    Args:
+        job: Whose shard it is.
+        primary: The shard.
+        crew: Has the replicas.
+    """
+
+    def __init__(self, job: OpenJob, primary: ShardTask, crew: Crew) -> None:
+        self._job = job
+        self._primary = primary
+        self._crew = crew
+        self._moved = trio.Event()
+        self._replicas: list[Replica] = []
+        self._round = 0
+        self._asked: int | None = None
+        """The round whose results are asked for."""
+        self._reveal_until = float("inf")
+        self.search = ReplicaSearch(job, self.members)
+        self._settling = Settling(job, self.search.candidates)
+
+    @property
+    def replicas(self) -> tuple[Replica, ...]:
+        """Those of the shard, in the order in which they were drawn."""
+        return tuple(self._replicas)
+
+    def members(self) -> list[Member]:
+        """Return who computes it, or has: the primary first."""
+        found = [Member(self._primary, 0, None)]
+        for replica in self._replicas:
+            assert replica.replica_of is not None, "only replicas are hired"
+            found += [Member(task, replica.replica_of.round, replica) for task in replica.shards]
+        return found
+
+    async def run(self) -> None:
+        """Compare until the shard has ended, then let the replicas go."""
+        self._replicas = list(self._crew.replicas(self._job.job_id, self._primary.index))
+        for member in self.members():
+            member.task.on_move = self._wake
+        self._round = max(member.round for member in self.members())
+        while not self._primary.is_over:
+            if not _is_in(self._primary, ShardState.CHECKING):
+                await self._moved.wait()
+                continue
+            async with self._crew.turns:
+                while _is_in(self._primary, ShardState.CHECKING):
+                    await self._step()
+                await self._end_of_comparison()
+        await self._let_go()
+
+    def _wake(self) -> None:
+        self._moved.set()
+        self._moved = trio.Event()
+
+    # --- one step -------------------------------------------------------------------------------------------------
+    async def _step(self) -> None:
+        """Do the next thing that follows from how all stand, or wait until something has moved."""
+        moved, members = self._moved, self.members()
+        committed = [member for member in members if member.attempt is not None]
+        waiting = [member for member in members if member.is_waiting]
+        if not self._is_revealing(members):
+            able = sum(not member.is_lost for member in committed) + len(waiting)
+            wanted = self._job.spec.verification.redundancy + self._round
+            if able < wanted and self._may_hire(len(committed) + len(waiting)):
+                await self._hire()
+            elif waiting:
+                await moved.wait()
+            else:
+                await self._ask(committed)
+            return
+        missing = [member for member in committed if not member.is_shown and not member.is_lost]
+        if missing and trio.current_time() < self._reveal_until:
+            with trio.move_on_at(self._reveal_until):
+                await moved.wait()
+            return
+        await self._judge(committed)
+
+    def _is_revealing(self, members: Sequence[Member]) -> bool:
+        """Tell whether somebody knows a result of this round: whoever committed later could have known it too."""
+        return self._asked == self._round or any(
+            member.is_shown and member.round == self._round for member in members
+        )
+
+    def _may_hire(self, computing: int) -> bool:
+        replicas = [member for member in self.members()[1:] if member.round == self._round]
+        is_short = any(member.task.record.code == "no_worker" for member in replicas)
+        is_room = computing < limits.VERIFICATION_WORKERS_MAX
+        return not is_short and is_room and len(self._replicas) < limits.REPLICAS_PER_SHARD_MAX
+
+    async def _hire(self) -> None:
+        part = ReplicaPart(
+            job_id=self._job.job_id,
+            shard=self._primary.index,
+            round=self._round,
+            place=len(self._replicas),
+        )
+        try:
+            replica = await self._crew.hire(self._job, part)
+        except SkyopsError as error:
+            log.warning("replica_not_begun job=%s code=%s", self._job.short, error.code)
+            self._primary.note(f"waits for the disk: {error.message}")
+            await trio.sleep(limits.FLUSH_INTERVAL_S)
+            return
+        self._replicas.append(replica)
+        for task in replica.shards:
+            task.on_move = self._wake
+        log.info("replica_begun job=%s shard=%d place=%d", self._job.short, part.shard, part.place)
+
+    async def _ask(self, committed: Sequence[Member]) -> None:
+        """Have all show what they have: nobody is still free to choose. Rules: VER-6, VER-8."""
+        self._asked = self._round
+        self._reveal_until = trio.current_time() + limits.REVEAL_TIMEOUT_S
+        for member in committed:
+            if member.attempt is None or member.is_shown:
+                continue
+            others = tuple(
+                other.attempt.commit
+                for other in committed
+                if other is not member and other.attempt is not None and other.attempt.commit is not None
+            )
+            await member.task.post(ev.RevealWanted(member.attempt.epoch, others))
+
+    # --- whose answer stands ----------------------------------------------------------------------------------------
+    async def _judge(self, committed: Sequence[Member]) -> None:
+        signatures = [self._signatures(member) for member in committed]
+        opened = [open_signatures(one, self._job.tools.network) for one in signatures]
+        comparisons = await self._settling.compare(opened)
+        judgement = judge_opened(opened, comparisons)
+        if judgement.outcome is Outcome.FLAGGED:
+            self._round += 1
+            if self._may_hire(len(committed)):
+                self._tell_flagged(opened)
+                return
+            self._round -= 1
+        await self._settling.settle(
+            committed, signatures, opened, judgement=judgement, comparisons=comparisons
+        )
+        await self._wait_decided(committed, judgement)
+
+    async def _wait_decided(self, committed: Sequence[Member], judgement: Judgement) -> None:
+        """Wait until the primary goes on; where it was wrong, it takes the first right answer that is here."""
+        if judgement.winner is not None and judgement.faults[0] != "none":
+            right = [one for one, fault in zip(committed, judgement.faults, strict=True) if fault == "none"]
+            await self._settling.replace(self._primary, right, judgement, settled=self._until_settled)
+        await self._until_settled(self._primary, ShardState.CHECKING)
+
+    async def _until_settled(self, task: ShardTask, *states: ShardState) -> None:
+        """Wait until a shard is in none of these states."""
+        while _is_in(task, *states):
+            await self._moved.wait()
+
+    def _tell_flagged(self, opened: Sequence[Opened]) -> None:
+        shown = sum(one.answer.root is not None for one in opened)
+        text = f"{shown} results, and no majority among them: one more worker computes it"
+        log.info("results_differ job=%s shard=%d", self._job.short, self._primary.index)
+        self._primary.note(text)
+
+    def _signatures(self, member: Member) -> Signatures:
+        attempt = member.attempt
+        assert attempt is not None, "only who has committed is judged"
+        assert attempt.commit is not None, "only who has committed is judged"
+        binding = self._job.tools.draws.binding(attempt.worker)
+        return Signatures(member.round, attempt.commit, attempt.reveal, attempt.receipt, binding)
+
+    # --- afterwards -------------------------------------------------------------------------------------------------
+    async def _end_of_comparison(self) -> None:
+        """Wait until the primary has its outputs; if it begins anew instead, so do all."""
+        await self._until_settled(self._primary, ShardState.FETCHING)
+        if not self._primary.is_over:
+            await self._let_go()
+            self._replicas, self._asked = [], None
+            self._round = 0
+
+    async def _let_go(self) -> None:
+        """Take what replicas have shown, which is right, and end what is still under way."""
+        checked = self._primary.record.checked
+        for member in self.members()[1:]:
+            attempt = member.attempt
+            if member.task.is_over or member.replica is None:
+                continue
+            if checked and attempt is not None and member.is_shown:
+                await member.task.post(ev.ResultAccepted(attempt.epoch, checked, keeps_outputs=False))
+            else:
+                await member.replica.cancel()
+
+
+def _is_in(task: ShardTask, *states: ShardState) -> bool:
+    return task.machine.state in states
+
+
+class Comparisons:
+    """All comparisons of one job.
+
+    Args:
+        job: The job.
+        shards: Its shards.
+        crew: Has the replicas.
+    """
+
+    def __init__(self, job: OpenJob, shards: Sequence[ShardTask], crew: Crew) -> None:
+        self._by_shard = {task.index: Comparison(job, task, crew) for task in shards}
+
+    def of(self, shard: int) -> Comparison:
+        """Return a shard's comparison."""
+        return self._by_shard[shard]
+
+    async def run(self) -> None:
+        """Compare until all shards have ended."""
+        async with trio.open_nursery() as nursery:
+            for comparison in self._by_shard.values():
+                nursery.start_soon(comparison.run)
+
+    async def find(
+        self,
+        job: OpenJob,
+        shard: int,
+        excluded: tuple[PeerId, ...],
+        *,
+        tender_job: bytes,
+        progress: Callable[[MatchStepView], None],
+    ) -> MatchView:
+        """Run a match for a shard or a replica of it; see ReplicaSearch.find."""
+        return await self._by_shard[shard].search.find(
+            job, shard, excluded, tender_job=tender_job, progress=progress
+        )

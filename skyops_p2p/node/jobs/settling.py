@@ -1,0 +1,186 @@
+"""What follows from a comparison: the verdict is written down, the right answer is taken, the losers are let go unpaid.
+
+Spec: protocol/06-verification.md, "Verdict".
+"""
+
+import itertools
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from skyops_p2p.core.execution import shard_events as ev
+from skyops_p2p.core.execution.outcomes import SUCCEEDED
+from skyops_p2p.core.execution.shard_record import Attempt, ShardState
+from skyops_p2p.core.verification.record import Opened, Signatures, make_verdict
+from skyops_p2p.core.verification.verdict import Judgement
+from skyops_p2p.crypto.node_key import peer_id_to_bytes
+from skyops_p2p.errors import SkyopsError
+from skyops_p2p.node.jobs.open_job import OpenJob
+from skyops_p2p.node.jobs.shard_task import ShardTask
+from skyops_p2p.types import PeerId
+from skyops_p2p.wire.envelope import peek
+from skyops_p2p.wire.messages.execution import ResultReceipt
+from skyops_p2p.wire.messages.verification import CandidatePart, ComparisonPart, FaultName
+
+log = logging.getLogger(__name__)
+
+FAULT_CODES: dict[FaultName, str] = {"wrong": "result_wrong", "lied": "worker_lied", "no_reveal": "no_reveal"}
+"""Fault -> outcome of the lease."""
+NO_REPLICA, RESULTS_DIFFER = "no_replica", "results_differ"
+_UNDER_WAY = (ShardState.CHECKING, ShardState.FETCHING)
+
+
+class Committed(Protocol):
+    """One that has committed; see redundancy.Member."""
+
+    @property
+    def task(self) -> ShardTask:
+        """Its shard."""
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """Its lease."""
+
+
+class Settling:
+    """The end of one shard's comparison.
+
+    Args:
+        job: Whose shard it is.
+        candidates: Returns from whom replicas were drawn.
+    """
+
+    def __init__(self, job: OpenJob, candidates: Callable[[], tuple[CandidatePart, ...]]) -> None:
+        self._job = job
+        self._candidates = candidates
+
+    async def compare(self, opened: Sequence[Opened]) -> tuple[ComparisonPart, ...]:
+        """Compare the opened answers of the class `numeric` with each other; of `exact` the roots say all.
+
+        Rules: VER-12.
+        """
+        if self._job.compared != "numeric":
+            return ()
+        places = [place for place, one in enumerate(opened) if one.answer.root is not None]
+        roots = [one.answer.root for one in opened]
+        return tuple(
+            ComparisonPart(first=one, second=two, is_equal=roots[one] == roots[two], elements=0, within=0)
+            for one, two in itertools.combinations(places, 2)
+        )
+
+    async def settle(
+        self,
+        committed: Sequence[Committed],
+        signatures: Sequence[Signatures],
+        opened: Sequence[Opened],
+        *,
+        judgement: Judgement,
+        comparisons: Sequence[ComparisonPart],
+    ) -> None:
+        """Write the verdict down, tell the losers' machines, and the primary's if its answer stands.
+
+        Args:
+            committed: All that committed, the primary first.
+            signatures: Theirs.
+            opened: The same, opened.
+            judgement: What they come to.
+            comparisons: Of the class `numeric`.
+        """
+        primary, epoch = committed[0].task, _epoch(committed[0])
+        await self._write(primary, signatures, comparisons)
+        if judgement.winner is None:
+            await self._undecided(primary, epoch, opened)
+            return
+        checked = judgement.outcome.value
+        for member, fault in list(zip(committed, judgement.faults, strict=True))[1:]:
+            if fault != "none":
+                await self._reject(member, fault)
+        if judgement.faults[0] == "none":
+            if "wrong" in judgement.faults:
+                primary.note("another worker's result was wrong; this one is that of the majority")
+            await primary.post(ev.ResultAccepted(epoch, checked))
+
+    async def replace(
+        self,
+        primary: ShardTask,
+        right: Sequence[Committed],
+        judgement: Judgement,
+        *,
+        settled: Callable[..., Awaitable[None]],
+    ) -> None:
+        """Have the primary's shard take a right answer, once its outputs are here.
+
+        Args:
+            primary: Of the shard; its own answer does not stand.
+            right: Those whose answers stand.
+            judgement: What was decided.
+            settled: Waits until a shard is in none of some states.
+        """
+        code, epoch = FAULT_CODES[judgement.faults[0]], primary.record.epoch
+        text = "it is not the result of the majority" if code == "result_wrong" else ""
+        self._blame(primary, primary.machine.worker, code)
+        for member in right:
+            assert member.attempt is not None, "only who has committed is right"
+            assert member.attempt.receipt is not None, "only who has shown is right"
+            receipt, checked = member.attempt.receipt, judgement.outcome.value
+            result = peek(receipt, ResultReceipt)
+            if result.code == SUCCEEDED and result.outputs is not None:
+                await member.task.post(ev.ResultAccepted(member.attempt.epoch, checked))
+                await settled(member.task, *_UNDER_WAY)
+                if member.task.machine.state is not ShardState.SUCCEEDED:
+                    continue
+            await primary.post(ev.ResultReplaced(epoch, receipt, checked, code, text))
+            return
+        lost = "the right results could not be fetched"
+        await primary.post(ev.ResultRejected(epoch, "result_unavailable", lost, is_again=True))
+
+    async def _undecided(self, primary: ShardTask, epoch: int, opened: Sequence[Opened]) -> None:
+        """Take the only result there is, and say so; or none, where they differ."""
+        shown = [place for place, one in enumerate(opened) if one.answer.root is not None]
+        if shown == [0]:
+            primary.note("nobody else could compute it: its result is taken unverified")
+            await primary.post(ev.ResultAccepted(epoch, NO_REPLICA))
+        elif len(shown) > 1:
+            text = f"{len(shown)} workers came to different results, and no majority to one"
+            await primary.post(ev.ResultRejected(epoch, RESULTS_DIFFER, text))
+        else:
+            code = "worker_lied" if opened[0].answer.has_lied else "no_reveal"
+            await primary.post(ev.ResultRejected(epoch, code, "", is_again=True))
+
+    async def _reject(self, member: Committed, fault: FaultName) -> None:
+        code = FAULT_CODES[fault]
+        self._blame(member.task, member.task.machine.worker, code)
+        await member.task.post(ev.ResultRejected(_epoch(member), code, ""))
+
+    def _blame(self, task: ShardTask, worker: PeerId | None, code: str) -> None:
+        """Tell whoever watches, and give the worker no further job whose results are compared."""
+        if worker is not None:
+            tools, shard = self._job.tools, task.index
+            log.info("result_refused job=%s shard=%d code=%s", self._job.short, shard, code)
+            tools.tell(
+                "job", worker, f"{self._job.short}: its result is not taken: {code}; it is paid no further"
+            )
+
+    async def _write(
+        self, primary: ShardTask, signatures: Sequence[Signatures], comparisons: Sequence[ComparisonPart]
+    ) -> None:
+        tools, shard = self._job.tools, primary.index
+        verdict = make_verdict(
+            signatures,
+            network=tools.network,
+            requester=peer_id_to_bytes(tools.own),
+            made_unix_ms=tools.wall_clock.now_ms(),
+            secret=self._job.draw_secret(shard),
+            candidates=self._candidates(),
+            comparisons=comparisons,
+        )
+        try:
+            await tools.verdicts.keep(tools.sign(verdict), self._job.job_id, shard)
+        except SkyopsError as error:
+            log.warning("verdict_not_kept job=%s code=%s", self._job.short, error.code)
+            primary.note(f"the verdict could not be written down: {error.message}")
+
+
+def _epoch(member: Committed) -> int:
+    assert member.attempt is not None, "only who has committed is judged"
+    return member.attempt.epoch

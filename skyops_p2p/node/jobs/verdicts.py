@@ -1,0 +1,103 @@
+"""The verdicts of this node: files that anybody can check without a network, one for each shard that was compared.
+
+Spec: protocol/06-verification.md, "Checking a verdict".
+"""
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import trio
+
+from skyops_p2p import limits
+from skyops_p2p.core.verification.check import CheckedVerdict, check_verdict
+from skyops_p2p.errors import ExecutionError, StoreError
+
+log = logging.getLogger(__name__)
+
+FOLDER, SUFFIX = "verdicts", ".verdict"
+VerdictMade = Callable[[CheckedVerdict, bytes], None]
+"""Takes a verdict of this node that holds, and its bytes."""
+
+
+class VerdictFiles:
+    """Verdicts below the directory of each job.
+
+    Args:
+        folder: Holds a directory for each job.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.made: VerdictMade = _nobody
+        """Told of each new one."""
+
+    async def keep(self, data: bytes, job_id: bytes, shard: int) -> CheckedVerdict:
+        """Write a verdict down; a newer one of the same shard takes its place.
+
+        Args:
+            data: The enveloped Verdict.
+            job_id: 16 bytes.
+            shard: Which shard.
+
+        Raises:
+            StoreError: Code `store_unusable`: it cannot be written.
+        """
+        checked = check_verdict(data)
+        for finding in checked.findings:
+            log.warning("verdict_does_not_hold rule=%s: %s", finding.rule, finding.text)
+        try:
+            await trio.to_thread.run_sync(_write, self._path(job_id, shard), data)
+        except OSError as error:
+            raise StoreError(
+                f"a verdict cannot be written: {error.strerror}",
+                code="store_unusable",
+                hint="Make room on the disk of the node's directory.",
+            ) from error
+        if checked.holds:
+            self.made(checked, data)
+        return checked
+
+    async def read(self, job_id: bytes, shard: int) -> bytes:
+        """Return the newest verdict about a shard.
+
+        Raises:
+            ExecutionError: Code `no_verdict`.
+        """
+        try:
+            return await trio.to_thread.run_sync(read_verdict, self._path(job_id, shard))
+        except OSError as error:
+            raise ExecutionError(
+                f"there is no verdict about shard {shard} of job {job_id.hex()[:12]}",
+                code="no_verdict",
+                hint="There is one once results were compared: verification.redundancy of 2 or more, class exact or "
+                "numeric.",
+            ) from error
+
+    def _path(self, job_id: bytes, shard: int) -> Path:
+        return self._folder / job_id.hex() / FOLDER / f"shard-{shard}{SUFFIX}"
+
+
+def read_verdict(path: Path) -> bytes:
+    """Read a file that may hold a verdict, and no more of it than a verdict can have; blocks for a moment.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return file.read(limits.VERDICT_BYTES_MAX + 1)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_suffix(".new")
+    with draft.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def _nobody(_checked: CheckedVerdict, _data: bytes) -> None:
+    """Take verdicts where nobody wants to know."""

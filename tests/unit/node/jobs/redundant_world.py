@@ -1,0 +1,66 @@
+"""Whole nodes of which several compute the same: alice submits, the others work; for tests in virtual time."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from skyops_p2p.core.jobs.spec import JobSpec
+from skyops_p2p.core.verification.check import CheckedVerdict, check_verdict
+from skyops_p2p.node.jobs.job import Job
+from skyops_p2p.node.jobs.job_task import JobTask
+from tests.unit.node.jobs.job_world import JobWorld, shout, spec, train
+from tests.unit.node.small_world import small_world
+
+CROWD = ("bob", "carol", "dave", "erin", "frank")
+
+
+def redundant_job(**changes: object) -> JobSpec:
+    """A short job that three compute."""
+    return spec(
+        **{
+            "command": ["shout"],
+            "checkpoint": None,
+            "timeouts": {"execution": 600, "queue": 120},
+            "verification": {"class": "exact", "redundancy": 3},
+            **changes,
+        }
+    )
+
+
+class RedundantWorld(JobWorld):
+    """A job world whose workers are as many as a test wants."""
+
+    def task(self, job: Job) -> JobTask:
+        """Return what drives a job at alice's."""
+        return self._keeper.find(job.job_id)
+
+    def replicas(self, job: Job) -> tuple[JobTask, ...]:
+        """Return a job's replicas, in the order in which they were begun."""
+        return self._keeper.replicas.of(bytes.fromhex(job.job_id))
+
+    def verdict(self, job: Job, shard: int = 0) -> CheckedVerdict:
+        """Check the verdict about a shard, as anybody could."""
+        path = self.task(job).job.folder / "verdicts" / f"shard-{shard}.verdict"
+        return check_verdict(path.read_bytes())
+
+    @property
+    def _keeper(self):  # type: ignore[no-untyped-def]
+        workshop = self.nodes["alice"]._workshop
+        assert workshop is not None
+        return workshop.keeper
+
+
+@asynccontextmanager
+async def redundant_world(folder: Path, *, workers: int = 3) -> AsyncIterator[RedundantWorld]:
+    (folder / "words.txt").write_text("loss goes down")
+    async with small_world(folder) as small, trio.open_nursery() as nursery:
+        small.programs |= {"train": train, "shout": shout}
+        world = RedundantWorld(small, nursery)
+        await world.start("alice")
+        for name in CROWD[:workers]:
+            await world.start(name, enabled=True)
+        await world.all_know_each_other()
+        yield world
+        nursery.cancel_scope.cancel()
