@@ -14,6 +14,7 @@ from skyops_p2p.testnet import demo_faults as faults
 from skyops_p2p.testnet import demo_money as money
 from skyops_p2p.testnet import demo_network as network
 from skyops_p2p.testnet import demo_reorg as reorg
+from skyops_p2p.testnet import demo_reputation as reputation
 from skyops_p2p.testnet import demo_training as training
 from skyops_p2p.testnet.demo_stage import Demo, Outcome, Stage
 
@@ -22,6 +23,7 @@ _BEGINNING = (
     Stage("join", "A requester joins from outside", network.join),
     Stage("deposit", "It puts down a deposit on the chain", money.deposit),
     Stage("map", "It finds workers on its node map", network.query_map),
+    Stage("trust", "It knows what each worker has at stake", reputation.before),
     Stage("ping", "It measures the way to one", network.ping),
     Stage("handshake", "Both prove their wallets and share a key", network.handshake),
     Stage("match", "A job finds its worker by sealed bids", awards.match),
@@ -39,6 +41,7 @@ _BILL = Stage("bill", "Whoever worked was paid while it computed", money.bill)
 _SETTLED = (
     Stage("settle", "The workers redeem, and every balance fits", money.settle),
     Stage("prove", "The contract proves what was computed", money.prove),
+    Stage("scores", "Scores have followed, alike on every node", reputation.after),
 )
 DOWN = Stage("down", "All is taken down", network.take_down)
 

@@ -48,7 +48,7 @@ def test_a_scenario_has_stages_of_its_own_names_and_ends_with_the_money(scenario
     assert len(set(names)) == len(names)
     assert all(len(stage.title) <= 44 and len(stage.name) <= 9 for stage in scenario.stages)
     assert names[:2] == ["up", "join"]
-    assert names[-2:] == ["settle", "prove"]
+    assert names[-3:] == ["settle", "prove", "scores"]
     order = [names.index(name) for name in ("submit", "train", "result", "audit", "bill", "settle")]
     assert order == sorted(order)
     assert {"finish", "resume"} & set(names[names.index("train") : names.index("result")])
