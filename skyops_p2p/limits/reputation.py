@@ -17,6 +17,8 @@ REPUTATION_BANNED_MAX = 65_536
 """Accounts with a double history that are remembered; the oldest is forgotten, the chain remembers those with stake."""
 REPUTATION_EXPLAINED_MAX = 64
 """Raters and receipts that an explanation names; the weightiest."""
+REPUTATION_BATCH = 128
+"""Receipts that are taken in at once, before others go on: some ten milliseconds."""
 REPUTATION_GATHER_S = 1.0
 """News of evidence is gathered so long before scores are worked out anew."""
 REPUTATION_LOOK_S = 120.0

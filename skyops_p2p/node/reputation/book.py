@@ -168,7 +168,7 @@ class ReputationBook:
             return
         async with self._lock:
             self._is_stale = False
-            self._take_in()
+            await self._take_in()
             stakes = dict(self._looks.stakes)
             self.scores = await self._work_out(self._ledger, stakes, epoch)
             self._views.clear()
@@ -242,17 +242,19 @@ class ReputationBook:
         found = [*sorted({self.own, *parties}), *sorted({*self._members()} - parties)]
         return found[: limits.REPUTATION_ACCOUNTS_MAX]
 
-    def _take_in(self) -> None:
-        """Bring the ledger up to what is held."""
+    async def _take_in(self) -> None:
+        """Bring the ledger up to what is held; others go on between two batches."""
         ledger, now = self._ledger, self.wall_clock.now_ms()
         for pair, money in self._looks.money.items():
             ledger.set_money(*pair, money)
         for digest in self._gone:
             ledger.forget_deal(digest)
         self._gone.clear()
-        for digest, item in list(self._waiting.items()):
-            if ledger.add_deal(_deal(item), now=now):
+        for number, (digest, item) in enumerate(list(self._waiting.items())):
+            if ledger.add_deal(_deal(item), now=now) and self._waiting.get(digest) is item:
                 del self._waiting[digest]
+            if number % limits.REPUTATION_BATCH == limits.REPUTATION_BATCH - 1:
+                await trio.lowlevel.checkpoint()
         for check in self._checks.values():
             ledger.add_check(check)
         self._checks.clear()
