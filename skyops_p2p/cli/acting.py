@@ -14,6 +14,7 @@ import click
 
 from skyops_p2p.cli.invocation import Invocation
 from skyops_p2p.cli.output import ProgressLine, print_fields, print_json
+from skyops_p2p.cli.waiting import waiting
 from skyops_p2p.errors import ChainError, NetworkError
 from skyops_p2p.limits import WALLET_PATIENCE_S
 
@@ -156,7 +157,8 @@ def look(
         async with open_to_look(config) as (at, workers):
             return await read(at, workers)
 
-    return trio.run(open_and_read)
+    with waiting("asking the chain", is_color=invocation.is_color):
+        return trio.run(open_and_read)
 
 
 def own_account(invocation: Invocation) -> bytes:
@@ -197,12 +199,14 @@ def _carry_out(invocation: Invocation, action: "Action", options: ActOptions) ->
 
         client = running_money(invocation)
         if client is not None:
+            progress.show_figures("asking the node")
             view = _by_node(client, request, options.wait_s, show)
         else:
             import trio
 
             config = money_config(invocation)
             wallet = own_wallet(invocation, config)
+            progress.show_figures("asking the chain")
             view = trio.run(_alone, config, wallet, request, (options.wait_s, show))
     # What was sent earlier has no text any more.
     steps = [step.model_copy(update={"text": step.text or texts.get(step.name, "")}) for step in view.steps]
@@ -253,7 +257,8 @@ def _plan(invocation: Invocation, action: "Action") -> "PlanView":
         async with open_purse(config, wallet) as purse:
             return await purse.plan(action)
 
-    return trio.run(look)
+    with waiting("asking the chain", is_color=invocation.is_color):
+        return trio.run(look)
 
 
 def _tell_plan(view: "PlanView", *, as_json: bool) -> None:

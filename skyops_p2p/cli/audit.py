@@ -9,6 +9,7 @@ import click
 
 from skyops_p2p.cli.invocation import Invocation, data_dir_option, json_option
 from skyops_p2p.cli.output import credits_text, print_fields, print_json
+from skyops_p2p.cli.waiting import waiting
 
 if TYPE_CHECKING:
     from skyops_p2p.core.auction.audit import AuditReport
@@ -57,7 +58,8 @@ def audit(
         if error.code != "book_missing":
             raise
         return audit_job(find_attempts(invocation, book, error), wanted, invocation, as_json=as_json)
-    audited = audit_file(path, wanted)
+    with waiting("checking the bid book", is_color=invocation.is_color):
+        audited = audit_file(path, wanted)
     if as_json:
         print_json(as_tree(audited))
     else:

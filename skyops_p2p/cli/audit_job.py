@@ -7,6 +7,7 @@ import click
 from skyops_p2p.cli.audit import Audited, Wanted, as_tree, audit_file
 from skyops_p2p.cli.invocation import Invocation
 from skyops_p2p.cli.output import Column, print_json, print_table, short_peer
+from skyops_p2p.cli.waiting import waiting
 from skyops_p2p.errors import AuditError, ExecutionError, NetworkError
 from skyops_p2p.node.book_files import find_book
 from skyops_p2p.node.jobs.job_views import AttemptView, JobView
@@ -54,11 +55,12 @@ def find_attempts(invocation: Invocation, job: str, missing: AuditError) -> JobV
 
 def audit_job(view: JobView, wanted: Wanted, invocation: Invocation, *, as_json: bool) -> int:
     """Audit every attempt of a job, print what was found and return the exit code."""
-    checked = [
-        _check(attempt, wanted, invocation, shard=shard.index, number=number)
-        for shard in view.shards
-        for number, attempt in enumerate(shard.attempts, start=1)
-    ]
+    with waiting("checking the bid books", is_color=invocation.is_color):
+        checked = [
+            _check(attempt, wanted, invocation, shard=shard.index, number=number)
+            for shard in view.shards
+            for number, attempt in enumerate(shard.attempts, start=1)
+        ]
     is_ok = all(one.ok for one in checked)
     if as_json:
         print_json({"ok": is_ok, "job_id": view.job_id, "attempts": [_tree(one) for one in checked]})

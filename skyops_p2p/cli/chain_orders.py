@@ -7,6 +7,7 @@ import click
 from skyops_p2p.cli.acting import money_config, own_wallet, running_money
 from skyops_p2p.cli.invocation import Invocation, data_dir_option, json_option
 from skyops_p2p.cli.output import Column, print_json, print_table
+from skyops_p2p.cli.waiting import waiting
 
 if TYPE_CHECKING:
     from skyops_p2p.node.wallet.purse_views import OrdersView, OrderView
@@ -65,7 +66,8 @@ def _ask(invocation: Invocation, key: str | None) -> "OrdersView":
         async with open_purse(config, wallet) as purse:
             return purse.orders() if key is None else await purse.cancel(key)
 
-    return trio.run(ask)
+    with waiting("opening the journal", is_color=invocation.is_color):
+        return trio.run(ask)
 
 
 def _tell(invocation: Invocation, view: "OrdersView", *, as_json: bool) -> None:

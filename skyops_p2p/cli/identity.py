@@ -159,7 +159,8 @@ def open_identity(data_dir: Path, environment: Mapping[str, str]) -> "Identity":
     passphrase = read_passphrase(environment)
     if passphrase is None and os.isatty(0) and _is_protected(data_dir):
         passphrase = click.prompt("Passphrase of the wallet", hide_input=True)
-    return trio.run(load_identity, data_dir, passphrase or "")
+    with waiting("opening the wallet"):
+        return trio.run(load_identity, data_dir, passphrase or "")
 
 
 def _is_protected(data_dir: Path) -> bool:

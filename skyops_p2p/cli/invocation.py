@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -55,14 +56,17 @@ class Invocation:
         )
 
     def client(self) -> "ControlClient":
-        """Return a client for the running node of the data directory.
+        """Return a client for the running node of the data directory; where it lets wait, a spinner turns.
 
         Raises:
             NetworkError: `node_not_running`.
         """
+        from skyops_p2p.cli.waiting import waiting
         from skyops_p2p.node.control_client import ControlClient
 
-        return ControlClient.of(self.find_data_dir())
+        client = ControlClient.of(self.find_data_dir())
+        client.around = partial(waiting, "asking the node", is_color=self.is_color)
+        return client
 
 
 def _remember_data_dir(ctx: click.Context, _parameter: click.Parameter, value: Path | None) -> None:

@@ -25,6 +25,7 @@ from skyops_p2p.cli.job_text import (
 )
 from skyops_p2p.cli.output import is_terminal, print_json
 from skyops_p2p.cli.plain_text import plain_view
+from skyops_p2p.cli.waiting import taken_line
 from skyops_p2p.node.control_jobs import JobsClient
 from skyops_p2p.node.jobs.job_views import GpuLoadView, JobView, ShardView, UsageView
 
@@ -70,7 +71,7 @@ def _go_on(jobs: JobsClient, job: str | None, invocation: Invocation) -> None:
 
     console = Console(no_color=not invocation.is_color, highlight=False)
     picture = Picture()
-    with Live(console=console, auto_refresh=False, transient=False) as live:
+    with taken_line(), Live(console=console, auto_refresh=False, transient=False) as live:
         while True:
             views = _look(jobs, job)
             lines = picture.lines(views, height=console.height - 1)

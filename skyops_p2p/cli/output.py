@@ -1,5 +1,6 @@
 """How commands print: JSON for programs, aligned text for pipes, and tables for terminals."""
 
+import contextlib
 import json
 import shutil
 import sys
@@ -8,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
+
+from skyops_p2p.cli.waiting import taken_line
 
 STATE_STYLES = {
     "active": "green",
@@ -167,14 +170,18 @@ class ProgressLine:
         self._is_shown = is_shown
         self._is_live = sys.stderr.isatty()
         self._last = ""
+        self._held = contextlib.ExitStack()
 
     def __enter__(self) -> "ProgressLine":
-        """Return itself."""
+        """Return itself; no spinner turns meanwhile."""
+        if self._is_shown and self._is_live:
+            self._held.enter_context(taken_line())
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         """Clear the line."""
         self.clear()
+        self._held.close()
 
     def clear(self) -> None:
         """Clear the line; the next text begins anew."""

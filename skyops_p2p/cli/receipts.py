@@ -8,6 +8,7 @@ import click
 
 from skyops_p2p.cli.invocation import Invocation, data_dir_option, json_option
 from skyops_p2p.cli.output import Column, print_json, print_table
+from skyops_p2p.cli.waiting import waiting
 
 if TYPE_CHECKING:
     from skyops_p2p.core.evidence.checking import Finding
@@ -121,8 +122,9 @@ def _cells(row: "EvidenceRowView") -> tuple[str, ...]:
 def _verify(source: Path, *, as_json: bool) -> int:
     from skyops_p2p.errors import AuditError
 
-    view = _read(source)
-    findings = _findings(view)
+    with waiting("checking signatures"):
+        view = _read(source)
+        findings = _findings(view)
     if as_json:
         found = [{"index": one.index, "code": one.code} for one in findings]
         print_json({"receipts": len(view.receipts), "findings": found})

@@ -9,6 +9,7 @@ import click
 
 from skyops_p2p.cli.invocation import json_option
 from skyops_p2p.cli.output import ProgressLine, print_json
+from skyops_p2p.cli.waiting import waiting
 
 if TYPE_CHECKING:
     from skyops_p2p.simulation.core_world import CoreOutcome
@@ -84,7 +85,8 @@ def world(*, nodes: int, seed: int, scenario: str, beat: float, as_json: bool) -
     )
     started = time.monotonic()
     try:
-        outcome = simulate(SCENARIOS[scenario], seed=seed, nodes=nodes, options=options)
+        with waiting(f"simulating {nodes} nodes"):
+            outcome = simulate(SCENARIOS[scenario], seed=seed, nodes=nodes, options=options)
     except BrokenPromiseError as failure:
         _tell_failure(failure, as_json=as_json)
         return 1

@@ -278,7 +278,8 @@ def partition(groups: tuple[str, ...], *, name: str | None, directory: Path | No
 
     network = open_testnet(name, directory)
     parsed = parse_groups(groups, network.record)
-    cut(network, parsed)
+    with waiting("telling the nodes"):
+        cut(network, parsed)
     click.echo("partitioned: " + " | ".join(", ".join(group) for group in parsed))
 
 
@@ -289,7 +290,8 @@ def heal(*, name: str | None, directory: Path | None) -> None:
     from skyops_p2p.testnet.disturbance import heal as mend
 
     network = open_testnet(name, directory)
-    mend(network)
+    with waiting("telling the nodes"):
+        mend(network)
     click.echo("healed: all nodes may reach each other at full speed")
 
 
@@ -305,7 +307,8 @@ def slow(node: str, *, delay_ms: int, loss_percent: float, name: str | None, dir
     from skyops_p2p.testnet.disturbance import slow as hinder
 
     network = open_testnet(name, directory)
-    hinder(network, node, delay_ms=delay_ms, loss_permille=round(loss_percent * 10))
+    with waiting(f"telling {node}"):
+        hinder(network, node, delay_ms=delay_ms, loss_permille=round(loss_percent * 10))
     click.echo(f"{node}: sends {delay_ms} ms late and loses {loss_percent:g} %")
 
 

@@ -9,6 +9,7 @@ import click
 from skyops_p2p.cli.identity import choose_passphrase
 from skyops_p2p.cli.invocation import Invocation, data_dir_option, json_option
 from skyops_p2p.cli.output import print_fields, print_json
+from skyops_p2p.cli.waiting import waiting
 from skyops_p2p.errors import IdentityError
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ def _add(invocation: Invocation, secret: bytes | None, passphrase_file: Path | N
     passphrase = choose_passphrase(environment, is_testnet=config.is_testnet)
     work = KDF_WORK if passphrase else KDF_WORK_MIN
     add = partial(add_wallet, passphrase=passphrase, entropy=SystemEntropy(), kdf_work=work)
-    return trio.run(add, config.data_dir, secret)
+    with waiting("sealing the key", is_color=invocation.is_color):
+        return trio.run(add, config.data_dir, secret)
 
 
 def _ask_secret() -> bytes:

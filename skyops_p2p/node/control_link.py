@@ -7,7 +7,8 @@ of the node come back as the same classes, codes and hints that the library rais
 import http.client
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -39,6 +40,8 @@ class ControlLink:
         self.data_dir = data_dir
         self.entry = entry
         self.timeout_s = timeout_s
+        self.around: Callable[[], AbstractContextManager[None]] = nullcontext
+        """What is done around the wait for an answer, such as telling a person; streams do without."""
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """Send a request and return what its JSON answer holds.
@@ -56,7 +59,8 @@ class ControlLink:
         """Send a request and return its answer; as `call`."""
         connection = self._connect(self.timeout_s)
         try:
-            return self._send(connection, method, path, body).read(API_ANSWER_BYTES_MAX)
+            with self.around():
+                return self._send(connection, method, path, body).read(API_ANSWER_BYTES_MAX)
         except (OSError, http.client.HTTPException) as error:
             raise self._broken(error, self.timeout_s) from error
         finally:
