@@ -40,7 +40,7 @@ async def read_scores(
     scores = book.scores
     if scores is not None:
         wanted = [account] if account is not None else _known(scores, peers)
-        rows = [_row(book, scores, role, who, peers.get(who)) for who in wanted for role in Role]
+        rows = [_row(book, scores, role, who, peer=peers.get(who)) for who in wanted for role in Role]
         if account is None:
             rows = [row for row in rows if _is_worth_a_row(row, core)]
     if account is not None:
@@ -73,7 +73,7 @@ def _is_worth_a_row(row: ReputationRowView, core: NodeCore) -> bool:
 
 
 def _row(
-    book: ReputationBook, scores: Scores, role: Role, account: bytes, peer: PeerId | None
+    book: ReputationBook, scores: Scores, role: Role, account: bytes, *, peer: PeerId | None
 ) -> ReputationRowView:
     found = scores.of[role].standing(account)
     own, stake = book.own_view(account, role), scores.stakes.get(account)
