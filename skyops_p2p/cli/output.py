@@ -32,6 +32,10 @@ STATE_STYLES = {
     "banned": "red",
 }
 """Colours of state words; the word itself is always printed too."""
+_GAP = 2
+"""Between columns."""
+_WRAPPED_CHARS, _CUT_CHARS = 14, 7
+"""Least of a longer cell that is broken into lines, or cut short, for it to be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +68,19 @@ def is_terminal() -> bool:
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, is_color: bool) -> None:
-    """Print rows under headings: with rules and colours on a terminal, else as aligned text."""
+    """Print rows under headings: with colours on a terminal, else as aligned text.
+
+    On a terminal that is too narrow each row is a block of names and values: nothing is left out.
+    """
     materialised = [tuple(row) for row in rows]
     if is_terminal():
         from rich.console import Console
 
-        Console(no_color=not is_color, highlight=False).print(rich_table(columns, materialised))
+        console = Console(no_color=not is_color, highlight=False)
+        if _least_width(columns, materialised) <= console.width:
+            console.print(rich_table(columns, materialised))
+        else:
+            _print_blocks(columns, materialised, is_color=is_color)
     else:
         for line in aligned(columns, materialised):
             click.echo(line)
@@ -80,7 +91,7 @@ def rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    shown = [i for i in range(len(columns)) if not rows or any(row[i] != "-" for row in rows)]
+    shown = _shown(columns, rows)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold dim")
     for i in shown:
         column = columns[i]
@@ -95,6 +106,35 @@ def rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Any:
     for row in rows:
         table.add_row(*(Text(row[i], style=STATE_STYLES.get(row[i], "")) for i in shown))
     return table
+
+
+def _shown(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[int]:
+    """List the columns that say something in some row."""
+    return [i for i in range(len(columns)) if not rows or any(row[i] != "-" for row in rows)]
+
+
+def _least_width(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> int:
+    """Return how wide a terminal must be for a table whose cells can still be read."""
+    needed = 0
+    for i in _shown(columns, rows):
+        title, full = len(columns[i].title), max((len(row[i]) for row in rows), default=0)
+        if columns[i].is_wrapped:
+            full = min(full, _WRAPPED_CHARS)
+        elif columns[i].is_cut:
+            full = min(full, _CUT_CHARS)
+        needed += max(title, full) + _GAP
+    return needed - _GAP
+
+
+def _print_blocks(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, is_color: bool) -> None:
+    width = max(len(columns[i].title) for i in _shown(columns, rows))
+    for number, row in enumerate(rows):
+        if number:
+            click.echo()
+        for i in _shown(columns, rows):
+            if row[i] != "-":
+                value = paint(row[i], STATE_STYLES.get(row[i], ""), is_color=is_color)
+                click.echo(f"{columns[i].title.ljust(width)}  {value}".rstrip())
 
 
 def aligned(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -121,7 +161,7 @@ def print_fields(fields: Iterable[tuple[str, str]]) -> None:
 
 def paint(text: str, style: str, *, is_color: bool) -> str:
     """Colour a word if standard output is a terminal and colours are wanted."""
-    return click.style(text, fg=style) if is_color and is_terminal() else text
+    return click.style(text, fg=style) if style and is_color and is_terminal() else text
 
 
 def short_peer(peer_id: str) -> str:

@@ -97,7 +97,12 @@ def _print(view: "EvidenceView", *, is_color: bool) -> None:
     if view.receipts:
         print_table(COLUMNS, [_cells(row) for row in view.receipts], is_color=is_color)
         click.echo()
-    click.echo(f"{len(view.receipts)} of {view.held} receipts that this node holds.")
+    if view.held:
+        click.echo(f"{len(view.receipts)} of {view.held} receipts that this node holds.")
+    else:
+        click.echo(
+            "This node holds no receipts yet; they come in when a paid job ends anywhere on the network."
+        )
     for wallet in view.double_histories:
         click.echo(f"{wallet} has signed two histories: its receipts count no more.")
 

@@ -5,6 +5,7 @@ import json
 import logging
 from pathlib import Path
 
+import click
 import pytest
 from rich.console import Console
 
@@ -79,6 +80,40 @@ def test_colours_only_if_wanted(
     monkeypatch.setenv("TERM", "xterm-256color")
     print_table([Column("STATE")], [("active",)], is_color=is_color)
     assert ("\x1b[32m" in capsys.readouterr().out) is is_color
+
+
+WIDE = [Column("PEER"), Column("STATE"), Column("FAILS", is_right=True), Column("WHY", is_wrapped=True)]
+ROWS = [
+    ("NZwa92sq", "dead", "1", "it has not answered for half a minute"),
+    ("zUmoTut7", "active", "0", "-"),
+]
+
+
+@pytest.mark.parametrize(("columns", "is_table"), [(80, True), (39, True), (38, False), (20, False)])
+def test_a_terminal_too_narrow_for_a_table_gets_every_cell_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: int, is_table: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    print_table(WIDE, ROWS, is_color=False)
+    lines = click.unstyle(capsys.readouterr().out).splitlines()
+    assert ("PEER  " in lines[0] and "FAILS" in lines[0]) is is_table
+    told = " ".join(" ".join(lines).split())
+    assert all(cell in told for row in ROWS for cell in row[:3])
+    if is_table:
+        assert max(map(len, lines)) <= columns
+    else:
+        assert lines == [
+            "PEER   NZwa92sq",
+            "STATE  dead",
+            "FAILS  1",
+            "WHY    it has not answered for half a minute",
+            "",
+            "PEER   zUmoTut7",
+            "STATE  active",
+            "FAILS  0",
+        ]
 
 
 def test_a_live_line_is_cut_to_the_terminal_and_cleared(
