@@ -98,6 +98,7 @@ class Workshop:
         self.execution: ExecutionService | None = None
         """The runs of a worker; None where nothing is offered."""
         self.gangs = GangExchange(parts.core.peer_id, self._open_gang_session, ports.entropy)
+        self._verdicts = VerdictFiles(jobs.folder)
         self.payments = self._payment_office()
         """What is paid, and what it is paid for; None: nothing."""
         parts.hub.offers_work = parts.core.nodes.offers_work
@@ -129,6 +130,7 @@ class Workshop:
                     self._parts.hub.serve(GANG_PROTOCOL, self.gangs.adopt)
                     await nursery.start(self.execution.run)
                     self._parts.hub.serve(LEASE_PROTOCOL, self.execution.adopt)
+                nursery.start_soon(self._verdicts.pass_on, limits.REPUTATION_CHECKS_WAITING_MAX)
                 await nursery.start(self.keeper.run)
                 try:
                     yield
@@ -223,6 +225,8 @@ class Workshop:
             standing = self._parts.market.standing
             standing.open_book(desk.evidence.book, desk.open_value)
             desk.trust = standing.trust
+            book = desk.evidence.book
+            self._verdicts.made = lambda checked, _data: book.take_verdict(checked)
             least = self._config.worker.requester_reputation_min * 1000
             self._parts.market.bidding.is_refused = lambda peer: standing.refuses(peer, least)
         if self._config.worker.enabled:
@@ -269,7 +273,7 @@ class Workshop:
             own_holder=lambda: self._holder_of(self._core.peer_id),
             holder_of=self._holder_of,
             resolvers={"ipfs": ipfs.resolve, "cid": ipfs.resolve},
-            verdicts=VerdictFiles(self._job_ports.folder),
+            verdicts=self._verdicts,
             draws=DrawPool(self._core, self._parts.market.standing),
             sign=lambda message: seal(message, self._parts.identity.node_key, self._core.rules.network),
             publish=publish,

@@ -32,6 +32,16 @@ async def test_earnings_pairs_and_receipts_are_shown(api: Api) -> None:
     assert (await api.ask("GET", "/v1/receipts/nonsense")).status_code == 422
 
 
+async def test_scores_are_shown_with_reasons_where_somebody_is_named(api: Api, fake_node: FakeNode) -> None:
+    everybody = (await api.ask("GET", "/v1/reputation")).json()
+    assert [(row["role"], row["score"]) for row in everybody["rows"]] == [("worker", 498), ("requester", 288)]
+    assert everybody["explanations"] == []
+    one = (await api.ask("GET", "/v1/reputation?who=bob")).json()
+    assert one["explanations"][0]["changes"][0] == {"code": "verified_job", "score": 560}
+    assert fake_node.payments.asked_for == "bob"
+    assert (await api.ask("GET", f"/v1/reputation?who={'a' * 129}")).status_code == 422
+
+
 async def test_redemption_is_quoted_and_done(api: Api, fake_node: FakeNode) -> None:
     assert (await api.ask("GET", "/v1/settlement")).json()["is_worth"] is False
     assert fake_node.payments.settled == 0
@@ -41,6 +51,6 @@ async def test_redemption_is_quoted_and_done(api: Api, fake_node: FakeNode) -> N
 
 async def test_where_nothing_is_paid_it_is_said(api: Api, fake_node: FakeNode) -> None:
     fake_node.payments.is_configured = False
-    for path in ("/v1/earnings", "/v1/pairs", "/v1/settlement", f"/v1/receipts/{LANE}"):
+    for path in ("/v1/earnings", "/v1/reputation", "/v1/pairs", "/v1/settlement", f"/v1/receipts/{LANE}"):
         answer = await api.ask("GET", path)
         assert answer.json()["code"] == "payment_not_configured", path

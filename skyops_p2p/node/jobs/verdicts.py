@@ -75,6 +75,18 @@ class VerdictFiles:
                 "numeric.",
             ) from error
 
+    async def pass_on(self, count_max: int) -> None:
+        """Tell `made` of the newest verdicts that there are, as if they were new: after a restart.
+
+        Args:
+            count_max: How many at most; what cannot be read is left out.
+        """
+        for data in await trio.to_thread.run_sync(_newest, self._folder, count_max):
+            checked = check_verdict(data)
+            if checked.holds:
+                self.made(checked, data)
+            await trio.lowlevel.checkpoint()
+
     def _path(self, job_id: bytes, shard: int) -> Path:
         return self._folder / job_id.hex() / FOLDER / f"shard-{shard}{SUFFIX}"
 
@@ -87,6 +99,17 @@ def read_verdict(path: Path) -> bytes:
     """
     with path.open("rb") as file:
         return file.read(limits.VERDICT_BYTES_MAX + 1)
+
+
+def _newest(folder: Path, count_max: int) -> list[bytes]:
+    found = [(path.stat().st_mtime, path) for path in folder.glob(f"*/{FOLDER}/*{SUFFIX}") if path.is_file()]
+    verdicts = []
+    for _, path in sorted(found, reverse=True)[:count_max]:
+        try:
+            verdicts.append(read_verdict(path))
+        except OSError as error:
+            log.warning("verdict_not_read path=%s: %s", path, error.strerror)
+    return verdicts
 
 
 def _write(path: Path, data: bytes) -> None:

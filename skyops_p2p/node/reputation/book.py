@@ -6,7 +6,7 @@ nothing is stored here: a restarted node works its scores out anew. Spec: protoc
 """
 
 import logging
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
@@ -15,13 +15,15 @@ import trio
 from skyops_p2p import limits
 from skyops_p2p.core.evidence.items import Evidence
 from skyops_p2p.core.reputation.conduct import EPOCH_MS
-from skyops_p2p.core.reputation.deals import Check, Deal, deal_of
+from skyops_p2p.core.reputation.deals import Check, deal_of
 from skyops_p2p.core.reputation.explanation import Explanation, explain
 from skyops_p2p.core.reputation.ledger import Ledger
 from skyops_p2p.core.reputation.ratings import Pair, Role, Sums
 from skyops_p2p.core.reputation.standings import Assessment, Standing, seen_by
 from skyops_p2p.core.reputation.uses import Record
 from skyops_p2p.core.reputation.voices import Stake
+from skyops_p2p.core.verification.check import CheckedVerdict
+from skyops_p2p.core.verification.policy import checks_of
 from skyops_p2p.node.reputation.looks import ChainLooks
 from skyops_p2p.ports import Money, WallClock
 from skyops_p2p.wire.messages.settlement import Receipt, SignedReceipt
@@ -89,6 +91,10 @@ class ReputationBook:
         """Receipts that are held no more and are still counted."""
         self._checks: dict[bytes, Check] = {}
         """Verdicts that are not counted yet, by proof."""
+        self._verdicts: OrderedDict[bytes, CheckedVerdict] = OrderedDict()
+        """Verdicts of which not every receipt is held, by digest."""
+        self._results: dict[bytes, bytes] = {}
+        """Digest of an enveloped ResultReceipt -> receipt that names it, of this node's own jobs."""
         self._banned: set[bytes] = set()
         self._followed: frozenset[bytes] = frozenset()
         self._views: dict[tuple[bytes, Role], Standing] = {}
@@ -143,6 +149,21 @@ class ReputationBook:
         self._checks[check.proof] = check
         self._wake()
         return True
+
+    def take_verdict(self, checked: CheckedVerdict) -> None:
+        """Count what a verdict of this node says of each worker, once the worker's receipt is held; returns at once.
+
+        At most REPUTATION_CHECKS_WAITING_MAX wait for receipts; the oldest goes. What was counted changes nothing.
+
+        Args:
+            checked: It holds, and this node's own jobs are what it is about.
+
+        Rules: VER-15, REP-6.
+        """
+        self._verdicts[checked.digest] = checked
+        while len(self._verdicts) > limits.REPUTATION_CHECKS_WAITING_MAX:
+            self._verdicts.popitem(last=False)
+        self._wake()
 
     # --- rounds -----------------------------------------------------------------------------------------------------
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -249,15 +270,24 @@ class ReputationBook:
             ledger.set_money(*pair, money)
         for digest in self._gone:
             ledger.forget_deal(digest)
+        self._results = {result: name for result, name in self._results.items() if name not in self._gone}
         self._gone.clear()
         for number, (digest, item) in enumerate(list(self._waiting.items())):
-            if ledger.add_deal(_deal(item), now=now) and self._waiting.get(digest) is item:
+            receipt = decode_message(Receipt, decode_message(SignedReceipt, item.data).receipt)
+            if item.requester == self.own:
+                self._results[receipt.result] = digest
+            if ledger.add_deal(deal_of(item, receipt), now=now) and self._waiting.get(digest) is item:
                 del self._waiting[digest]
             if number % limits.REPUTATION_BATCH == limits.REPUTATION_BATCH - 1:
                 await trio.lowlevel.checkpoint()
         for check in self._checks.values():
             ledger.add_check(check)
         self._checks.clear()
+        for name, checked in list(self._verdicts.items()):
+            for check in checks_of(checked, self._results):
+                ledger.add_check(check)
+            if all(one.receipt in self._results for one in checked.judged if one.receipt is not None):
+                del self._verdicts[name]
         for account in self._banned:
             ledger.ban(account)
         self._banned.clear()
@@ -277,8 +307,3 @@ def work_out(ledger: Ledger, stakes: dict[bytes, Stake], epoch: int) -> Scores:
     """
     of = {role: ledger.assess(role, stakes, epoch=epoch) for role in Role}
     return Scores(epoch, of, stakes, ledger.worker_checks())
-
-
-def _deal(item: Evidence) -> Deal:
-    receipt = decode_message(Receipt, decode_message(SignedReceipt, item.data).receipt)
-    return deal_of(item, receipt)

@@ -1,6 +1,7 @@
 """Books of several nodes: the same integers whatever the order in which receipts came. I1, I9, I10, REP-1, REP-21."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 import trio
@@ -10,12 +11,14 @@ from skyops_p2p import limits
 from skyops_p2p.core.reputation.deals import Check
 from skyops_p2p.core.reputation.ratings import Role
 from skyops_p2p.core.reputation.standings import Standing
+from skyops_p2p.core.verification.check import CheckedVerdict, Judged
 from skyops_p2p.node.reputation.book import ReputationBook, Scores, work_out
 from skyops_p2p.simulation.clock import EPOCH_UNIX_MS, SimClock
 from skyops_p2p.simulation.faults import LinkFaults
 from skyops_p2p.simulation.money import SimBank
 from skyops_p2p.simulation.receipt_world import ReceiptNode, ReceiptWorld
-from skyops_p2p.types import UnixMs
+from skyops_p2p.types import PeerId, UnixMs
+from skyops_p2p.wire.messages.verification import FaultName
 
 LOSSY = LinkFaults(loss=0.1, delay_mean_s=0.3)
 SKYOPS = 10**18
@@ -188,3 +191,43 @@ async def test_verdicts_count_once_and_more_than_fit_are_refused(autojump_clock:
     for number in range(limits.REPUTATION_CHECKS_WAITING_MAX):
         assert book.take_check(replace(wrong, proof=number.to_bytes(32, "big")))
     assert not book.take_check(replace(wrong, proof=bytes([9] * 32)))
+
+
+@dataclass(frozen=True)
+class Made:
+    """What reputation reads of a verdict's message."""
+
+    made_unix_ms: int = EPOCH_UNIX_MS
+
+
+def judged(world: ReceiptWorld, worker: int, result: bytes, fault: FaultName) -> Judged:
+    peer = PeerId(f"worker-{worker}")
+    return Judged(peer, world.account(worker), bytes(16), 0, 1, bytes(32), result, fault)
+
+
+async def test_a_verdict_waits_for_the_receipts_that_it_is_about(autojump_clock: MockClock) -> None:  # VER-15
+    world = traded(6, deals=3)
+    results = {worker: bytes([worker]) * 32 for worker in (1, 2, 3)}
+    rows = [judged(world, 1, results[1], "none"), judged(world, 2, results[2], "none")]
+    rows.append(judged(world, 3, results[3], "wrong"))
+    message: Any = Made()
+    verdict = CheckedVerdict((), bytes(32), message, tuple(rows), winner=0, is_drawn=True, is_reworked=True)
+    bank = bank_of(world)
+    book = book_of(world.nodes[0], world, bank)
+    book.take_verdict(verdict)
+    await book.refresh()
+    assert [book.record(world.account(worker), open_value=0).checked for worker in results] == [0, 0, 0]
+    for worker, result in results.items():
+        digest = world.deal(
+            0, worker, result=result, rate=wei(SKYOPS), amount=wei(SKYOPS), cumulative=wei(90 * SKYOPS)
+        )
+        item = world.nodes[0].exchange.shelf.get(digest)
+        assert item is not None
+        book.hold(item)
+    await book.refresh()
+    found = [book.record(world.account(worker), open_value=0) for worker in results]
+    assert [(one.streak, one.checked) for one in found] == [(1, 1), (1, 1), (0, 1)]
+    wrong, right = (book.standing(world.account(worker), Role.WORKER) for worker in (3, 1))
+    assert wrong is not None
+    assert right is not None
+    assert wrong.tally.fraud > 0 == right.tally.fraud
