@@ -150,6 +150,8 @@ class WorkerSection(Section):
     """Test networks only: GPUs to pretend to have, "A100:80" (model:VRAM in GiB). Marked in the record."""
     declared_cpu_cores: int = Field(0, ge=0, le=4096)
     """Test networks only: processor cores to pretend to have; 0: those of this machine. Marked in the record."""
+    misbehaves: Literal["", "wrong-result"] = ""
+    """Test networks only: do wrong on purpose, to see it caught. "wrong-result": change what programs leave behind."""
 
 
 class ContentSection(Section):
@@ -264,4 +266,8 @@ class NodeConfig(Section):
                     f"worker.{name}",
                     "declared hardware is admitted on test networks only (is_testnet = true)",
                 )
+        if self.worker.misbehaves and not self.is_testnet:
+            raise _refuse(
+                "worker.misbehaves", "a worker may do wrong on test networks only (is_testnet = true)"
+            )
         return self

@@ -246,6 +246,7 @@ class Workshop:
             spread=self._spread,
             gangs=self.gangs,
             payments=self.payments,
+            misbehaves=self._config.worker.misbehaves,
         )
 
     def _job_tools(self, blocks: BlockStore, workspace: Workspace) -> JobTools:

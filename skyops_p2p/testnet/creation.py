@@ -139,6 +139,7 @@ def node_settings(
         "worker.price_microcredits_per_hour": plan.price_microcredits_per_hour,
         "worker.declared_gpus": list(plan.gpus),
         "worker.declared_cpu_cores": plan.cpu_cores,
+        "worker.misbehaves": plan.misbehaves,
     }
 
 

@@ -12,6 +12,7 @@ region = "eu"
 import tomllib
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -66,6 +67,8 @@ class NodePlan(BaseModel):
     """Whether it offers compute."""
     slots: int = Field(1, ge=1, le=256)
     """Jobs side by side."""
+    misbehaves: Literal["", "wrong-result"] = ""
+    """Do wrong on purpose, to see it caught: "wrong-result" changes what programs leave behind."""
     price_microcredits_per_hour: int = Field(1_000_000, ge=0, le=10**15)
     """Price hint."""
     delay_ms: int = Field(0, ge=0, le=60_000)

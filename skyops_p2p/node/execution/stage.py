@@ -15,6 +15,8 @@ from skyops_p2p import limits
 from skyops_p2p.core.execution.layout import Layout, environment, place_of
 from skyops_p2p.core.execution.opening import IMAGE_PATH, MODULE_PATH
 from skyops_p2p.core.jobs.spec import JobSpec
+from skyops_p2p.core.verification.commit import compared_class
+from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.errors import ExecutionError, NetworkError, RemoteProtocolError
 from skyops_p2p.node.content.shelf import ContentShelf, Holder, TreePart
 from skyops_p2p.node.execution.small_files import put_file
@@ -30,6 +32,8 @@ so that the same job ends alike on fast and slow ones."""
 PROMISED = frozenset({Limit.WALL, Limit.LOG, Limit.NETWORK})
 """What every sandbox must enforce; with placement.hard_limits, all of it."""
 Progress = Callable[[int, int], None]
+
+_SHARED_NAME_DOMAIN = b"skyops/shared-name/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,16 @@ class Work:
     secrets: tuple[SecretPart, ...] = field(repr=False)
     is_resumed: bool = False
     """A checkpoint lies there to go on from."""
+
+    @property
+    def told_names(self) -> tuple[bytes, int]:
+        """The job id and the epoch that the program is told, of which its random bytes come too.
+
+        Where results are compared they are the same for all who compute it. Rules: VER-3.
+        """
+        if compared_class(self.spec) is None:
+            return self.job_id, self.epoch
+        return sha256(_SHARED_NAME_DOMAIN + self.content_key)[:16], 1
 
 
 class RunStage:
@@ -144,10 +158,11 @@ class RunStage:
         """Return what the sandbox is to run."""
         work, spec = self.work, self.work.spec
         secrets = {item.name: item.value.decode() for item in work.secrets if item.path is None}
+        job_id, epoch = work.told_names
         env = environment(
             spec,
-            job_id=work.job_id,
-            epoch=work.epoch,
+            job_id=job_id,
+            epoch=epoch,
             shard=work.shard,
             is_resumed=work.is_resumed,
             grace_s=limits.CHECKPOINT_GRACE_S,

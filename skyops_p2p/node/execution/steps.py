@@ -8,6 +8,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
 
+import trio
+
 from skyops_p2p.core.execution.gangs import GANG_FOLDER, gang_environment
 from skyops_p2p.core.execution.layout import CONTROL
 from skyops_p2p.core.execution.opening import OpenedLease
@@ -17,6 +19,7 @@ from skyops_p2p.crypto.node_key import peer_id_from_bytes
 from skyops_p2p.errors import ExecutionError
 from skyops_p2p.node.content.shelf import Holder, TreePart
 from skyops_p2p.node.execution.gang_seat import GangSeat
+from skyops_p2p.node.execution.misbehaving import WRONG_RESULT, spoil
 from skyops_p2p.node.execution.small_files import list_names
 from skyops_p2p.node.execution.stage import Progress, RunStage, Work
 from skyops_p2p.node.execution.tools import RunTools
@@ -129,6 +132,13 @@ class RunSteps(RunStage):
         name = newest_checkpoint(list_names(folder))
         is_unfinished = name is not None and INCOMPLETE_MARK in list_names(folder / name)
         return None if is_unfinished else name
+
+    async def seal_outputs(self) -> BundleRef | None:
+        """Seal the outputs; see RunStage."""
+        if self._tools.misbehaves == WRONG_RESULT:
+            for item in self._opened.spec.outputs:
+                await trio.to_thread.run_sync(spoil, self.folder(item.path))
+        return await super().seal_outputs()
 
     async def seal_checkpoint(self, name: str, *, owner: str) -> BundleRef:
         """Seal one entry of the checkpoint directory, or what the runtime saved, into the store.

@@ -37,6 +37,8 @@ class RunTools:
     gangs: GangExchange
     payments: PaymentOffice | None = None
     """Is paid for runs; None: nothing is paid here."""
+    misbehaves: str = ""
+    """On a test network, how this worker does wrong on purpose; see misbehaving.py."""
 
     @property
     def own(self) -> PeerId:

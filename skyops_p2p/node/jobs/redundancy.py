@@ -226,11 +226,10 @@ class Comparison:
         comparisons = await self._settling.compare(opened)
         judgement = judge_opened(opened, comparisons)
         if judgement.outcome is Outcome.FLAGGED:
-            self._round += 1
             if self._may_hire(len(committed)):
+                self._round += 1
                 self._tell_flagged(opened)
                 return
-            self._round -= 1
         await self._settling.settle(
             committed, signatures, opened, judgement=judgement, comparisons=comparisons
         )

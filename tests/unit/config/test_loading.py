@@ -113,6 +113,10 @@ def test_whole_numbers_in_the_file_serve_as_numbers(tmp_path):
             "[worker]\ndeclared_gpus = ['A100:80']\n",
             "config.toml:2: worker.declared_gpus: declared hardware is",
         ),
+        (
+            "[worker]\nmisbehaves = 'wrong-result'\n",
+            "config.toml:2: worker.misbehaves: a worker may do wrong on test networks only",
+        ),
         ("is_testnet = true\n[worker]\ndeclared_gpus = ['A100']\n", "'A100': declare a GPU as"),
         (
             "[worker]\ndeclared_cpu_cores = 64\n",

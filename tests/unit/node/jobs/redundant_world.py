@@ -13,6 +13,7 @@ from skyops_p2p.node.jobs.job_task import JobTask
 from tests.unit.node.jobs.job_world import JobWorld, shout, spec, train
 from tests.unit.node.small_world import small_world
 
+PRICE = 60_000
 CROWD = ("bob", "carol", "dave", "erin", "frank")
 
 
@@ -22,7 +23,7 @@ def redundant_job(**changes: object) -> JobSpec:
         **{
             "command": ["shout"],
             "checkpoint": None,
-            "timeouts": {"execution": 600, "queue": 120},
+            "timeouts": {"execution": 600, "queue": 20},
             "verification": {"class": "exact", "redundancy": 3},
             **changes,
         }
@@ -53,14 +54,25 @@ class RedundantWorld(JobWorld):
 
 
 @asynccontextmanager
-async def redundant_world(folder: Path, *, workers: int = 3) -> AsyncIterator[RedundantWorld]:
+async def redundant_world(
+    folder: Path, *, workers: int = 3, wrong: tuple[str, ...] = ()
+) -> AsyncIterator[RedundantWorld]:
+    """Start alice and some workers; bob is the cheapest, and so the primary.
+
+    Args:
+        folder: Of the world.
+        workers: How many.
+        wrong: Those that change what programs leave behind.
+    """
     (folder / "words.txt").write_text("loss goes down")
     async with small_world(folder) as small, trio.open_nursery() as nursery:
         small.programs |= {"train": train, "shout": shout}
         world = RedundantWorld(small, nursery)
         await world.start("alice")
         for name in CROWD[:workers]:
-            await world.start(name, enabled=True)
+            price = PRICE if name == "bob" else 2 * PRICE
+            misbehaves = "wrong-result" if name in wrong else ""
+            await world.start(name, enabled=True, price_microcredits_per_hour=price, misbehaves=misbehaves)
         await world.all_know_each_other()
         yield world
         nursery.cancel_scope.cancel()
