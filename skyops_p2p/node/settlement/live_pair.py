@@ -54,6 +54,8 @@ class LivePair(ABC):
         self.seen_at = float("-inf")
         """Monotonic; when the chain answered last."""
         self.funds_seen = trio.Event()
+        self._redeemed_kept = 0 if seen is None else seen.redeemed
+        """What was redeemed, as the journal has it."""
         """The chain has been asked, and has answered, since this process began."""
         self.chain_trouble = ""
         """Why the chain could not be asked the last time; empty if it could."""
@@ -174,6 +176,9 @@ class LivePair(ABC):
             if not isinstance(event, ev.FundsSeen):
                 effects += machine.handle(event, now)
             machine.check_invariants()
+            if self.funds is not None and self.funds.redeemed != self._redeemed_kept:
+                self._redeemed_kept = self.funds.redeemed  # a restart must not take it for owed
+                effects.append(ev.StoreAccount(self.account.encode(), ledger.chain.place))
             await ledger.keep(self.state(), effects)
         for effect in effects:
             await self._perform(effect, is_from_peer=isinstance(event, _FROM_PEER))

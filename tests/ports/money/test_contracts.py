@@ -16,12 +16,14 @@ from skyops_p2p.core.settlement.contract_facts import (
     StakeState,
 )
 from skyops_p2p.core.settlement.funds import NO_ACCOUNT
+from skyops_p2p.core.settlement.receipts import DisputesDomain, equivocation
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.crypto.typed_data import statement_digest, usage_digest
 from skyops_p2p.crypto.wallet import Wallet
 from skyops_p2p.errors import ChainRefusal
 from skyops_p2p.types import Wei
 from tests.ports.money.conftest import ALICE, BOB, CAROL, ONE, Market, account
+from tests.vectors.signed_receipt_cases import receipt, signed_receipt
 
 pytestmark = pytest.mark.net
 
@@ -192,6 +194,29 @@ async def test_a_double_history_costs_the_whole_stake(market: Market) -> None:
         assert await at.disputes.owed(money.account) == (STAKE - burned) // 2
         await money.do("collect", at.disputes.collect(money.account))
         assert await at.token.balance(money.account) == 10_000 * ONE + (STAKE - burned) // 2
+
+
+async def test_the_money_port_shows_a_double_history_once_and_only_where_there_is_something_to_slash(
+    market: Market,
+) -> None:  # SET-17, RCP-13
+    at = market.contracts
+    domain = DisputesDomain(market.chain.chain_id, at.disputes.account)
+    receipts = [
+        receipt(chain_id=market.chain.chain_id, worker=account(BOB), lane=bytes([n]) * 32) for n in (1, 2)
+    ]
+    signed = [signed_receipt(one, requester=None, worker=BOB, domain=domain) for one in receipts]
+    history = equivocation(*signed, domain)
+    assert history is not None
+    async with market.money(CAROL) as money:
+        assert not await money.accuse("stranger", history), "nobody has staked anything"
+        burned = await register(market, BOB)
+        assert (await money.stake_of(account(BOB))).amount == STAKE - burned
+        assert await money.accuse("accuse", history)
+        await money.confirm("accuse")
+        found = await money.stake_of(account(BOB))
+        assert (found.amount, found.is_slashed) == (0, True)
+        assert await at.disputes.owed(money.account) == (STAKE - burned) // 2
+        assert not await money.accuse("again", history), "it was taken already"
 
 
 async def test_a_jury_is_named_and_a_vote_committed_as_the_contract_does(market: Market) -> None:

@@ -123,13 +123,21 @@ async def test_the_doctor_tells_what_payments_need(market: Market, tmp_path: Pat
         payment=PaymentSection(directory=address_from_bytes(places.directory)),
         worker=WorkerSection(enabled=True),
     )
-    [chain] = await check_money(config)
+    [receipts, chain] = await check_money(config)
+    assert (receipts.name, receipts.status) == ("receipts", "ok")
     assert (chain.name, chain.status) == ("chain", "warn")
     assert "are not paid before it has answered once" in chain.found
 
     config = config.model_copy(update={"chain": ChainSection(endpoints=(market.url,))})
     found = {finding.name: finding.status for finding in await check_money(config)}
-    assert found == {"chain": "ok", "contracts": "ok", "coin": "ok", "deposit": "warn", "stake": "warn"}
+    assert found == {
+        "receipts": "ok",
+        "chain": "ok",
+        "contracts": "ok",
+        "coin": "ok",
+        "deposit": "warn",
+        "stake": "warn",
+    }
 
     older = replace(places, reservations=account(BOB))  # as if this node had found what came before
     async with open_sqlite_store(tmp_path / STORE_FILE_NAME) as store:
@@ -139,6 +147,12 @@ async def test_the_doctor_tells_what_payments_need(market: Market, tmp_path: Pat
         assert (contracts.status, "Reservations" in contracts.found) == ("warn", True), (
             "beside a running node"
         )
+        for key in ("first", "second", "first"):
+            await store.append("receipt", key, b"x")
+        kept = {finding.name: finding for finding in await check_money(config)}["receipts"]
+        assert (kept.status, kept.found.startswith("2 of this node's jobs; 0 of")) == ("warn", True), kept
+        await store.append("evidence", "first", b"x")
+        assert {one.name: one.status for one in await check_money(config)}["receipts"] == "ok"
         rows = {row["contract"]: row["is_newer"] for row in await contract_rows(config)}
         assert [name for name, is_newer in rows.items() if is_newer] == ["Reservations"]
     (tmp_path / STORE_FILE_NAME).write_bytes(b"")

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from skyops_p2p.adapters.contracts.settlement import voucher_tuple
 from skyops_p2p.adapters.memory import MemoryDisk, open_memory_store
 from skyops_p2p.config import NodeConfig, PaymentSection
 from skyops_p2p.config.models import ChainSection
 from skyops_p2p.crypto.wallet import Wallet, address_from_bytes
-from skyops_p2p.errors import ChainError, StoreError
+from skyops_p2p.errors import ChainError, ChainRefusal, StoreError
 from skyops_p2p.node.wallet import actions as acts
 from skyops_p2p.node.wallet.opening import open_purse, open_to_look
 from skyops_p2p.node.wallet.purse import Purse
@@ -181,6 +182,28 @@ async def test_a_job_in_escrow_is_disputed_answered_and_ends_without_a_jury(mark
     assert before == 10 * ONE  # nobody judged: the bond comes back
     view = await alice.act(acts.Collect(symbol="SKYOPS"), "collect")
     assert states(view) == {"collect": "skipped", "collect-owed": "done"}
+
+
+async def test_an_operator_may_redeem_until_it_is_told_otherwise(market: Market) -> None:
+    alice, bob = Person(market), Person(market, BOB)
+    name = acts.SetOperator(operator=CAROL.address, is_allowed=True)
+    await alice.act(acts.Deposit(symbol="SKYOPS", amount=50 * ONE), "in")
+    async with market.money(CAROL) as money:
+        settlement, token = market.contracts.settlement, market.contracts.places.token
+        voucher = voucher_tuple(market.voucher(ALICE, BOB, 10 * ONE))
+        order = settlement.redeem(account(BOB), token, voucher)
+        with pytest.raises(ChainRefusal) as refused:
+            await money.do("too-early", order)
+        assert refused.value.reason == "not_worker"
+        assert states(await bob.act(name, "name")) == {"operator": "done"}
+        assert states(await bob.act(name, "again")) == {"operator": "skipped"}
+        await money.do("redeem", order)
+        assert await settlement.credit(money.account, token) == 0, "what it brings is the worker's"
+        assert await settlement.credit(account(BOB), token) > 0
+        cleared = name.model_copy(update={"is_allowed": False})
+        assert states(await bob.act(cleared, "clear")) == {"operator": "done"}
+        assert not await settlement.is_operator(account(BOB), money.account)
+    assert (await bob.refused(name.model_copy(update={"operator": BOB.address}))).code == "operator_is_owner"
 
 
 async def test_a_wallet_without_coin_is_told_so(market: Market) -> None:

@@ -1,17 +1,24 @@
 """A dispute about a receipt from its opening to the pay of its jury, by the acts of the people in it."""
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import pytest
 
 from skyops_p2p.adapters.chain.endpoint import Endpoint
 from skyops_p2p.adapters.contracts.disputes import dispute_id
+from skyops_p2p.cli.main import run_main
 from skyops_p2p.core.settlement.amounts import wei_to_bytes
 from skyops_p2p.core.settlement.receipts import DisputesDomain, leaf_of
 from skyops_p2p.errors import ExecutionError
+from skyops_p2p.node.control_client import ControlClient
+from skyops_p2p.node.settlement.settlement_views import ReceiptView
 from skyops_p2p.node.wallet import actions as acts
 from skyops_p2p.node.wallet.dispute_steps import best_ticket, opened_receipt
 from skyops_p2p.types import Wei
 from tests.ports.money.conftest import ALICE, BOB, CAROL, ONE, Market, account, pay, person
 from tests.ports.money.test_purse import BINDING, HASH, Person, states
+from tests.unit.cli.fake_client import stand_in_front
 from tests.vectors.signed_receipt_cases import receipt, signed_receipt
 
 pytestmark = pytest.mark.net
@@ -111,6 +118,62 @@ async def test_a_receipt_is_challenged_judged_and_paid_out(market: Market) -> No
     carol, _, frank = jurors
     assert (await carol.balance()).tokens[0].owed_wei == ONE
     assert ((await frank.balance()).tokens[0].owed_wei, (await frank.stake()).stake_wei) == (0, 299 * ONE)
+
+
+async def test_a_receipt_that_was_exported_is_challenged_by_somebody_else(
+    market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    challenge = await _open_receipt(market)
+    opened = opened_receipt(challenge.receipt, market.chain.chain_id, market.contracts.places.disputes)
+    root = leaf_of(opened)
+    view = ReceiptView(
+        lane=opened.lane.hex(),
+        receipt=challenge.receipt,
+        is_signed_by_both=True,
+        index=0,
+        count=1,
+        path=(),
+        leaf=root.hex(),
+        root=root.hex(),
+        is_on_chain=True,
+        amount_wei=AMOUNT,
+        outcome=opened.outcome,
+        result=opened.result.hex(),
+    )
+    stand_in_front(monkeypatch)
+    monkeypatch.setattr(ControlClient, "payments", property(lambda _client: _OneReceipt(view)))
+    target, evidence = tmp_path / "receipt.json", tmp_path / "comparison.txt"
+    evidence.write_text("two files differ")
+    assert run_main(["receipts", "--lease", view.lane, "--export", str(target)]) == 0
+    assert "on chain yet" not in capsys.readouterr().out
+    acted: list[acts.OpenDispute] = []
+
+    def note(_invocation: object, action: acts.OpenDispute, _options: object, *, then: str) -> int:
+        acted.append(action)
+        assert then.startswith("Dispute ")
+        return 0
+
+    monkeypatch.setattr("skyops_p2p.cli.dispute.perform", note)
+    assert run_main(["dispute", "open", str(target), "--evidence", str(evidence)]) == 0
+    carol = Person(market, CAROL)
+    assert set(states(await carol.act(acted[0], "open")).values()) == {"done"}
+    case = dispute_id(account(ALICE), account(BOB), market.contracts.places.token, opened.lane)
+    found = await carol.dispute(case)
+    assert (found.bond_wei, found.challenger) == (AMOUNT // 2, CAROL.address)
+    target.write_text("{}")
+    assert run_main(["dispute", "open", str(target), "--evidence", str(evidence)]) != 0
+    assert "error[receipt_invalid]" in capsys.readouterr().err
+
+
+@dataclass(frozen=True)
+class _OneReceipt:
+    """The payments of a node that knows one lease."""
+
+    view: ReceiptView
+
+    def receipt(self, lane: str) -> ReceiptView:
+        assert lane == self.view.lane
+        return self.view
 
 
 async def test_a_receipt_of_other_contracts_is_no_challenge(market: Market) -> None:

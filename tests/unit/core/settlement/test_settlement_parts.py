@@ -5,7 +5,14 @@ from eth_account import Account as EthAccount
 from eth_account.messages import encode_typed_data
 
 from skyops_p2p.core.settlement import prices
-from skyops_p2p.core.settlement.amounts import ETH, SKYOPS, format_amount, parse_amount, wei_of_credits
+from skyops_p2p.core.settlement.amounts import (
+    ETH,
+    SKYOPS,
+    format_about,
+    format_amount,
+    parse_amount,
+    wei_of_credits,
+)
 from skyops_p2p.core.settlement.receipts import (
     NO_LINK,
     RECEIPT_CHAIN,
@@ -169,6 +176,10 @@ def test_what_is_no_amount_is_refused_with_its_code(text: str) -> None:
 
 def test_small_formulas() -> None:  # SET-2, SET-23
     assert wei_of_credits(MicroCredits(1_200_000)) == 12 * 10**17
+    assert format_about(6_617_283_950_617_283, SKYOPS) == "about 0.006617 SKYOPS"
+    assert format_about(5 * 10**17, SKYOPS) == "0.5 SKYOPS"
+    assert format_about(-99_999, SKYOPS) == "about -0.0000000000001 SKYOPS"
+    assert format_about(0, SKYOPS) == "0 SKYOPS"
     assert format_amount(-(10**17), ETH) == "-0.1 ETH"
     assert [prices.holdback_bps(trust) for trust in (0, 500, 700, 900, 1000)] == [2000, 2000, 1250, 500, 500]
     assert prices.late_start(3600 * 10**3, 10_001, 10_000) == 4000

@@ -1,5 +1,6 @@
 """What goes wrong under paid jobs, and what each side is left with: outages, silence, small deposits, many leases."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,10 @@ from trio.testing import MockClock
 
 from skyops_p2p import limits
 from skyops_p2p.core.settlement.prices import charge
-from skyops_p2p.errors import ChainError
+from skyops_p2p.errors import ChainError, ConfigError
+from skyops_p2p.node.error_groups import only_leaf
 from skyops_p2p.node.settlement.live_pair import LivePair
+from skyops_p2p.simulation.money import CONTRACTS, SimMoney
 from skyops_p2p.wire.model import Message
 from tests.unit.node.jobs.job_world import ended, spec, until
 from tests.unit.node.jobs.paid_world import SKYOPS, PaidWorld, paid_world
@@ -51,6 +54,74 @@ async def test_a_requester_that_vanishes_owes_no_more_than_an_interval(
         assert settled.vouchers == 1
         pair = world.bank.pair(account("alice"), account(worker))
         assert pair.redeemed == before // 10**9 * 10**9
+
+
+async def test_a_deposit_that_shrinks_under_running_jobs_pauses_and_ends_them(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:  # SET-8, SET-12
+    payment = {"allotment_h": 0.0, "unsecured_max": "10 SKYOPS"}
+    async with paid_world(tmp_path, payment=payment) as world:
+        patient = spec(env=LONG, retry={"attempts_max": 1})
+        jobs = [await world.nodes["alice"].submit(patient, base_dir=tmp_path) for _ in range(2)]
+        for job in jobs:
+            await until(job, lambda view: view.shards and view.shards[0].done >= 2)
+        workers = {world.worker_of(job) for job in jobs}
+        promised = {name: world.desk(name).payees()[0].account.cumulative for name in workers}
+        assert min(promised.values()) > 0
+        alice = account("alice")
+        world.bank.withdraw(alice, world.bank.deposits[alice] - sum(promised.values()))
+        bound_ms = limits.PAY_INTERVAL_MS_MAX + limits.PAY_GRACE_MS + 2 * limits.METER_READ_MS
+        rates = {name: sum(lane.rate_wei for lane in world.lanes(name)) for name in workers}
+        phases = set()
+        for _ in range(80):
+            await trio.sleep(5)
+            for name in workers:
+                assert unpaid_wei(world, name) <= charge(rates[name], bound_ms)
+                service = world.nodes[name]._workshop.execution  # type: ignore[union-attr]
+                assert service is not None
+                phases |= {run.phase for run in service.runs}
+        assert "paused" in phases
+        for view in [await ended(job) for job in jobs]:
+            assert (view.state, {one.code for one in view.shards[0].attempts}) == (
+                "failed",
+                {"not_secured"},
+            ), view
+        late_ms = bound_ms + round(limits.FUNDS_POLL_S * 1000)
+        for name in workers:
+            await world.nodes[name].payments.settle()
+            owed = world.desk(name).payees()[0].account.cumulative
+            redeemed = world.bank.pair(alice, account(name)).redeemed
+            assert owed - redeemed <= charge(rates[name], late_ms)
+        assert world.bank.deposits[alice] < 2 * 10**9, "what was left is what had been promised"
+
+
+async def test_a_worker_that_is_owed_something_does_not_begin_with_other_contracts(
+    autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with paid_world(tmp_path) as world:
+        job = await world.nodes["alice"].submit(spec(), base_dir=tmp_path)
+        assert (await ended(job)).state == "succeeded"
+        await trio.sleep(5)
+        worker = world.worker_of(job)
+        await world.stop(worker)
+        monkeypatch.setattr(SimMoney, "contracts", replace(CONTRACTS, settlement=bytes([99]) * 20))
+        with pytest.raises((ConfigError, BaseExceptionGroup)) as refused:
+            async with world.small.node(worker, join="alice"):
+                pytest.fail("it began, and nobody would redeem its vouchers")
+        error = refused.value
+        found = only_leaf(error) if isinstance(error, BaseExceptionGroup) else error
+        assert isinstance(found, ConfigError)
+        assert (found.code, "SKYOPS by Settlement 0x" in found.message) == ("contracts_changed", True)
+        assert "`skyops settle`" in found.hint
+        monkeypatch.setattr(SimMoney, "contracts", CONTRACTS)
+        node = await world.start(worker)
+        await node.payments.settle()
+        await trio.sleep(5)  # what was redeemed is seen, and written down
+        await world.stop(worker)
+        monkeypatch.setattr(SimMoney, "contracts", replace(CONTRACTS, settlement=bytes([99]) * 20))
+        async with world.small.node(worker, join="alice") as moved:
+            assert moved.payments.earnings().unredeemed_wei == 0
+        monkeypatch.setattr(SimMoney, "contracts", CONTRACTS)
 
 
 async def test_the_market_goes_on_while_the_chain_is_away(autojump_clock: MockClock, tmp_path: Path) -> None:
