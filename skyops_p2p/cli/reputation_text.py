@@ -104,7 +104,7 @@ def _cells(row: "ReputationRowView") -> tuple[str, ...]:
         row.peer_id[-8:] or "-",
         row.role,
         str(row.score),
-        STANDINGS[row.standing],
+        STANDINGS[row.standing] if row.role == "worker" or row.standing == "banned" else "-",
         credits_text(row.stake_micro),
         credits_text(row.good_micro),
         credits_text(row.bad_micro),
@@ -167,11 +167,12 @@ def _changes(row: "ReputationRowView", why: "ExplanationView") -> Iterator[str]:
 
 
 def _footer(view: "ReputationView") -> Iterator[str]:
+    count = "1 receipt" if view.receipts == 1 else f"{view.receipts} receipts"
     yield (
-        f"From {view.receipts} receipts (evidence {view.evidence[:16]}, parameters {view.parameters[:16]}); "
+        f"From {count} (evidence {view.evidence[:16]}, parameters {view.parameters[:16]}); "
         f"a job asks for {view.gate} by default. Sums are in credits."
     )
     if view.waiting:
-        yield f"{view.waiting} receipts are not counted yet: no money of their pair was seen on chain."
+        yield f"Not counted yet are {view.waiting} of them: no money of their pairs was seen on chain."
     if view.is_chain_away:
         yield "The chain does not answer: stakes and money are as they were seen last."
