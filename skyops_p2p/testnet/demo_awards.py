@@ -36,7 +36,7 @@ def match(demo: Demo) -> str:
     price = ended.price_microcredits_per_hour / MICROCREDITS
     return (
         f"skyops match job.toml: {bids} sealed bids, {demo.name_of(ended.winner)} ({ended.gpu_model}) for {price:g} "
-        f"credits/h after {ended.elapsed_ms} ms;\n{turned_down} others with a reason each; "
+        f"credits/h after {ended.elapsed_ms} ms;\n{turned_down} turned down, with a reason each; "
         f"skyops audit {ended.job_id[:12]}: OK;\n{why(demo, ended.job_id)}."
     )
 
