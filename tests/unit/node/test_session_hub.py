@@ -1,6 +1,7 @@
 """Handshakes and sessions over streams: honest ones, and mallory at every step."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 import trio
@@ -94,6 +95,18 @@ async def test_insufficient_stake_is_a_coded_refusal(autojump_clock: MockClock, 
                 await bob.open_session(alice.peer_id)
             assert caught.value.code == "insufficient_stake"
             assert bob.node(alice.peer_id).state == "pending"
+
+
+async def test_who_only_buys_needs_no_stake(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:  # HSK-10, PER-21
+    async with small_world(tmp_path) as world:
+        world.needs_stake, world.stake = True, _Stake(poor=identity("alice").wallet.address)
+        buyer = {"enabled": False}
+        async with world.node("alice", worker=buyer) as alice, world.node("bob", join="alice") as bob:
+            await bob.wait_for(all_in_state("active", ["alice"]), timeout_s=60)
+            session = await bob.open_session(alice.peer_id)
+            assert session.wallet == alice.wallet
 
 
 async def test_unreachable_chain_refuses_rather_than_admits(

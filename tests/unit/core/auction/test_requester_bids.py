@@ -81,6 +81,11 @@ def test_unknown_unbound_and_inactive_bidders_are_refused() -> None:
     assert refused_with(bidder_with(is_trusted=False)) == "node_inactive"
 
 
+def test_bidders_with_too_little_at_stake_are_refused_although_they_bid() -> None:  # AUC-40
+    assert refused_with(bidder_with(stake_code="stake")) == "stake"
+    assert refused_with(bidder_with(stake_code="stake_unknown")) == "stake_unknown"
+
+
 def test_denied_bidders_are_refused_although_they_bid() -> None:
     assert refused_with(bidder_with(), deny=frozenset({BOB.peer})) == "denied"
     assert refused_with(bidder_with(), allow=frozenset({CAROL.peer})) == "not_allowed"
