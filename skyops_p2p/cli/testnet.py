@@ -104,7 +104,10 @@ def up(
 def _tell_up(record: "TestnetRecord", took_s: float, *, option: str, joined: Path | str) -> None:
     """Say that a network is up, and what to do with it."""
     paid = "; jobs are paid on a chain of this machine" if record.chain is not None else ""
-    click.echo(f"{len(record.nodes)} nodes of {record.network} see each other after {took_s:.1f} s{paid}.")
+    seen = f"{len(record.nodes)} nodes of {record.network} see each other"
+    if len(record.nodes) == 1:
+        seen = f"The one node of {record.network} answers"
+    click.echo(f"{seen} after {took_s:.1f} s{paid}.")
     click.echo()
     click.echo("Try next:")
     for command, purpose in (
@@ -128,7 +131,7 @@ def down(*, keep: bool, name: str | None, directory: Path | None) -> None:
     with waiting("stopping the nodes"):
         alive = network.down(keep=keep)
     kept = f"; files kept in {network.directory}" if keep else " and removed its files"
-    click.echo(f"Stopped {alive} nodes of test network {network.record.name!r}{kept}.")
+    click.echo(f"Stopped {alive} {'node' if alive == 1 else 'nodes'} of test network {network.record.name!r}{kept}.")
 
 
 @testnet.command()
