@@ -131,7 +131,9 @@ def down(*, keep: bool, name: str | None, directory: Path | None) -> None:
     with waiting("stopping the nodes"):
         alive = network.down(keep=keep)
     kept = f"; files kept in {network.directory}" if keep else " and removed its files"
-    click.echo(f"Stopped {alive} {'node' if alive == 1 else 'nodes'} of test network {network.record.name!r}{kept}.")
+    click.echo(
+        f"Stopped {alive} {'node' if alive == 1 else 'nodes'} of test network {network.record.name!r}{kept}."
+    )
 
 
 @testnet.command()
