@@ -111,7 +111,7 @@ def _setting(setting: SettingDescription) -> str:
 
 LIMIT_MODULES = (
     "wire", "network", "node", "auction", "execution", "content", "chain", "settlement", "wallet", "evidence",
-    "reputation",
+    "reputation", "verification",
 )  # fmt: skip
 """In the order of the page."""
 

@@ -25,3 +25,11 @@ NUMERIC_JSON_DEPTH_MAX = 64
 """How deep a JSON text may be nested. protocol/06."""
 NUMERIC_HEAD_BYTES_MAX = 4096
 """Head of an NPY file."""
+CHAIN_STRETCHES_MAX = 2**24
+"""Stretches of a chain of states: with 16 heads a round it is searched in six. protocol/06."""
+BISECTION_BRANCHING = 16
+"""Parts into which a round of bisection cuts. protocol/06."""
+BISECTION_ROUND_S = 60.0
+"""Time for each answer in a bisection; silence loses. protocol/06."""
+CANARIES_MAX = 64
+"""Items with known answers in one batch. protocol/06."""
