@@ -8,6 +8,7 @@ import click
 from skyops_p2p.cli.invocation import Invocation
 from skyops_p2p.cli.job_teller import OVER, next_steps
 from skyops_p2p.cli.job_text import (
+    CHECKED_TEXTS,
     attempt_end,
     bytes_text,
     gpu_text,
@@ -39,7 +40,18 @@ SHARDS_SHOWN = 40
 """Shards that the table for people holds, those that need a look first; --json has all."""
 ATTEMPTS_SHOWN = 20
 """Attempts that the table for people holds, the newest last."""
-_ORDER = ("failed", "waiting", "matching", "opening", "running", "fetching", "idle", "cancelled", "succeeded")
+_ORDER = (
+    "failed",
+    "waiting",
+    "matching",
+    "opening",
+    "running",
+    "checking",
+    "fetching",
+    "idle",
+    "cancelled",
+    "succeeded",
+)
 
 
 def show_job(invocation: Invocation, job: str, *, watch: bool, as_json: bool) -> int:
@@ -122,9 +134,19 @@ def _of_shard(shard: ShardView) -> Iterator[tuple[str, str]]:
         yield "checkpoint", f"{last.sequence}{at}: {last.label}, {local_time(last.made_unix_ms)}"
     if shard.exit_code is not None:
         yield "exit code", str(shard.exit_code)
+    yield from _of_check(shard)
     yield "log", _log_text(shard)
     if shard.result_bytes is not None:
         yield "outputs", bytes_text(shard.result_bytes)
+
+
+def _of_check(shard: ShardView) -> Iterator[tuple[str, str]]:
+    """Yield what came of comparing results, and who else computes it."""
+    if shard.checked:
+        yield "verified", CHECKED_TEXTS[shard.checked]
+    for number, one in enumerate(shard.replicas):
+        whom = f" by {short_peer(one.worker)}" if one.worker else ""
+        yield "" if number else "replicas", f"{one.state}{whom}" + (f": {one.code}" if one.code else "")
 
 
 def _of_search(search: SearchView) -> Iterator[tuple[str, str]]:

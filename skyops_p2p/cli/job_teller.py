@@ -79,6 +79,8 @@ class JobTeller:
         yield from [*steps, *lease]
         if before is None or shard.state != before.state:
             yield from _of_state(shard)
+        elif shard.state == "checking" and shard.text != before.text:
+            yield shard.text
         if is_leased(shard) and (
             before is None or (shard.phase, shard.epoch) != (before.phase, before.epoch)
         ):
@@ -199,6 +201,8 @@ def _of_state(shard: ShardView) -> Iterator[str]:
     """Yield the state where nothing else tells it: leases and phases do, and the end is told of the whole job."""
     if shard.state == "fetching":
         yield "fetching the outputs"
+    if shard.state == "checking":
+        yield shard.text or "computed; its result is compared with others'"
 
 
 def _live_shard(shard: ShardView) -> str:

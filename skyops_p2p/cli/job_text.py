@@ -97,6 +97,14 @@ def rest_text(shard: ShardView) -> str:
     return f"{span(shard.remaining_s)} left{basis}"
 
 
+CHECKED_TEXTS = {
+    "agreed": "all who computed it came to the same result",
+    "decided": "the result of the majority; somebody was wrong: `skyops verdict`",
+    "no_replica": "NO: unverified, nobody else could compute it (no_replica)",
+}
+"""What came of comparing results -> a sentence."""
+
+
 def is_leased(shard: ShardView) -> bool:
     """Tell whether a worker has a shard now, and what it tells is of this moment."""
     return shard.state in ("opening", "running") and bool(shard.phase)

@@ -61,6 +61,7 @@ ENTRIES = {
     "retry": Entry("skyops_p2p.cli.job_control:retry", "Run again what failed of a job.", _JOBS),
     "checkpoints": Entry("skyops_p2p.cli.job_control:checkpoints", "List a job's checkpoints.", _JOBS),
     "verify": Entry("skyops_p2p.cli.job_verify:verify", "Run a job again here and compare.", _JOBS),
+    "verdict": Entry("skyops_p2p.cli.verdict:verdict", "Show who was right, or check a verdict.", _JOBS),
     "billing": Entry("skyops_p2p.cli.earnings:billing", "Show what a job has cost.", _JOBS),
     "audit": Entry("skyops_p2p.cli.audit:audit", "Re-run the award of a bid book.", _JOBS),
     "wallet": Entry("skyops_p2p.cli.wallet:wallet", "Make a wallet; deposit and withdraw.", _MONEY),

@@ -15,6 +15,7 @@ from skyops_p2p.limits import API_PATH_CHARS_MAX, JOB_SHARDS_MAX
 from skyops_p2p.node.job_preview import PreviewView
 from skyops_p2p.node.job_rows import JobRowView
 from skyops_p2p.node.jobs.job_views import CheckpointView, JobView
+from skyops_p2p.node.jobs.verdict_views import VerdictView
 
 
 class Jobs(BaseModel):
@@ -87,6 +88,10 @@ def _add_jobs(router: APIRouter, subject: Subject) -> None:
     @router.get("/{job}/checkpoints", summary="Its saved checkpoints")
     async def checkpoints(job: str) -> Checkpoints:
         return Checkpoints(checkpoints=subject.jobs.find(job).checkpoints())
+
+    @router.get("/{job}/verdict", summary="What came of comparing the results of its workers")
+    async def verdict(job: str, shard: Annotated[int, Query(ge=0, lt=JOB_SHARDS_MAX)] = 0) -> VerdictView:
+        return await subject.jobs.find(job).verdict(shard=shard)
 
     @router.post("/{job}/cancel", summary="End it; programs get time for a last checkpoint", status_code=202)
     async def cancel(job: str) -> JobView:

@@ -13,6 +13,7 @@ from skyops_p2p.node.evidence.views import EvidenceView
 from skyops_p2p.node.job_preview import PreviewView
 from skyops_p2p.node.job_rows import JobRowView
 from skyops_p2p.node.jobs.job_views import CheckpointView, JobView, LogLineView, PublishedView, ResultView
+from skyops_p2p.node.jobs.verdict_views import VerdictView
 from skyops_p2p.node.jobs.verify_views import VerifyView
 from skyops_p2p.node.match_view import MatchStepView, MatchView
 from skyops_p2p.node.reputation.views import ReputationView
@@ -75,6 +76,13 @@ class JobSubject(Protocol):
 
         Raises:
             ExecutionError: `not_deterministic`, `no_result`, `no_shard`, `verify_busy` or `inputs_gone`.
+        """
+
+    async def verdict(self, *, shard: int = ...) -> VerdictView:
+        """Return what came of comparing a shard's results.
+
+        Raises:
+            ExecutionError: `no_shard` or `no_verdict`.
         """
 
     def checkpoints(self) -> tuple[CheckpointView, ...]:

@@ -9,6 +9,7 @@ from skyops_p2p.errors import ExecutionError
 from skyops_p2p.node.control_link import ControlLink
 from skyops_p2p.node.job_rows import JobRowView
 from skyops_p2p.node.jobs.job_views import CheckpointView, JobView, LogLineView, PublishedView, ResultView
+from skyops_p2p.node.jobs.verdict_views import VerdictView
 from skyops_p2p.node.jobs.verify_views import VerifyView
 
 
@@ -83,6 +84,11 @@ class JobsClient:
         """Return a job's saved checkpoints."""
         found = self._link.call("GET", _path(job, "/checkpoints"))["checkpoints"]
         return tuple(CheckpointView.model_validate(one) for one in found)
+
+    def verdict(self, job: str, *, shard: int = 0) -> VerdictView:
+        """Return what came of comparing the results of a shard's workers."""
+        found = self._link.call("GET", _path(job, f"/verdict?{urlencode({'shard': shard})}"))
+        return VerdictView.model_validate(found)
 
     def cancel(self, job: str) -> JobView:
         """Have it end a job; programs that run get time for a last checkpoint."""

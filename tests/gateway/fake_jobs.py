@@ -8,6 +8,7 @@ from typing import Any
 import trio
 
 from skyops_p2p.core.jobs.spec import JobSpec
+from skyops_p2p.core.verification.check import check_verdict
 from skyops_p2p.errors import ExecutionError
 from skyops_p2p.node.job_rows import JobRowView
 from skyops_p2p.node.jobs.job_views import (
@@ -22,6 +23,7 @@ from skyops_p2p.node.jobs.job_views import (
     UsageView,
     meaning_of,
 )
+from skyops_p2p.node.jobs.verdict_views import VerdictView, verdict_view
 from skyops_p2p.node.jobs.verify_views import FileDifferenceView, ShardCheckView, VerifyView
 from tests.gateway.row_of_view import job_row
 
@@ -216,6 +218,13 @@ class FakeJob:
         progress(0, 1)
         progress(1, 1)
         return verified(self.shown, shard=shard or 0)
+
+    async def verdict(self, *, shard: int = 0) -> VerdictView:
+        self.calls.append(f"verdict {shard}")
+        if self.shown.state != "succeeded":
+            raise ExecutionError("there is no verdict about shard 0", code="no_verdict")
+        data = b"no verdict at all"
+        return verdict_view(check_verdict(data), data)
 
     async def publish(
         self, *, progress: Callable[[int, int], None] = lambda _done, _total: None

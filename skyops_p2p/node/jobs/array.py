@@ -21,7 +21,7 @@ from skyops_p2p.types import PeerId
 
 log = logging.getLogger(__name__)
 
-_AT_WORK = (ShardState.OPENING, ShardState.RUNNING, ShardState.FETCHING)
+_AT_WORK = (ShardState.OPENING, ShardState.RUNNING, ShardState.CHECKING, ShardState.FETCHING)
 
 
 class ArrayShard(Protocol):

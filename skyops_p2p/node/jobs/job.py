@@ -14,12 +14,14 @@ from pathlib import Path
 
 import trio
 
+from skyops_p2p.core.verification.check import check_verdict
 from skyops_p2p.errors import ExecutionError
 from skyops_p2p.node.jobs.job_task import JobTask
 from skyops_p2p.node.jobs.job_views import CheckpointView, JobView, LogLineView, PublishedView, ResultView
 from skyops_p2p.node.jobs.log_files import LogLine
 from skyops_p2p.node.jobs.results import open_result
 from skyops_p2p.node.jobs.shard_task import ShardTask
+from skyops_p2p.node.jobs.verdict_views import VerdictView, verdict_view
 from skyops_p2p.node.jobs.verify_views import VerifyView
 from skyops_p2p.node.jobs.verifying import verify_job
 from skyops_p2p.node.settlement.payments import Payments
@@ -145,6 +147,16 @@ class Job:
         self._shards(shard)
         await self._task.wait_over()
         return await verify_job(self._task, shard=shard, told=progress)
+
+    async def verdict(self, *, shard: int = 0) -> VerdictView:
+        """Return what came of comparing a shard's results, checked from its bytes.
+
+        Raises:
+            ExecutionError: `no_shard` or `no_verdict`.
+        """
+        self._shards(shard)
+        data = await self._task.job.tools.verdicts.read(self._task.job_id, shard)
+        return verdict_view(check_verdict(data), data)
 
     def checkpoints(self) -> tuple[CheckpointView, ...]:
         """Return the saved checkpoints of all shards."""

@@ -16,9 +16,9 @@ from skyops_p2p.errors import SkyopsError
 from skyops_p2p.node.jobs.array import Array
 from skyops_p2p.node.jobs.gang import Gang
 from skyops_p2p.node.jobs.inputs import InputSealer
-from skyops_p2p.node.jobs.job_views import JobView, meaning_of, state_of
+from skyops_p2p.node.jobs.job_views import JobView, ReplicaView, meaning_of, state_of
 from skyops_p2p.node.jobs.open_job import OpenJob
-from skyops_p2p.node.jobs.present import shard_view
+from skyops_p2p.node.jobs.present import replica_view, shard_view
 from skyops_p2p.node.jobs.records import JobPart, ReplicaPart
 from skyops_p2p.node.jobs.redundancy import Comparisons, Crew
 from skyops_p2p.node.jobs.shard_task import ShardTask
@@ -137,8 +137,18 @@ class JobTask:
                 "change": change,
                 "submitted_unix_ms": self.submitted_unix_ms,
                 "runtime": self.job.spec.runtime,
-                "shards": tuple(shard_view(task) for task in self.shards),
+                "shards": tuple(shard_view(task, self._replica_views(task.index)) for task in self.shards),
             }
+        )
+
+    def _replica_views(self, shard: int) -> tuple[ReplicaView, ...]:
+        if self.comparisons is None:
+            return ()
+        return tuple(
+            replica_view(replica.job.job_id, task, round_=replica.replica_of.round)
+            for replica in self._crew.replicas(self.job_id, shard)
+            if replica.replica_of is not None
+            for task in replica.shards
         )
 
     @property

@@ -54,6 +54,21 @@ class CheckpointView(View):
     made_unix_ms: int
 
 
+class ReplicaView(View):
+    """One worker more that computes a shard, to compare results."""
+
+    job_id: str
+    """Hex, 32 digits: it is a job of its own, which `skyops ps` does not list."""
+    worker: str
+    """Empty before it has one."""
+    state: str
+    """As of a shard."""
+    code: str
+    """Outcome; empty before the end."""
+    round: int
+    """0: of the first comparison; each later one was drawn because those before did not decide it."""
+
+
 class ShardView(View):
     """How one shard stands."""
 
@@ -89,6 +104,11 @@ class ShardView(View):
     exit_code: int | None
     search: SearchView | None = None
     """Its newest search for a worker; None before the first, after a restart, and in a job of many shards."""
+    checked: str = ""
+    """What came of comparing results: "agreed", "decided", "no_replica" (it is taken unverified); empty: nothing yet,
+    or nothing is compared."""
+    replicas: tuple[ReplicaView, ...] = ()
+    """Who else computes it; at most REPLICAS_PER_SHARD_MAX."""
 
 
 class JobView(View):
@@ -98,7 +118,8 @@ class JobView(View):
     """Hex, 32 digits."""
     name: str
     state: str
-    """"preparing", "waiting", "matching", "opening", "running", "fetching", "succeeded", "failed" or "cancelled"."""
+    """"preparing", "waiting", "matching", "opening", "running", "checking", "fetching", "succeeded", "failed" or
+    "cancelled"."""
     text: str
     code: str
     meaning: str
@@ -153,7 +174,17 @@ def meaning_of(code: str) -> tuple[str, str]:
     return (outcome.meaning, outcome.change) if outcome else ("", "")
 
 
-_ORDER = ("failed", "cancelled", "preparing", "waiting", "matching", "opening", "running", "fetching")
+_ORDER = (
+    "failed",
+    "cancelled",
+    "preparing",
+    "waiting",
+    "matching",
+    "opening",
+    "running",
+    "checking",
+    "fetching",
+)
 
 
 def state_of(shards: tuple[ShardState, ...]) -> str:

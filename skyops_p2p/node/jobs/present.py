@@ -7,6 +7,7 @@ from skyops_p2p.node.jobs.job_views import (
     AttemptView,
     CheckpointView,
     GpuLoadView,
+    ReplicaView,
     ShardView,
     UsageView,
     meaning_of,
@@ -19,8 +20,23 @@ from skyops_p2p.wire.messages.execution import CheckpointReceipt, ResultReceipt,
 MILLION = 1_000_000
 
 
-def shard_view(task: ShardTask) -> ShardView:
-    """Return how a shard stands."""
+def replica_view(job_id: bytes, task: ShardTask, *, round_: int) -> ReplicaView:
+    """Return how a replica of a shard stands.
+
+    Args:
+        job_id: Its own, 16 bytes.
+        task: Its shard.
+        round_: For which comparison it was drawn.
+    """
+    record = task.record
+    worker = record.attempts[-1].worker if record.attempts else ""
+    return ReplicaView(
+        job_id=job_id.hex(), worker=worker, state=record.state.value, code=record.code, round=round_
+    )
+
+
+def shard_view(task: ShardTask, replicas: tuple[ReplicaView, ...] = ()) -> ShardView:
+    """Return how a shard stands, and those that compute it too."""
     record, beat = task.record, task.watch.beat
     last = record.attempts[-1].receipt if record.attempts else None
     told = record.result or last
@@ -58,6 +74,8 @@ def shard_view(task: ShardTask) -> ShardView:
             "is_log_proven": task.content.is_log_proven(result) if result else None,
             "result_bytes": result.outputs.size_bytes if result and result.outputs else None,
             "exit_code": result.exit_code if result else None,
+            "checked": record.checked,
+            "replicas": replicas,
             "search": None if task.is_one_of_many else search_view(task.searches, task.steps, task.match),
         }
     )

@@ -225,11 +225,10 @@ class Comparison:
         opened = [open_signatures(one, self._job.tools.network) for one in signatures]
         comparisons = await self._settling.compare(opened)
         judgement = judge_opened(opened, comparisons)
-        if judgement.outcome is Outcome.FLAGGED:
-            if self._may_hire(len(committed)):
-                self._round += 1
-                self._tell_flagged(opened)
-                return
+        if judgement.outcome is Outcome.FLAGGED and self._may_hire(len(committed)):
+            self._round += 1
+            self._tell_flagged(opened)
+            return
         await self._settling.settle(
             committed, signatures, opened, judgement=judgement, comparisons=comparisons
         )

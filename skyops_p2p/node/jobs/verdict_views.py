@@ -1,0 +1,73 @@
+"""What `skyops verdict` shows: frozen models shared by the library, the control API and the command line."""
+
+from skyops_p2p.core.verification.check import CheckedVerdict
+from skyops_p2p.crypto.node_key import peer_id_from_bytes
+from skyops_p2p.node.views import View
+
+
+class JudgedView(View):
+    """One worker's part in a verdict."""
+
+    worker: str
+    wallet: str
+    """Hex, 40 digits; empty where the verdict does not say whose node it is."""
+    fault: str
+    """"none", "wrong", "lied" or "no_reveal"."""
+    receipt: str
+    """Hex; digest of its ResultReceipt; empty: it showed none."""
+
+
+class VerdictView(View):
+    """A verdict, checked from its bytes alone."""
+
+    digest: str
+    """Hex: its name."""
+    holds: bool
+    """Nothing in it is against the rules."""
+    findings: tuple[str, ...]
+    """What is, each with the rule that it breaks."""
+    outcome: str
+    """"agreed", "decided" or "unresolved"; empty: it cannot be read."""
+    requester: str
+    made_unix_ms: int
+    judged: tuple[JudgedView, ...]
+    """The primary, then the replicas; empty where it does not hold."""
+    winner: int | None
+    """Whose answer stands: a place in `judged`."""
+    is_drawn: bool
+    """Whoever computed it was drawn by lot."""
+    is_reworked: bool
+    """Nothing rests on the requester's word: the comparison was worked out again."""
+    data: str
+    """Hex: the verdict itself, as it stands in a file."""
+
+
+def verdict_view(checked: CheckedVerdict, data: bytes) -> VerdictView:
+    """Return a checked verdict as it is shown.
+
+    Args:
+        checked: What the check found.
+        data: What was checked.
+    """
+    verdict = checked.verdict
+    return VerdictView(
+        digest=checked.digest.hex(),
+        holds=checked.holds,
+        findings=tuple(f"{finding.rule}: {finding.text}" for finding in checked.findings),
+        outcome=verdict.outcome if verdict else "",
+        requester=peer_id_from_bytes(verdict.requester) if verdict else "",
+        made_unix_ms=verdict.made_unix_ms if verdict else 0,
+        judged=tuple(
+            JudgedView(
+                worker=one.worker,
+                wallet="" if one.wallet is None else one.wallet.hex(),
+                fault=one.fault,
+                receipt="" if one.receipt is None else one.receipt.hex(),
+            )
+            for one in checked.judged
+        ),
+        winner=checked.winner,
+        is_drawn=checked.is_drawn,
+        is_reworked=checked.is_reworked,
+        data=data.hex(),
+    )

@@ -1,0 +1,64 @@
+"""`verdict`: what came of comparing results, written to a file, and checked where no node runs."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from skyops_p2p.cli.main import run_main
+from tests.vectors.people import BOB, CAROL, MALLORY
+from tests.vectors.verification_examples import Part, drawn_after, sealed_verdict
+
+BOBS = Part(BOB)
+
+
+def written(path: Path, data: bytes) -> str:
+    path.write_bytes(data)
+    return str(path)
+
+
+def decided() -> bytes:
+    first, second = drawn_after(BOBS)[:2]
+    return sealed_verdict([BOBS, Part(first), Part(second, output=2)])
+
+
+def test_a_verdict_that_holds_is_told_with_who_was_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path / "one.verdict", decided())
+    assert run_main(["verdict", "--check", path]) == 0
+    out = capsys.readouterr().out
+    assert "HOLDS" in out
+    assert "wrong: not the result of the majority" in out
+    assert "signatures alone" in out
+
+
+def test_a_verdict_that_was_changed_does_not_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = decided()
+    path = written(tmp_path / "one.verdict", data[:-1] + bytes([data[-1] ^ 1]))
+    assert run_main(["verdict", "--check", path, "--json"]) == 13
+    found = json.loads(capsys.readouterr().out)
+    assert not found["holds"]
+    assert found["findings"]
+
+
+def test_a_verdict_without_an_answer_that_stands_is_no_success(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path / "one.verdict", sealed_verdict([BOBS, Part(CAROL, output=2)]))
+    assert run_main(["verdict", "--check", path, "--json"]) == 13
+    found = json.loads(capsys.readouterr().out)
+    assert (found["holds"], found["outcome"], found["winner"]) == (True, "unresolved", None)
+
+
+def test_what_the_requester_did_not_sign_does_not_hold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path / "one.verdict", sealed_verdict([BOBS, Part(CAROL)], who=MALLORY))
+    assert run_main(["verdict", "--check", path]) == 13
+    assert "DOES NOT HOLD" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [[], ["train", "--check", "."]])
+def test_a_job_or_a_file_is_named(arguments: list[str]) -> None:
+    assert run_main(["verdict", *arguments]) == 2
