@@ -168,6 +168,9 @@ class Comparison:
                 await self._ask(committed)
             return
         missing = [member for member in committed if not member.is_shown and not member.is_lost]
+        if missing and self._asked != self._round:  # this node was restarted: whoever was asked may not know
+            await self._ask(committed)
+            return
         if missing and trio.current_time() < self._reveal_until:
             with trio.move_on_at(self._reveal_until):
                 await moved.wait()
