@@ -1,0 +1,88 @@
+"""Real processes compute the same: one of them returns a wrong result, and is caught without anybody doing anything."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from skyops_p2p.core.jobs.spec import JobSpec
+from skyops_p2p.core.verification.check import check_verdict
+from skyops_p2p.node.job_files import read_job
+from skyops_p2p.testnet.creation import node_dir
+from skyops_p2p.testnet.launcher import Testnet
+from skyops_p2p.testnet.startup import bring_up
+from skyops_p2p.testnet.topology import NetworkPlan, NodePlan, Topology, expand
+from tests.conftest import HOME_VARIABLES
+from tests.e2e.jobs.job_network import EXAMPLE
+
+pytestmark = [pytest.mark.process, pytest.mark.net, pytest.mark.slow]
+WRONG = "bob"
+RIGHT = ("carol", "dave")
+
+
+@pytest.fixture
+def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Testnet]:
+    for name, folder in HOME_VARIABLES.items():
+        monkeypatch.setenv(name, str(tmp_path / "home" / folder))
+    plans = (
+        NodePlan(name="alice", worker=False),
+        NodePlan(name=WRONG, misbehaves="wrong-result"),
+        *(NodePlan(name=name) for name in RIGHT),
+    )
+    topology = expand(Topology(network=NetworkPlan(beat_s=1.0, chain=False), nodes=plans))
+    testnet = Testnet.create(tmp_path / "net", name="bad", topology=topology)
+    try:
+        bring_up(testnet, timeout_s=120, progress=lambda _line: None)
+        yield testnet
+    finally:
+        testnet.down()
+
+
+def exact_training() -> JobSpec:
+    spec = read_job(EXAMPLE / "job-wasm.toml")
+    tree = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    tree |= {"args": ["--epochs", "2", "--hidden", "16"], "verification": {"class": "exact", "redundancy": 3}}
+    tree.pop("checkpoint", None)
+    return JobSpec.model_validate(tree)
+
+
+def test_wrong_result_is_found_out_and_the_verdict_can_be_checked_without_a_node(
+    network: Testnet, tmp_path: Path
+) -> None:
+    alice = network.client("alice", timeout_s=60.0)
+    tree = exact_training().model_dump(mode="json", by_alias=True, exclude_none=True)
+    job = alice.jobs.submit(tree, base_dir=EXAMPLE, secrets={}).job_id
+    last = None
+    for view in alice.jobs.watch(job):
+        last = view
+    assert last is not None
+    assert (last.state, last.code) == ("succeeded", "succeeded"), last
+    (shard,) = last.shards
+    assert shard.checked == "decided"
+    assert len(shard.replicas) == 2
+    alice.jobs.result(job, tmp_path / "out")
+    assert any(path.is_file() for path in (tmp_path / "out").rglob("*"))
+
+    data = bytes.fromhex(alice.jobs.verdict(job).data)
+    checked = check_verdict(data)
+    assert checked.findings == ()
+    names = {entry.peer_id: entry.name for entry in network.record.nodes}
+    faults = {names[one.worker]: one.fault for one in checked.judged}
+    assert faults == {WRONG: "wrong", **dict.fromkeys(RIGHT, "none")}
+
+    file = tmp_path / "job.verdict"
+    for arguments in (
+        ["--data-dir", str(node_dir(network.directory, "alice")), "verdict", job, "--export", str(file)],
+        ["verdict", "--check", str(file)],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "skyops_p2p", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "wrong: not the result of the majority" in done.stdout
