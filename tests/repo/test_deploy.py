@@ -59,6 +59,9 @@ def test_the_image_runs_a_command_that_is_there() -> None:
     (words,) = re.findall(r"^CMD (.+)$", RECIPE, re.MULTILINE)
     assert json.loads(entry) == ["skyops"]
     name, *options = json.loads(words)
-    command = cli.get_command(cli.make_context("skyops", [], resilient_parsing=True), name)
+    context = cli.make_context("skyops", [], resilient_parsing=True)
+    command = cli.get_command(context, name)
     assert command is not None
-    command.make_context(name, options, parent=None)
+    command.make_context(
+        name, options, parent=context
+    )  # without a parent the command would keep another --help
