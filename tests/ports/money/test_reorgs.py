@@ -20,7 +20,7 @@ async def _until_redeemed(market: Market, money: ContractMoney, amount: int) -> 
             await trio.sleep(0.02)
 
 
-@pytest.mark.parametrize("market", ["anvil"], indirect=True)
+@pytest.mark.parametrize("market", ["embedded", "anvil"], indirect=True)
 async def test_redemption_that_a_reorg_takes_away_pays_once(market: Market) -> None:
     settlement, token = market.contracts.settlement, market.contracts.places.token
     async with market.money(ALICE) as money:
