@@ -56,10 +56,14 @@ TASK_MESSAGE_BYTES_MAX = 224 * 1024
 """One TaskStart or TaskEnded."""
 TASKS_IN_FLIGHT_MAX = 64
 """Tasks of one warm lease that wait for their turn."""
-OUTPUTS_PATIENCE_S_MIN, OUTPUTS_PATIENCE_S_MAX = 30.0, 600.0
-"""Outputs that cannot be had are asked for again for as long as the run took, within these. protocol/05."""
-OUTPUTS_PAUSE_S, OUTPUTS_PAUSE_S_MAX = 1.0, 8.0
-"""Before they are asked for again; doubled each time."""
+OUTPUTS_PATIENCE_S_MIN = 30.0
+"""Outputs that cannot be had are asked for again for as long as the run took, but for so long at least. protocol/05."""
+OUTPUTS_PATIENCE_S_MAX = 600.0
+"""And for so long at most. protocol/05."""
+OUTPUTS_PAUSE_S = 1.0
+"""Before outputs are asked for again; doubled each time."""
+OUTPUTS_PAUSE_S_MAX = 8.0
+"""The longest such pause."""
 RUN_FETCH_TIMEOUT_S = 3600.0
 """Fetching all inputs of one run."""
 RUN_COLLECT_TIMEOUT_S = 3600.0
