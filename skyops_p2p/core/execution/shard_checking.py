@@ -1,7 +1,7 @@
 """A shard whose result is compared with others': it waits, computed, until somebody has said whose answer stands. Pure.
 
 The worker has committed to its result and shows it when it is told to. Whether the result is taken, given up, or
-replaced by another worker's is not decided here. Spec: protocol/06-verification.md, "Requester".
+replaced by another worker's is not decided here. Spec: protocol/06-verification.md, "Reveal".
 """
 
 from dataclasses import replace

@@ -1,7 +1,7 @@
 """A sealed result as its requester is told of it: at once, or where results are compared committed to first.
 
 Such a result is shown when the others who compute the same have committed too, and to nobody before. Salt and
-commitment are in the journal before the commitment is told. Spec: protocol/06-verification.md, "Worker".
+commitment are in the journal before the commitment is told. Spec: protocol/06-verification.md, "Commit".
 """
 
 from skyops_p2p.core.execution.opening import OpenedLease

@@ -1,6 +1,6 @@
 """What a worker has committed to, as its requester holds it: the commitment, and whether a result is the one.
 
-Spec: protocol/06-verification.md, "Requester".
+Spec: protocol/06-verification.md, "Reveal".
 """
 
 from skyops_p2p.core.execution.receipts import LeaseFacts

@@ -2,12 +2,12 @@
 
 The primary's machine waits with its commitment (ShardState.CHECKING) until it is told here whose answer stands. A
 replica is a job of its own with the same specification, which runs one shard; its worker cannot tell. What is decided
-follows from the records alone, so a restart goes on where it was. Spec: protocol/06-verification.md, "Requester".
+follows from the records alone, so a restart goes on where it was. Spec: protocol/06-verification.md, "Reveal".
 """
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import trio
@@ -224,7 +224,13 @@ class Comparison:
 
     # --- whose answer stands ----------------------------------------------------------------------------------------
     async def _judge(self, committed: Sequence[Member]) -> None:
-        signatures = [self._signatures(member) for member in committed]
+        here = await self._settling.fetch(committed)
+        signatures = [
+            self._signatures(member)
+            if is_here
+            else replace(self._signatures(member), reveal=None, receipt=None)
+            for member, is_here in zip(committed, here, strict=True)
+        ]
         opened = [open_signatures(one, self._job.tools.network) for one in signatures]
         comparisons = await self._settling.compare(opened)
         judgement = judge_opened(opened, comparisons)

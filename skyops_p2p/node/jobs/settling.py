@@ -16,6 +16,7 @@ from skyops_p2p.core.verification.verdict import Judgement
 from skyops_p2p.crypto.node_key import peer_id_to_bytes
 from skyops_p2p.errors import SkyopsError
 from skyops_p2p.node.jobs.open_job import OpenJob
+from skyops_p2p.node.jobs.outputs_apart import outputs_apart
 from skyops_p2p.node.jobs.shard_task import ShardTask
 from skyops_p2p.types import PeerId
 from skyops_p2p.wire.envelope import peek
@@ -62,11 +63,30 @@ class Settling:
         if self._job.compared != "numeric":
             return ()
         places = [place for place, one in enumerate(opened) if one.answer.root is not None]
-        roots = [one.answer.root for one in opened]
         return tuple(
-            ComparisonPart(first=one, second=two, is_equal=roots[one] == roots[two], elements=0, within=0)
-            for one, two in itertools.combinations(places, 2)
+            [
+                await outputs_apart(self._job, opened, first, second)
+                for first, second in itertools.combinations(places, 2)
+            ]
         )
+
+    async def fetch(self, committed: Sequence[Committed]) -> list[bool]:
+        """Fetch what of the class `numeric` is to be compared; of each, whether it is here or need not be.
+
+        Whoever's outputs cannot be had has shown nothing.
+        """
+        return [await self._is_here(member) for member in committed]
+
+    async def _is_here(self, member: Committed) -> bool:
+        receipt = member.attempt.receipt if member.attempt is not None else None
+        if self._job.compared != "numeric" or receipt is None:
+            return True
+        try:
+            await member.task.content.fetch_outputs(receipt, member.task.note)
+        except SkyopsError as error:
+            log.info("outputs_not_compared job=%s code=%s", self._job.short, error.code)
+            return False
+        return True
 
     async def settle(
         self,

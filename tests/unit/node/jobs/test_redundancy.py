@@ -250,3 +250,28 @@ async def test_worker_that_shows_another_result_than_it_committed_to_has_lied(
         checked = world.verdict(job)
         assert checked.findings == ()
         assert {one.worker: one.fault for one in checked.judged}[liar] == "lied"
+
+
+@pytest.mark.parametrize(("apart", "outcome"), [(1e-9, "agreed"), (0.5, "unresolved")], ids=["near", "far"])
+async def test_numbers_are_compared_within_a_tolerance(
+    autojump_clock: MockClock, tmp_path: Path, apart: float, outcome: str
+) -> None:  # VER-12
+    runs: list[int] = []
+
+    async def compute(box: SimBox) -> int:
+        runs.append(len(runs))
+        box.write("/results/loss.json", f"[{1.0 + apart * runs[-1]}, 2.0]".encode())
+        return 0
+
+    async with redundant_world(tmp_path) as world:
+        world.small.programs["compute"] = compute
+        spec = redundant_job(command=["compute"], verification={"class": "numeric", "redundancy": 3})
+        job = await world.nodes["alice"].submit(spec, base_dir=world.folder)
+        view = await ended(job)
+        assert view.code == ("succeeded" if outcome == "agreed" else "results_differ"), view
+        checked = world.verdict(job)
+        assert checked.findings == ()
+        assert checked.verdict is not None
+        assert checked.verdict.outcome == outcome
+        assert len(checked.verdict.comparisons) == 3
+        assert list((world.task(job).job.folder / "compared").iterdir()) == []
