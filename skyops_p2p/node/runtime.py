@@ -182,16 +182,14 @@ class Node:
             self._dispatcher.post(ev.PeerHeardOf(stored.peer, stored.addrs))
         records = tuple(stored.record for stored in nodes)
         if records:
-            now = self._ports.wall_clock.now_ms()
-            self._dispatcher.post(ev.RecordsArrived(None, records, (), now))
+            self._dispatcher.post(ev.RecordsArrived(None, records, (), self._ports.wall_clock.now_ms()))
 
     @property
     def _rules(self) -> NetworkRules:
         return core_settings(self.config, agent=AGENT, needs_stake=False).rules
 
     def _announced(self) -> tuple[Multiaddr, ...]:
-        announce = self.config.network.announce
-        addrs = [Multiaddr(addr) for addr in announce] or self._network.listen_addrs()
+        addrs = [Multiaddr(addr) for addr in self.config.network.announce] or self._network.listen_addrs()
         return (*self._relays.addrs(), *reachable_addrs(addrs))
 
     def _addrs_changed(self) -> None:
@@ -199,8 +197,7 @@ class Node:
 
     def _manifest(self) -> Manifest:
         entry = self._core.nodes.get(self.peer_id)
-        record = entry.record if entry else None
-        is_paid = self._ports.open_money is not None
+        record, is_paid = entry.record if entry else None, self._ports.open_money is not None
         return manifest_of(self.config.worker, record, agent=AGENT, is_paid=is_paid)
 
     # --- what it shows ----------------------------------------------------------------------------------------
@@ -242,8 +239,7 @@ class Node:
         Raises:
             NetworkError: `unknown_peer` or `ambiguous_peer`.
         """
-        entry = self._core.nodes.get(self.find_peer(peer_or_prefix))
-        if entry is None:
+        if (entry := self._core.nodes.get(self.find_peer(peer_or_prefix))) is None:
             raise unknown_peer(peer_or_prefix)
         return present.node_view(self._core, entry, _now())
 
@@ -345,8 +341,8 @@ class Node:
         Raises:
             NetworkError: The DHT did not answer in time.
         """
-        keys = wanted_keys(present.filter_of(query))
-        return sum([await self._dispatcher.performer.search(key) for key in keys[:2]])
+        keys = wanted_keys(present.filter_of(query))[:2]
+        return sum([await self._dispatcher.performer.search(key) for key in keys])
 
     async def match(
         self, spec: JobSpec, *, progress: Callable[[MatchStepView], None] = lambda _step: None

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from skyops_p2p.core.settlement.lanes import EXPOSED_MS, Lane, LaneTerms
 from skyops_p2p.core.settlement.meters import Counts, later
 
-
 GapBound = Callable[[LaneTerms], int | None]
 """Returns what may be believed of a lane's gap within the bound of its job, ms; None: it has no bound."""
 

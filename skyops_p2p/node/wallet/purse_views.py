@@ -161,7 +161,7 @@ class OrderView(View):
     is_at_bound: bool
     """It may pay no more, and waits until fees fall."""
     taken_back: int = 0
-    """How often a reorganisation has taken its block away, since the node was started; it is offered again each time."""
+    """How often a reorganisation has taken its block away since the node was started; it is offered again each time."""
 
 
 class OrdersView(View):

@@ -73,7 +73,7 @@ def node_that_previews(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 def test_without_a_node_the_job_is_checked_all_the_same(published: Path, capsys: Capture) -> None:
     assert run("job", "check", published) == 0
     out = capsys.readouterr().out
-    assert "valid, digest fd31343f765f98b7" in out
+    assert "valid, digest 1817fd7a74f5cbe1" in out
     assert "python train.py --epochs 50" in out
     assert "remark: inputs.0.uri: ipfs://QmDataHash" in out
     assert "No screening preview: no node is running" in out

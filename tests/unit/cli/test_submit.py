@@ -108,7 +108,7 @@ def test_a_refusal_in_a_batch_says_what_was_sent(node: ScriptedJobs, file: Path,
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["submit"], 2, "Missing argument 'FILES...'"),
+        (["submit"], 2, "error[argument_missing]: FILES is missing"),
         (["submit", "x.toml", "--set", "shards"], 2, "error[set_invalid]"),
         (["submit", "x.toml"], 2, "error[job_unreadable]"),
         (["submit", "--watch", *["x.toml"] * 17], 2, "at most 16 jobs"),
