@@ -38,7 +38,7 @@ def payment_routes(subject: Subject) -> APIRouter:
     @router.get("/jobs/{job}/billing", summary="What a job has cost, lease by lease")
     async def billing(job: str) -> BillingView:
         view = subject.jobs.find(job).view()
-        return subject.payments.billing(bytes.fromhex(view.job_id), view.name)
+        return subject.payments.billing(bytes.fromhex(view.job_id), view.name, view.replica_ids)
 
     @router.get("/earnings", summary="What this node has earned as a worker")
     async def earnings(by: Annotated[GroupName, Query()] = "job") -> EarningsView:

@@ -128,8 +128,8 @@ class PaymentSubject(Protocol):
     Each call but `billing` raises ConfigError `payment_not_configured` where nothing is paid.
     """
 
-    def billing(self, job_id: bytes, name: str) -> BillingView:
-        """Return what a job has cost."""
+    def billing(self, job_id: bytes, name: str, replicas: Sequence[bytes] = ...) -> BillingView:
+        """Return what a job and its replicas have cost."""
 
     def earnings(self, *, by: GroupName = ...) -> EarningsView:
         """Return what the node has earned as a worker."""

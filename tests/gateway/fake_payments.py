@@ -1,5 +1,7 @@
 """Payments of a node that are always the same, for tests of the API and of commands."""
 
+from collections.abc import Sequence
+
 from skyops_p2p.core.evidence.exchange import Exchange
 from skyops_p2p.core.evidence.items import open_evidence
 from skyops_p2p.core.settlement.receipts import ChainPlace, link_of
@@ -108,7 +110,7 @@ class FakePayments:
         self.settled = 0
         self.asked_for = ""
 
-    def billing(self, job_id: bytes, name: str) -> BillingView:
+    def billing(self, job_id: bytes, name: str, replicas: Sequence[bytes] = ()) -> BillingView:
         lanes = (lane_view(),) if self.is_configured else ()
         return BillingView(
             job_id=job_id.hex(),

@@ -165,7 +165,7 @@ class Job:
     def billing(self) -> BillingView:
         """Return what it has cost this node; nothing where nothing is paid."""
         payments = Payments(self._task.job.tools.payments)
-        return payments.billing(self._task.job_id, self._task.job.spec.name)
+        return payments.billing(self._task.job_id, self._task.job.spec.name, self.view().replica_ids)
 
     async def cancel(self) -> None:
         """End it; programs that run get time for a last checkpoint. One that has ended stays as it is."""

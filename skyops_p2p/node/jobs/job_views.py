@@ -129,6 +129,11 @@ class JobView(View):
     shards: tuple[ShardView, ...]
 
     @property
+    def replica_ids(self) -> tuple[bytes, ...]:
+        """Job ids of all that compute a shard once more, 16 bytes each."""
+        return tuple(bytes.fromhex(one.job_id) for shard in self.shards for one in shard.replicas)
+
+    @property
     def is_over(self) -> bool:
         """Whether it has ended."""
         return self.state in ("succeeded", "failed", "cancelled")

@@ -58,14 +58,16 @@ class Payments:
         self._office = office
         self._desk = None if office is None else office.desk
 
-    def billing(self, job_id: bytes, name: str) -> BillingView:
+    def billing(self, job_id: bytes, name: str, replicas: Sequence[bytes] = ()) -> BillingView:
         """Return what a job has cost this node; nothing if nothing is paid.
 
         Args:
             job_id: 16 bytes.
             name: Of the job.
+            replicas: Job ids of those that compute the same, to compare results; they are part of the bill.
         """
-        records = [] if self._desk is None else self._records(is_payer=True, job_id=job_id)
+        jobs = () if self._desk is None else (job_id, *replicas)
+        records = [record for one in jobs for record in self._records(is_payer=True, job_id=one)]
         lanes = tuple(self._lane_view(record) for record in records)
         paid_wei = sum(lane.paid_wei for lane in lanes)
         budgets = [record.budget_wei for record in records if record.budget_wei is not None]

@@ -32,3 +32,9 @@ async def test_whoever_was_right_has_receipts_and_whoever_was_wrong_has_none(
         await trio.sleep(60)  # the last intervals are paid, and the loser's lane is closed
         codes = {name: ends()[account(name)] for name in ("bob", "carol", "dave")}
         assert {name for name, code in codes.items() if code == "paid"} == {"bob", "carol"}, codes
+
+        bill = job.billing()
+        assert {lane.lane for lane in bill.lanes} == {lane.lane.hex() for lane in world.lanes("alice")}
+        assert len(bill.lanes) == 3
+        assert {lane.code for lane in bill.lanes if not lane.has_receipt} == {codes["dave"]}
+        assert bill.paid_wei == sum(lane.paid_wei for lane in bill.lanes) > 0
