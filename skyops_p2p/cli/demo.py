@@ -77,6 +77,7 @@ def demo(
             progress.show_figures,
             target,
             confirmations=chosen.confirmations,
+            has_liar=chosen.has_liar,
         )
         for position, outcome in enumerate(run_stages(state, keep=keep, stages=chosen.stages), start=1):
             outcomes.append(outcome)

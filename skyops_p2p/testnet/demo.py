@@ -16,9 +16,10 @@ from skyops_p2p.testnet import demo_network as network
 from skyops_p2p.testnet import demo_reorg as reorg
 from skyops_p2p.testnet import demo_reputation as reputation
 from skyops_p2p.testnet import demo_training as training
+from skyops_p2p.testnet import demo_verdict as verdict
 from skyops_p2p.testnet.demo_stage import Demo, Outcome, Stage
 
-_BEGINNING = (
+_BEFORE_TRAINING = (
     Stage("up", "A network comes up", network.bring_up),
     Stage("join", "A requester joins from outside", network.join),
     Stage("deposit", "It puts down a deposit on the chain", money.deposit),
@@ -28,6 +29,8 @@ _BEGINNING = (
     Stage("handshake", "Both prove their wallets and share a key", network.handshake),
     Stage("match", "A job finds its worker by sealed bids", awards.match),
     Stage("route", "A larger job lands on a larger machine", awards.route),
+)
+_TRAINING = (
     Stage("submit", "A training is submitted, leased and started", training.submit),
     Stage("train", "It learns, and is saved as it goes", training.learn),
 )
@@ -55,6 +58,8 @@ class Scenario:
     """Without the taking down."""
     confirmations: int = 0
     """Blocks that nodes want above a transaction's own; 0: the chain takes none back."""
+    has_liar: bool = False
+    """One worker returns wrong results."""
 
 
 def _story(
@@ -73,7 +78,7 @@ def _story(
         paid: Between the bill and the settlement.
         confirmations: Blocks that nodes want above a transaction's own.
     """
-    stages = (*_BEGINNING, *middle, *_RESULT, *after, _BILL, *paid, *_SETTLED)
+    stages = (*_BEFORE_TRAINING, *_TRAINING, *middle, *_RESULT, *after, _BILL, *paid, *_SETTLED)
     return Scenario(title, stages, confirmations)
 
 
@@ -114,6 +119,21 @@ SCENARIOS: dict[str, Scenario] = {
         _FINISH,
         paid=[Stage("reorg", "The block of a redemption is taken back", reorg.take_back)],
         confirmations=reorg.CONFIRMATIONS,
+    ),
+    "bad-result": Scenario(
+        "a worker returns wrong results; whoever computes the same finds it out, and it is paid no further",
+        (
+            *_BEFORE_TRAINING,
+            Stage("compare", "Others compute the same as one that lies", verdict.compare),
+            Stage("verdict", "Anybody can check who was wrong", verdict.catch),
+            Stage("unpaid", "The liar is paid no further", verdict.check_pay),
+            *_TRAINING,
+            _FINISH,
+            *_RESULT,
+            _BILL,
+            *_SETTLED,
+        ),
+        has_liar=True,
     ),
 }
 """Name -> what happens. testnet/scenarios has the network that all of them run on."""

@@ -16,6 +16,7 @@ from skyops_p2p.node.wallet.actions import ActionRequest, Deposit
 from skyops_p2p.node.wallet.purse_views import TokenView
 from skyops_p2p.testnet.chain.development import directory_account
 from skyops_p2p.testnet.demo_stage import Demo, failed, wait_until
+from skyops_p2p.testnet.demo_verdict import compared_lanes
 from skyops_p2p.wire.messages.settlement import Receipt, SignedReceipt
 from skyops_p2p.wire.model import decode_message
 
@@ -60,8 +61,9 @@ def bill(demo: Demo) -> str:
 def settle(demo: Demo) -> str:
     """Have each worker redeem its vouchers, and look at every balance before and after."""
     bill = demo.client.payments.billing(demo.training.job_id)
+    compared = [lane for job in demo.compared for lane in compared_lanes(demo, job)]
     sentences, drawn = [], 0
-    for peer in dict.fromkeys(lane.peer_id for lane in bill.lanes if lane.paid_wei):
+    for peer in dict.fromkeys(lane.peer_id for lane in (*bill.lanes, *compared) if lane.paid_wei):
         told, taken = _settle_one(demo, peer)
         sentences.append(told)
         drawn += taken

@@ -31,6 +31,8 @@ SLOTS = 2
 BLOCK_S = 2.0
 """Between blocks where the chain is reorganised, on a quiet machine: long enough to see a block, and take it back."""
 REDEEM_S_NEVER = 86_400.0
+WITH_LIAR_LEAST = 4
+"""Workers where one lies: two compute the same as it does, and one has no part in it."""
 _USUAL = NetworkPlan(beat_s=BEAT_S_DEFAULT)
 
 
@@ -49,6 +51,30 @@ def demo_topology(workers: int, network: NetworkPlan = _USUAL) -> Topology:
     return expand(Topology(network=network, nodes=(broker, *nodes)))
 
 
+def with_liar(topology: Topology) -> tuple[Topology, str, tuple[str, ...]]:
+    """Have a cheap worker do wrong; return the network, its name, and those of the two dearest workers.
+
+    So the liar wins a job that goes to the cheapest of the three. It is one that the jobs which are only matched leave
+    alone: one without GPU, or not the cheapest that has one.
+
+    Raises:
+        TestnetError: `demo_failed`: fewer than WITH_LIAR_LEAST workers.
+    """
+    workers = sorted((plan.price_microcredits_per_hour, plan.name) for plan in topology.nodes if plan.worker)
+    if len(workers) < WITH_LIAR_LEAST:
+        raise failed(
+            f"this needs {WITH_LIAR_LEAST} workers at least: three that compute the same, and one besides"
+        )
+    bare = {plan.name for plan in topology.nodes if not plan.gpus}
+    liar = next((name for _, name in workers if name in bare), workers[1][1])
+    nodes = tuple(
+        plan.model_copy(update={"misbehaves": "wrong-result"}) if plan.name == liar else plan
+        for plan in topology.nodes
+    )
+    honest = tuple(name for _, name in workers[-2:])
+    return topology.model_copy(update={"nodes": nodes}), liar, honest
+
+
 def bring_up(demo: Demo) -> str:
     """Start a network and wait until everybody knows everybody."""
     demo.slowness = measure_slowness()
@@ -60,13 +86,19 @@ def bring_up(demo: Demo) -> str:
             beat_s=beat_s, block_s=block_s, confirmations=demo.confirmations, redeem_s=REDEEM_S_NEVER
         )
     topology = demo_topology(demo.node_count, network)
+    if demo.has_liar:
+        topology, demo.liar, demo.honest = with_liar(topology)
     demo.testnet = Testnet.create(demo.directory, name=demo.name, topology=topology)
     start_nodes(demo.testnet, timeout_s=UP_TIMEOUT_S * demo.slowness, progress=demo.progress)
     demo.figures |= {"slowness": round(demo.slowness, 2), "beat_s": beat_s}
+    lies = (
+        f'\n{demo.liar} has misbehaves = "wrong-result": it changes what programs leave behind.'
+        * demo.has_liar
+    )
     return (
         f"{demo.node_count} workers, a broker and a chain, {demo.testnet.record.network}; "
         f"each node has all others on its map as ACTIVE;\na second of work takes {demo.slowness:.1f} s here, "
-        f"so heartbeats come every {beat_s:g} s."
+        f"so heartbeats come every {beat_s:g} s.{lies}"
     )
 
 

@@ -14,11 +14,11 @@ def before(demo: Demo) -> str:
     workers = [entry.name for entry in demo.network.record.nodes if entry.is_worker]
 
     def knows_all() -> bool:
-        found = _workers(demo, demo.client)
+        found = worker_rows(demo, demo.client)
         return set(found) >= set(workers) and all(found[name].standing in _LOOKED_UP for name in workers)
 
     wait_until(demo, knows_all, "the stakes of all workers are looked up")
-    found = _workers(demo, demo.client)
+    found = worker_rows(demo, demo.client)
     demo.figures["scores_before"] = {name: found[name].credibility for name in workers}
     scores = sorted({row.score for row in found.values()})
     told = f"{scores[0]}" if len(scores) == 1 else f"{scores[0]} to {scores[-1]}"
@@ -43,12 +43,12 @@ def after(demo: Demo) -> str:
     nodes = {"the requester": demo.client, idle: demo.node(idle)}
 
     def have_counted() -> bool:
-        views = [_workers(demo, client) for client in nodes.values()]
+        views = [worker_rows(demo, client) for client in nodes.values()]
         rows = [{name: _common(row) for name, row in view.items()} for view in views]
         return rows[0] == rows[1] and best in rows[0] and rows[0][best].good_micro > 0
 
     wait_until(demo, have_counted, "two nodes have the same scores, with the training's receipt in them")
-    found = _workers(demo, demo.client)
+    found = worker_rows(demo, demo.client)
     changed = {name: (known[name], row.credibility) for name, row in found.items() if row.raters}
     if changed[best][1] <= changed[best][0]:
         raise failed(f"the receipt of {best} has not raised its score: {changed[best]}")
@@ -62,7 +62,8 @@ def after(demo: Demo) -> str:
     )
 
 
-def _workers(demo: Demo, client: ControlClient) -> dict[str, ReputationRowView]:
+def worker_rows(demo: Demo, client: ControlClient) -> dict[str, ReputationRowView]:
+    """Return what a node thinks of each worker of the network, by name."""
     names = {entry.peer_id: entry.name for entry in demo.network.record.nodes}
     rows = client.payments.reputation().rows
     return {names[row.peer_id]: row for row in rows if row.role == "worker" and row.peer_id in names}

@@ -40,6 +40,7 @@ class Demo:
         into: Where the result is put for good; None: into the network's directory.
         slowness: Of the machine, as measured at the beginning.
         confirmations: Blocks that nodes want above a transaction's own; 0: the chain takes none back.
+        has_liar: One worker of the network returns wrong results.
     """
 
     directory: Path
@@ -50,6 +51,7 @@ class Demo:
     into: Path | None = None
     slowness: float = 1.0
     confirmations: int = 0
+    has_liar: bool = False
     testnet: Testnet | None = None
     requester: ControlClient | None = None
     guest: tuple[int, str] | None = None
@@ -64,6 +66,12 @@ class Demo:
     """Which lease the hurt worker had."""
     lost_unix_ms: int = 0
     """When that lease was seen to have ended."""
+    liar: str = ""
+    """Name of the worker that returns wrong results, if one does."""
+    honest: tuple[str, ...] = ()
+    """Names of those that compute the same as the liar."""
+    compared: list[str] = field(default_factory=list)
+    """Jobs whose results were compared."""
     small_book: str = ""
     """Tender job of the small job that is only matched."""
     set_aside_wei: int = 0

@@ -6,7 +6,7 @@ The job is examples/digits with fewer epochs and a pause after each, so that it 
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from skyops_p2p.core.jobs.spec import JobSpec
@@ -46,18 +46,21 @@ def example_dir() -> Path:
     )
 
 
-def training_spec() -> JobSpec:
-    """Return the job."""
+def training_spec(deny: Sequence[str] = ()) -> JobSpec:
+    """Return the job, for anybody but the peers of `deny`."""
     tree = read_job(example_dir() / "job-wasm.toml").model_dump(mode="json", by_alias=True, exclude_none=True)
     tree["args"] = ["--epochs", str(EPOCHS), "--sleep-ms", str(PAUSE_MS)]
     tree["checkpoint"]["interval"] = CHECKPOINT_S
+    if deny:
+        tree["placement"] = {"deny": list(deny)}
     return JobSpec.model_validate(tree)
 
 
 def submit(demo: Demo) -> str:
     """Submit the training and wait until its program runs."""
     started = time.monotonic()
-    tree = training_spec().model_dump(mode="json", by_alias=True, exclude_none=True)
+    denied = [demo.network.record.entry(demo.liar).peer_id] if demo.liar else []
+    tree = training_spec(denied).model_dump(mode="json", by_alias=True, exclude_none=True)
     demo.job = demo.client.jobs.submit(tree, base_dir=example_dir(), secrets={})
     shard = wait_training(demo, lambda shard: shard.phase == "running", "the training runs")
     took_s = time.monotonic() - started

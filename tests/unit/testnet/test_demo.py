@@ -10,10 +10,11 @@ from skyops_p2p.errors import TestnetError
 from skyops_p2p.testnet import demo_pace, demo_stage
 from skyops_p2p.testnet.demo import SCENARIO_DEFAULT, SCENARIOS, STAGES, Scenario, run_stages
 from skyops_p2p.testnet.demo_curve import curve_svg, sparkline
-from skyops_p2p.testnet.demo_network import demo_topology
+from skyops_p2p.testnet.demo_network import WITH_LIAR_LEAST, demo_topology, with_liar
 from skyops_p2p.testnet.demo_pace import SLOWNESS_MAX, measure_slowness, stretched_beat_s
 from skyops_p2p.testnet.demo_stage import Demo, Patience, Stage, failed, wait_until
 from skyops_p2p.testnet.demo_training import EPOCHS, PAUSE_MS, example_dir, training_spec
+from skyops_p2p.testnet.demo_verdict import COMPUTING, REDUNDANCIES, checked_spec
 from skyops_p2p.testnet.topology import load_topology
 
 ROOT = Path(__file__).parents[3]
@@ -142,3 +143,32 @@ def test_the_training_is_the_example_and_short() -> None:
     assert spec.args == ("--epochs", str(EPOCHS), "--sleep-ms", str(PAUSE_MS))
     assert EPOCHS * PAUSE_MS < 20_000
     assert (example_dir() / spec.module.removeprefix("file:")).is_file()
+
+
+@pytest.mark.parametrize(
+    ("workers", "liar", "honest"),
+    [(4, "node-3", ("node-1", "node-2")), (8, "node-8", ("node-1", "node-2"))],
+)
+def test_one_worker_lies_and_is_cheaper_than_those_that_compute_the_same(
+    workers: int, liar: str, honest: tuple[str, ...]
+) -> None:
+    topology, name, others = with_liar(demo_topology(workers))
+    assert (name, others) == (liar, honest)
+    assert [plan.name for plan in topology.nodes if plan.misbehaves] == [liar]
+    prices = {plan.name: plan.price_microcredits_per_hour for plan in topology.nodes}
+    assert all(prices[liar] < prices[other] for other in honest)
+    assert len({liar, *honest}) == COMPUTING
+
+
+def test_too_small_a_network_has_no_room_for_a_liar() -> None:
+    with pytest.raises(TestnetError, match="needs 4 workers"):
+        with_liar(demo_topology(WITH_LIAR_LEAST - 1))
+
+
+def test_checked_jobs_are_exact_and_the_training_avoids_whom_it_is_told() -> None:
+    peer = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"
+    for redundancy in REDUNDANCIES:
+        spec = checked_spec(redundancy, (peer,))
+        assert (spec.verification.kind, spec.verification.redundancy) == ("exact", redundancy)
+        assert (spec.placement.allow, spec.award.price) == ((peer,), 1_000_000)
+    assert (training_spec().placement.deny, training_spec([peer]).placement.deny) == ((), (peer,))
