@@ -70,9 +70,9 @@ def test_a_whole_life_by_command(skyops: Skyops, tmp_path: Path) -> None:
 def test_demo_does_all_it_says_and_leaves_nothing(skyops: Skyops, tmp_path: Path) -> None:
     told = run_demo(skyops, "--nodes", "4", "--into", str(tmp_path / "model"))
     names = [stage["name"] for stage in told["stages"]]
-    network = ["up", "join", "deposit", "map", "ping", "handshake", "match", "route"]
+    network = ["up", "join", "deposit", "map", "trust", "ping", "handshake", "match", "route"]
     training = ["submit", "train", "kill", "resume", "result", "audit", "restart"]
-    assert names == [*network, *training, "bill", "settle", "prove", "down"]
+    assert names == [*network, *training, "bill", "settle", "prove", "scores", "down"]
     assert told["figures"]["accuracy"] > 0.9
     assert int(told["figures"]["paid_wei"]) > 0
     assert "</svg>" in (tmp_path / "model" / "loss.svg").read_text(encoding="utf-8")
