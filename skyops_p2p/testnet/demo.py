@@ -44,8 +44,10 @@ _BILL = Stage("bill", "Whoever worked was paid while it computed", money.bill)
 _SETTLED = (
     Stage("settle", "The workers redeem, and every balance fits", money.settle),
     Stage("prove", "The contract proves what was computed", money.prove),
-    Stage("scores", "Scores have followed, alike on every node", reputation.after),
 )
+_SCORES = Stage("scores", "Scores have followed, alike on every node", reputation.after)
+"""Not where the chain was hurt: then nodes look at it again within two minutes; nor where results were judged: a
+verdict counts where it was made."""
 DOWN = Stage("down", "All is taken down", network.take_down)
 
 
@@ -67,6 +69,7 @@ def _story(
     *middle: Stage,
     after: Sequence[Stage] = (),
     paid: Sequence[Stage] = (),
+    last: Sequence[Stage] = (_SCORES,),
     confirmations: int = 0,
 ) -> Scenario:
     """Return a scenario.
@@ -76,9 +79,10 @@ def _story(
         middle: From half-way of the training to its end.
         after: Between the result and the bill.
         paid: Between the bill and the settlement.
+        last: After the settlement.
         confirmations: Blocks that nodes want above a transaction's own.
     """
-    stages = (*_BEFORE_TRAINING, *_TRAINING, *middle, *_RESULT, *after, _BILL, *paid, *_SETTLED)
+    stages = (*_BEFORE_TRAINING, *_TRAINING, *middle, *_RESULT, *after, _BILL, *paid, *_SETTLED, *last)
     return Scenario(title, stages, confirmations)
 
 
@@ -113,11 +117,13 @@ SCENARIOS: dict[str, Scenario] = {
         Stage("outage", "The chain dies", faults.stop_chain),
         _FINISH,
         after=[Stage("chain", "Redemption waits until the chain is back", faults.wait_for_chain)],
+        last=[],
     ),
     "reorg": _story(
         "the block of a redemption is taken back; it is noticed, offered again, and pays once",
         _FINISH,
         paid=[Stage("reorg", "The block of a redemption is taken back", reorg.take_back)],
+        last=[],
         confirmations=reorg.CONFIRMATIONS,
     ),
     "bad-result": Scenario(

@@ -8,6 +8,7 @@ protocol/06-verification.md, "Tolerance".
 import ast
 import json
 import math
+import re
 import struct
 import sys
 from array import array
@@ -61,6 +62,10 @@ def compare_files(path: str, first: bytes, second: bytes, *, asked: int = 0) -> 
     tolerance: Tolerance = tolerance_for(one.bits, asked)
     found = measure(one.values, other.values, tolerance)
     return found, found.is_within(tolerance)
+
+
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
+"""Strings, whose brackets do not count, and brackets."""
 
 
 def read_numbers(path: str, data: bytes) -> Numbers | None:
@@ -126,9 +131,11 @@ def _floats(data: bytes, kind: str) -> Sequence[float]:
 
 
 def _read_json(data: bytes) -> Numbers:
-    """Read a JSON text; its numbers in their order, and all else as its shape."""
+    """Read a JSON text in UTF-8; its numbers in their order, and all else as its shape."""
     try:
-        value = json.loads(data, object_pairs_hook=_object)
+        text = data.decode("utf-8")
+        _check_depth(text)
+        value = json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         raise _malformed("no JSON") from error
     values: list[float] = []
@@ -137,6 +144,16 @@ def _read_json(data: bytes) -> Numbers:
     except OverflowError as error:
         raise _malformed("a number beyond doubles") from error
     return Numbers(shape, 64, values)
+
+
+def _check_depth(text: str) -> None:
+    """Refuse what is nested too deep before it is parsed: a parser recurses as deep as its process lets it."""
+    depth = 0
+    for found in _BRACKETS.finditer(text):
+        mark = found[0]
+        depth += (mark in "[{") - (mark in "]}")
+        if depth > limits.NUMERIC_JSON_DEPTH_MAX + 1:
+            raise _malformed("JSON that is nested too deep")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
