@@ -55,14 +55,9 @@ def demo(
         _list(as_json=as_json, is_color=invocation.is_color)
         return 0
     if name not in SCENARIOS:
-        raise ConfigError(
-            f"there is no scenario {name!r}",
-            code="scenario_unknown",
-            hint=f"There are: {', '.join(SCENARIOS)}.",
-        )
-    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: the network is taken down
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-            signal.signal(number, signal.default_int_handler)
+        hint = f"There are: {', '.join(SCENARIOS)}."
+        raise ConfigError(f"there is no scenario {name!r}", code="scenario_unknown", hint=hint)
+    _end_in_order()
     network = f"demo-{secrets.token_hex(2)}"
     started = time.monotonic()
     outcomes = []
@@ -97,6 +92,13 @@ def demo(
             f"the demonstration failed at {failed[0].name!r}: {failed[0].told}", code="demo_failed"
         )
     return 0
+
+
+def _end_in_order() -> None:
+    """Take SIGTERM and SIGHUP as Ctrl-C, so that the network is taken down."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, signal.default_int_handler)
 
 
 def _list(*, as_json: bool, is_color: bool) -> None:

@@ -173,7 +173,7 @@ class Settling:
         await member.task.post(ev.ResultRejected(_epoch(member), code, ""))
 
     def _blame(self, task: ShardTask, worker: PeerId | None, code: str) -> None:
-        """Tell whoever watches, and give the worker no further job whose results are compared."""
+        """Tell whoever watches that a worker's result is not taken, and why."""
         if worker is not None:
             tools, shard = self._job.tools, task.index
             log.info("result_refused job=%s shard=%d code=%s", self._job.short, shard, code)
