@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from skyops_p2p import limits
 from skyops_p2p.node.control_client import ControlClient
 from skyops_p2p.node.reputation.views import ReputationRowView
 from skyops_p2p.testnet.demo_stage import Demo, failed, wait_until
@@ -47,7 +48,8 @@ def after(demo: Demo) -> str:
         rows = [{name: _common(row) for name, row in view.items()} for view in views]
         return rows[0] == rows[1] and best in rows[0] and rows[0][best].good_micro > 0
 
-    wait_until(demo, have_counted, "two nodes have the same scores, with the training's receipt in them")
+    what = "two nodes have the same scores, with the training's receipt in them"
+    wait_until(demo, have_counted, what, limit_s=2 * limits.REPUTATION_LOOK_S)  # each looks at the chain in its turn
     found = worker_rows(demo, demo.client)
     changed = {name: (known[name], row.credibility) for name, row in found.items() if row.raters}
     if changed[best][1] <= changed[best][0]:

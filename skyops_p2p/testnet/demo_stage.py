@@ -188,13 +188,15 @@ class Patience:
         return waited_s > self.limit_s
 
 
-def wait_until(demo: Demo, condition: Callable[[], bool], what: str) -> None:
+def wait_until(
+    demo: Demo, condition: Callable[[], bool], what: str, *, limit_s: float = CHANGE_TIMEOUT_S
+) -> None:
     """Wait for a condition.
 
     Raises:
-        TestnetError: `demo_failed`: it did not hold within CHANGE_TIMEOUT_S, times the machine's slowness.
+        TestnetError: `demo_failed`: it did not hold within `limit_s`, times the machine's slowness.
     """
-    patience = Patience(demo, CHANGE_TIMEOUT_S)
+    patience = Patience(demo, limit_s)
     demo.progress(f"waiting until {what}")
     while not condition():
         if patience.is_over():
