@@ -49,7 +49,8 @@ def after(demo: Demo) -> str:
         return rows[0] == rows[1] and best in rows[0] and rows[0][best].good_micro > 0
 
     what = "two nodes have the same scores, with the training's receipt in them"
-    wait_until(demo, have_counted, what, limit_s=2 * limits.REPUTATION_LOOK_S)  # each looks at the chain in its turn
+    # Each looks at the chain in its turn.
+    wait_until(demo, have_counted, what, limit_s=2 * limits.REPUTATION_LOOK_S)
     found = worker_rows(demo, demo.client)
     changed = {name: (known[name], row.credibility) for name, row in found.items() if row.raters}
     if changed[best][1] <= changed[best][0]:
