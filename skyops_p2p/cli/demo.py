@@ -20,7 +20,13 @@ _TIMES_A_LINE = 4
 
 
 @click.command()
-@click.option("--nodes", "count", default=8, type=click.IntRange(2, 63), help="How many workers.")
+@click.option(
+    "--nodes",
+    "count",
+    default=8,
+    type=click.IntRange(2, 63),
+    help="How many workers; at least 5 in the default scenario.",
+)
 @click.option("--scenario", "name", default="worker-crash", show_default=True, help="What goes wrong.")
 @click.option("--list", "is_list", is_flag=True, help="Tell what scenarios there are, and end.")
 @click.option(
@@ -41,11 +47,11 @@ def demo(
     keep: bool,
     as_json: bool,
 ) -> int:
-    """Watch a network come up on this machine, train on it, lose the worker and go on. Takes a minute or two.
+    """Watch a network come up on this machine, train on it, lose the worker and go on. Takes two minutes or three.
 
     Everything is real: processes, sockets, signatures, sandboxes, money on a chain of its own, a training on
-    handwritten digits that is killed half-way and resumed by another worker. Nothing is left behind unless --keep or
-    --into is given. --scenario has other things go wrong.
+    handwritten digits that is killed half-way and resumed by another worker, whose wrong result is found out by two
+    more. Nothing is left behind unless --keep or --into is given. --scenario has other things go wrong.
     """
     from skyops_p2p.testnet.demo import SCENARIOS, run_stages
     from skyops_p2p.testnet.demo_stage import Demo
@@ -72,7 +78,7 @@ def demo(
             progress.show_figures,
             target,
             confirmations=chosen.confirmations,
-            has_liar=chosen.has_liar,
+            cast=chosen.cast,
         )
         for position, outcome in enumerate(run_stages(state, keep=keep, stages=chosen.stages), start=1):
             outcomes.append(outcome)

@@ -17,7 +17,7 @@ from skyops_p2p.testnet import demo_reorg as reorg
 from skyops_p2p.testnet import demo_reputation as reputation
 from skyops_p2p.testnet import demo_training as training
 from skyops_p2p.testnet import demo_verdict as verdict
-from skyops_p2p.testnet.demo_stage import Demo, Outcome, Stage
+from skyops_p2p.testnet.demo_stage import Cast, Demo, Outcome, Stage
 
 _BEFORE_TRAINING = (
     Stage("up", "A network comes up", network.bring_up),
@@ -60,8 +60,8 @@ class Scenario:
     """Without the taking down."""
     confirmations: int = 0
     """Blocks that nodes want above a transaction's own; 0: the chain takes none back."""
-    has_liar: bool = False
-    """One worker returns wrong results."""
+    cast: Cast | None = None
+    """Has one worker return wrong results."""
 
 
 def _story(
@@ -71,6 +71,7 @@ def _story(
     paid: Sequence[Stage] = (),
     last: Sequence[Stage] = (_SCORES,),
     confirmations: int = 0,
+    cast: Cast | None = None,
 ) -> Scenario:
     """Return a scenario.
 
@@ -81,18 +82,23 @@ def _story(
         paid: Between the bill and the settlement.
         last: After the settlement.
         confirmations: Blocks that nodes want above a transaction's own.
+        cast: Has one worker return wrong results.
     """
     stages = (*_BEFORE_TRAINING, *_TRAINING, *middle, *_RESULT, *after, _BILL, *paid, *_SETTLED, *last)
-    return Scenario(title, stages, confirmations)
+    return Scenario(title, stages, confirmations, cast)
 
 
 SCENARIOS: dict[str, Scenario] = {
     "happy": _story("nothing goes wrong", _FINISH),
     "worker-crash": _story(
-        "the worker dies half-way, another goes on from the checkpoint",
+        "the worker dies half-way, another goes on from the checkpoint and lies; who computes the same finds it out",
         Stage("kill", "Its worker dies, and everybody notices", faults.kill),
         _RESUME,
+        Stage("compare", "Two others compute the same: one has lied", verdict.compare_training),
+        Stage("verdict", "Anybody can check who was wrong", verdict.check_training),
         after=[Stage("restart", "The dead node comes back", network.restart)],
+        paid=[Stage("unpaid", "The liar is paid no further", verdict.check_pay)],
+        cast=network.with_lying_heir,
     ),
     "requester-crash": _story(
         "the requester's node dies half-way and comes back; the job goes on, and nothing is paid twice",
@@ -139,7 +145,7 @@ SCENARIOS: dict[str, Scenario] = {
             _BILL,
             *_SETTLED,
         ),
-        has_liar=True,
+        cast=network.with_liar,
     ),
 }
 """Name -> what happens. testnet/scenarios has the network that all of them run on."""

@@ -48,9 +48,9 @@ def bill(demo: Demo) -> str:
     job = demo.training.job_id
     wait_until(demo, lambda: _agree(demo, job), "both sides of each lease say the same of its pay")
     bill = demo.client.payments.billing(job)
-    _check_once(bill.lanes)
+    _check_once(demo, bill)
     demo.figures["paid_wei"] = str(bill.paid_wei)
-    sentences = [f"{demo.name_of(lane.peer_id)}: {_told(lane)}" for lane in bill.lanes]
+    sentences = [f"{demo.name_of(lane.peer_id)}: {_told(lane, job)}" for lane in bill.lanes]
     return (
         f"skyops billing {job[:12]}: {format_amount(bill.paid_wei, SKYOPS)}, by vouchers, an interval at a time;\n"
         + ";\n".join(sentences)
@@ -96,12 +96,13 @@ def prove(demo: Demo) -> str:
 
 
 # --- telling ------------------------------------------------------------------------------------------------------
-def _told(lane: LaneView) -> str:
+def _told(lane: LaneView, job: str) -> str:
+    part = "" if lane.job_id == job else "to compare, "
     receipt = (
         ", with a receipt that both have signed" if lane.has_receipt else ", and no more for the rest of it"
     )
     rate, paid = format_amount(lane.rate_wei, SKYOPS), format_amount(lane.paid_wei, SKYOPS)
-    return f"{lane.runtime_ms / 1000:.1f} s at {rate} an hour = {paid}{receipt}"
+    return f"{part}{lane.runtime_ms / 1000:.1f} s at {rate} an hour = {paid}{receipt}"
 
 
 # --- looking ------------------------------------------------------------------------------------------------------
@@ -129,16 +130,24 @@ def _settle_one(demo: Demo, peer: str) -> tuple[str, int]:
     return told, drawn
 
 
-def _check_once(lanes: tuple[LaneView, ...]) -> None:
+def _check_once(demo: Demo, bill: BillingView) -> None:
     """See that no lease is paid twice, or above what was metered, and that one alone has run to its receipt.
+
+    The same of each replica, where it was compared; whoever lied has none.
 
     Raises:
         TestnetError: `demo_failed`.
     """
-    if len({(lane.shard, lane.epoch) for lane in lanes}) != len(lanes):
+    lanes = bill.lanes
+    if len({(lane.job_id, lane.shard, lane.epoch) for lane in lanes}) != len(lanes):
         raise failed("one lease has two lanes")
-    if sum(lane.has_receipt for lane in lanes) != 1:
-        raise failed(f"{sum(lane.has_receipt for lane in lanes)} leases of one training have a receipt")
+    receipts = dict.fromkeys((lane.job_id for lane in lanes), 0)
+    for lane in lanes:
+        receipts[lane.job_id] += lane.has_receipt
+    of_liar = {lane.job_id for lane in lanes if demo.name_of(lane.peer_id) == demo.liar}
+    wanted = {job: int(job not in of_liar) for job in receipts}
+    if receipts != wanted:
+        raise failed(f"receipts of the training and its replicas: {receipts}")
     for lane in lanes:
         if lane.paid_wei > charge(lane.rate_wei, lane.metered_ms) + SKYOPS.pair_unit:
             raise failed(f"lease {lane.epoch} was paid {lane.paid_wei} wei for {lane.metered_ms} ms")
@@ -148,13 +157,12 @@ def _agree(demo: Demo, job: str) -> bool:
     bill: BillingView = demo.client.payments.billing(job)
     if not bill.lanes or any(lane.is_open for lane in bill.lanes):
         return False
-    return all(
-        _earned(demo, peer, job) == _paid(bill.lanes, peer) for peer in {lane.peer_id for lane in bill.lanes}
-    )
+    parts = {(lane.peer_id, lane.job_id) for lane in bill.lanes}
+    return all(_earned(demo, peer, one) == _paid(bill.lanes, peer, one) for peer, one in parts)
 
 
-def _paid(lanes: tuple[LaneView, ...], peer: str) -> int:
-    return sum(lane.paid_wei for lane in lanes if lane.peer_id == peer)
+def _paid(lanes: tuple[LaneView, ...], peer: str, job: str) -> int:
+    return sum(lane.paid_wei for lane in lanes if (lane.peer_id, lane.job_id) == (peer, job))
 
 
 def _earned(demo: Demo, peer: str, job: str) -> int:

@@ -33,6 +33,10 @@ BLOCK_S = 2.0
 REDEEM_S_NEVER = 86_400.0
 WITH_LIAR_LEAST = 4
 """Workers where one lies: two compute the same as it does, and one has no part in it."""
+WITH_HEIR_LEAST = 5
+"""Workers where one that lies is the heir of one that dies: two compute the same, and one has no part in it."""
+_HEIR_PRICE = 70_000
+"""Microcredits an hour: above the floor of a job without GPU, below what a worker with a large one asks for it."""
 _USUAL = NetworkPlan(beat_s=BEAT_S_DEFAULT)
 
 
@@ -67,12 +71,33 @@ def with_liar(topology: Topology) -> tuple[Topology, str, tuple[str, ...]]:
         )
     bare = {plan.name for plan in topology.nodes if not plan.gpus}
     liar = next((name for _, name in workers if name in bare), workers[1][1])
-    nodes = tuple(
-        plan.model_copy(update={"misbehaves": "wrong-result"}) if plan.name == liar else plan
-        for plan in topology.nodes
-    )
     honest = tuple(name for _, name in workers[-2:])
-    return topology.model_copy(update={"nodes": nodes}), liar, honest
+    return _misbehaving(topology, liar), liar, honest
+
+
+def with_lying_heir(topology: Topology) -> tuple[Topology, str, tuple[str, ...]]:
+    """Have the second cheapest worker do wrong; return the network, its name, and those of three that do right.
+
+    So a job of these four that goes to the cheapest goes to an honest one first, to the liar when that one dies, and
+    two are left that compute the same. The liar's price is between theirs, also where both would bid the floor.
+
+    Raises:
+        TestnetError: `demo_failed`: fewer than WITH_HEIR_LEAST workers.
+    """
+    workers = sorted((plan.price_microcredits_per_hour, plan.name) for plan in topology.nodes if plan.worker)
+    if len(workers) < WITH_HEIR_LEAST:
+        raise failed(
+            f"this needs {WITH_HEIR_LEAST} workers at least: one that dies, one that lies, two that compute the "
+            "same, and one besides"
+        )
+    first, liar, *others = (name for _, name in workers[: WITH_HEIR_LEAST - 1])
+    return _misbehaving(topology, liar, price=_HEIR_PRICE), liar, (first, *others)
+
+
+def _misbehaving(topology: Topology, liar: str, price: int | None = None) -> Topology:
+    update = {"misbehaves": "wrong-result"} | ({"price_microcredits_per_hour": price} if price else {})
+    nodes = tuple(plan.model_copy(update=update) if plan.name == liar else plan for plan in topology.nodes)
+    return topology.model_copy(update={"nodes": nodes})
 
 
 def bring_up(demo: Demo) -> str:
@@ -86,14 +111,13 @@ def bring_up(demo: Demo) -> str:
             beat_s=beat_s, block_s=block_s, confirmations=demo.confirmations, redeem_s=REDEEM_S_NEVER
         )
     topology = demo_topology(demo.node_count, network)
-    if demo.has_liar:
-        topology, demo.liar, demo.honest = with_liar(topology)
+    if demo.cast is not None:
+        topology, demo.liar, demo.honest = demo.cast(topology)
     demo.testnet = Testnet.create(demo.directory, name=demo.name, topology=topology)
     start_nodes(demo.testnet, timeout_s=UP_TIMEOUT_S * demo.slowness, progress=demo.progress)
     demo.figures |= {"slowness": round(demo.slowness, 2), "beat_s": beat_s}
-    lies = (
-        f'\n{demo.liar} has misbehaves = "wrong-result": it changes what programs leave behind.'
-        * demo.has_liar
+    lies = f'\n{demo.liar} has misbehaves = "wrong-result": it changes what programs leave behind.' * bool(
+        demo.liar
     )
     return (
         f"{demo.node_count} workers, a broker and a chain, {demo.testnet.record.network}; "

@@ -15,6 +15,7 @@ from skyops_p2p.node.jobs.job_views import JobView
 from skyops_p2p.node.views import NodeView
 from skyops_p2p.testnet.demo_pace import measure_slowness
 from skyops_p2p.testnet.launcher import Progress, Testnet
+from skyops_p2p.testnet.topology import Topology
 from skyops_p2p.types import NetworkName
 from skyops_p2p.wire.envelope import open_envelope
 from skyops_p2p.wire.messages.auction import BidBook
@@ -25,6 +26,9 @@ CHANGE_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 60.0
 """For one answer of a node: a redemption waits for a block, and on a busy machine everything waits."""
 MICROCREDITS = 1_000_000
+
+Cast = Callable[[Topology], tuple[Topology, str, tuple[str, ...]]]
+"""Has one worker of a network do wrong; returns the network, its name, and those that do the same work right."""
 
 
 @dataclass
@@ -40,7 +44,7 @@ class Demo:
         into: Where the result is put for good; None: into the network's directory.
         slowness: Of the machine, as measured at the beginning.
         confirmations: Blocks that nodes want above a transaction's own; 0: the chain takes none back.
-        has_liar: One worker of the network returns wrong results.
+        cast: Has one worker of the network return wrong results; None: nobody does.
     """
 
     directory: Path
@@ -51,7 +55,7 @@ class Demo:
     into: Path | None = None
     slowness: float = 1.0
     confirmations: int = 0
-    has_liar: bool = False
+    cast: Cast | None = None
     testnet: Testnet | None = None
     requester: ControlClient | None = None
     guest: tuple[int, str] | None = None
@@ -71,7 +75,7 @@ class Demo:
     honest: tuple[str, ...] = ()
     """Names of those that compute the same as the liar."""
     compared: list[str] = field(default_factory=list)
-    """Jobs whose results were compared."""
+    """Jobs whose results are compared."""
     small_book: str = ""
     """Tender job of the small job that is only matched."""
     set_aside_wei: int = 0

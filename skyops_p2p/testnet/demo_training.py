@@ -25,6 +25,12 @@ from skyops_p2p.types import MicroCredits
 EPOCHS = 50
 PAUSE_MS = 300
 CHECKPOINT_S = 2
+REDUNDANCY = 3
+"""Workers that compute it where one of them lies."""
+TEAM_PRICE_MAX = 0.3
+"""Credits an hour: so close to what they ask that the cheaper one is seen to be cheaper."""
+_COMMITTED = frozenset({"checking", "fetching", "succeeded"})
+"""States of a shard whose worker has committed to a result."""
 ACCURACY_MIN = 0.9
 """An undisturbed training of so many epochs reaches 0.97."""
 TRAINING_TIMEOUT_S = 180.0
@@ -46,22 +52,36 @@ def example_dir() -> Path:
     )
 
 
-def training_spec(deny: Sequence[str] = ()) -> JobSpec:
-    """Return the job, for anybody but the peers of `deny`."""
+def training_spec(*, deny: Sequence[str] = (), team: Sequence[str] = ()) -> JobSpec:
+    """Return the job.
+
+    Args:
+        deny: Peers that may not compute it.
+        team: Peers that alone may, the cheapest first; then so many compute it that one may die and one may lie.
+    """
     tree = read_job(example_dir() / "job-wasm.toml").model_dump(mode="json", by_alias=True, exclude_none=True)
     tree["args"] = ["--epochs", str(EPOCHS), "--sleep-ms", str(PAUSE_MS)]
     tree["checkpoint"]["interval"] = CHECKPOINT_S
     if deny:
         tree["placement"] = {"deny": list(deny)}
+    if team:
+        tree |= {
+            "verification": {"class": "exact", "redundancy": REDUNDANCY},
+            "placement": {"allow": list(team)},
+            "award": {"price": 1, "reputation": 0, "fit": 0, "latency": 0},
+            "price": {"per_hour_max": TEAM_PRICE_MAX},
+        }
     return JobSpec.model_validate(tree)
 
 
 def submit(demo: Demo) -> str:
     """Submit the training and wait until its program runs."""
     started = time.monotonic()
-    denied = [demo.network.record.entry(demo.liar).peer_id] if demo.liar else []
-    tree = training_spec(denied).model_dump(mode="json", by_alias=True, exclude_none=True)
+    spec = _spec(demo)
+    tree = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     demo.job = demo.client.jobs.submit(tree, base_dir=example_dir(), secrets={})
+    if spec.verification.redundancy > 1:
+        demo.compared.append(demo.job.job_id)
     shard = wait_training(demo, lambda shard: shard.phase == "running", "the training runs")
     took_s = time.monotonic() - started
     price, name = shard.attempts[-1].price_microcredits_per_hour / MICROCREDITS, demo.name_of(shard.worker)
@@ -71,6 +91,16 @@ def submit(demo: Demo) -> str:
         f"leased to {name} (…{shard.worker[-8:]}) for {price:g} credits/h as epoch {shard.epoch}, "
         f"running after {took_s:.1f} s;\n{_risk(demo)}."
     )
+
+
+def _spec(demo: Demo) -> JobSpec:
+    """Return the training: compared with those of a liar, or without it if it was found out before."""
+    peer_of = demo.network.record.entry
+    if not demo.liar:
+        return training_spec()
+    if demo.compared:
+        return training_spec(deny=[peer_of(demo.liar).peer_id])
+    return training_spec(team=[peer_of(name).peer_id for name in (demo.liar, *demo.honest)])
 
 
 def learn(demo: Demo) -> str:
@@ -106,7 +136,7 @@ def finish(demo: Demo) -> str:
 
 def resume(demo: Demo) -> str:
     """Watch the training to its end, and find out where the second worker has begun."""
-    told = finish(demo)
+    told = _commit(demo) if is_compared(demo) else finish(demo)
     shard, found = shard_of(demo), losses(demo)
     own = sorted(found.get(shard.epoch, {1: 0.0}))
     before = {epoch for lease, row in found.items() if lease != shard.epoch for epoch in row}
@@ -115,6 +145,20 @@ def resume(demo: Demo) -> str:
     twice = len(before & set(own))
     name = demo.name_of(shard.worker)
     return f"{name} went on with epoch {own[0]}; epochs done twice: {twice}, left out: none;\n{told}"
+
+
+def _commit(demo: Demo) -> str:
+    """Watch the training until its worker has committed to a result that nobody has seen."""
+    shard = wait_training(demo, lambda shard: shard.state in _COMMITTED, "a result is committed to")
+    return (
+        f"{demo.name_of(shard.worker)} has committed to its result, and is asked for it when others have to theirs;\n"
+        f"loss {_whole_curve(demo)}"
+    )
+
+
+def is_compared(demo: Demo) -> bool:
+    """Tell whether several workers compute the training, one of which lies."""
+    return demo.training.job_id in demo.compared
 
 
 def result(demo: Demo) -> str:

@@ -20,7 +20,7 @@ from skyops_p2p.node.settlement.settlement_views import LaneView
 from skyops_p2p.testnet.creation import guests_dir
 from skyops_p2p.testnet.demo_reputation import worker_rows
 from skyops_p2p.testnet.demo_stage import POLL_S, Demo, Patience, failed, wait_until
-from skyops_p2p.testnet.demo_training import example_dir
+from skyops_p2p.testnet.demo_training import REDUNDANCY, example_dir
 
 REDUNDANCIES = (2, 3)
 """Workers that begin each of the jobs."""
@@ -75,21 +75,31 @@ def compare(demo: Demo) -> str:
         tree = checked_spec(redundancy, allowed).model_dump(mode="json", by_alias=True, exclude_none=True)
         job = demo.client.jobs.submit(tree, base_dir=example_dir(), secrets={}).job_id
         demo.compared.append(job)
-        sentences.append(_see(demo, redundancy, _ended(demo, job)))
+        sentences.append(_see(demo, redundancy, _ended(demo, job), demo.honest))
     return ";\n".join(sentences) + "."
+
+
+def compare_training(demo: Demo) -> str:
+    """Have others compute the whole training, and see that the worker which went on with it was found out."""
+    view = _ended(demo, demo.training.job_id)
+    honest = tuple(name for name in demo.honest if name != demo.victim)
+    told = _see(demo, REDUNDANCY, view, honest)
+    demo.job = view
+    return f"{told}."
+
+
+def check_training(demo: Demo) -> str:
+    """Check the verdict about the training in a process without a node."""
+    return ";\n".join(_check_files(demo)) + ";\nchecked by a process that asks no node, from that file alone."
 
 
 def catch(demo: Demo) -> str:
     """Check the verdicts in a process without a node, and compute both jobs again on the requester's own."""
-    sentences = []
+    sentences = _check_files(demo)
     patient = ControlClient.of(demo.client.data_dir, timeout_s=_VERIFY_TIMEOUT_S * demo.slowness)
-    for place, job in enumerate(demo.compared):
-        file = guests_dir(demo.directory) / "guest-1" / f"checked-{place}.verdict"
-        file.write_bytes(bytes.fromhex(demo.client.jobs.verdict(job).data))
-        told = _check_alone(demo, str(file))
+    for job in demo.compared:
         if not patient.jobs.verify(job, shard=0).is_same:
             raise failed(f"the result of {job[:12]} is not what the requester's own node computes")
-        sentences.append(f"skyops verdict --check {file.name}: {told}")
     return (
         ";\n".join(sentences)
         + ";\nchecked by a process that asks no node; skyops verify: both results are, byte for byte, what the\n"
@@ -105,7 +115,7 @@ def check_pay(demo: Demo) -> str:
         rows = _pay(demo, job)
         for row in rows:
             has_receipt = any(lane.has_receipt for lane in row.lanes)
-            if has_receipt == (row.name == demo.liar):
+            if has_receipt == (row.name in (demo.liar, demo.victim)):
                 raise failed(f"{row.name} has {'a' if has_receipt else 'no'} receipt for {job[:12]}")
         told = ", ".join(f"{row.name} {format_amount(row.paid_wei, SKYOPS)}" for row in rows)
         sentences.append(f"{job[:12]}: {told}")
@@ -135,8 +145,14 @@ def _ended(demo: Demo, job: str) -> JobView:
         time.sleep(POLL_S)
 
 
-def _see(demo: Demo, redundancy: int, view: JobView) -> str:
+def _see(demo: Demo, redundancy: int, view: JobView, honest: tuple[str, ...]) -> str:
     """Return what came of a job.
+
+    Args:
+        demo: The demonstration.
+        redundancy: Workers that began it.
+        view: The job, at its end.
+        honest: Names of those that have computed it besides the liar.
 
     Raises:
         TestnetError: `demo_failed`: not that the liar was wrong, and all others were right.
@@ -145,7 +161,7 @@ def _see(demo: Demo, redundancy: int, view: JobView) -> str:
         raise failed(f"{view.name} has {view.state}: {view.code} {view.text}")
     (shard,), verdict = view.shards, demo.client.jobs.verdict(view.job_id)
     faults = {demo.name_of(one.worker): one.fault for one in verdict.judged}
-    wanted = {demo.liar: "wrong", **dict.fromkeys(demo.honest, "none")}
+    wanted = {demo.liar: "wrong", **dict.fromkeys(honest, "none")}
     if faults != wanted or shard.checked != "decided" or not verdict.holds:
         raise failed(f"{view.name}: {shard.checked or 'nothing was compared'}, {faults}, {verdict.findings}")
     further = sum(replica.round > 0 for replica in shard.replicas)
@@ -164,6 +180,16 @@ def _see(demo: Demo, redundancy: int, view: JobView) -> str:
         f"{view.name} {view.job_id[:12]}: {', '.join(faults)} have committed, then shown: {drawn};\n"
         f"  {demo.liar}: not the result of the majority{replaced}"
     )
+
+
+def _check_files(demo: Demo) -> list[str]:
+    """Write each verdict into a file, have it checked, and return what was said."""
+    told = []
+    for place, job in enumerate(demo.compared):
+        file = guests_dir(demo.directory) / "guest-1" / f"checked-{place}.verdict"
+        file.write_bytes(bytes.fromhex(demo.client.jobs.verdict(job).data))
+        told.append(f"skyops verdict --check {file.name}: {_check_alone(demo, str(file))}")
+    return told
 
 
 def _check_alone(demo: Demo, file: str) -> str:

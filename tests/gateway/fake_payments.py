@@ -56,6 +56,7 @@ def lane_view(**changes: object) -> LaneView:
         "lane": LANE,
         "peer_id": WORKER,
         "wallet": WALLET,
+        "job_id": "00" * 16,
         "shard": 0,
         "epoch": 1,
         "is_open": False,

@@ -275,6 +275,7 @@ class Payments:
             lane=record.lane.hex(),
             peer_id=record.peer,
             wallet=address_from_bytes(record.account),
+            job_id=record.job_id.hex(),
             shard=record.shard,
             epoch=record.epoch,
             is_open=not record.is_over,

@@ -19,6 +19,8 @@ class LaneView(View):
     """The other side."""
     wallet: str
     """Its wallet."""
+    job_id: str
+    """Hex, 32 digits: the job, or that of a replica of it."""
     shard: int
     epoch: int
     is_open: bool

@@ -68,11 +68,11 @@ def test_a_whole_life_by_command(skyops: Skyops, tmp_path: Path) -> None:
 
 
 def test_demo_does_all_it_says_and_leaves_nothing(skyops: Skyops, tmp_path: Path) -> None:
-    told = run_demo(skyops, "--nodes", "4", "--into", str(tmp_path / "model"))
+    told = run_demo(skyops, "--nodes", "5", "--into", str(tmp_path / "model"))
     names = [stage["name"] for stage in told["stages"]]
     network = ["up", "join", "deposit", "map", "trust", "ping", "handshake", "match", "route"]
-    training = ["submit", "train", "kill", "resume", "result", "audit", "restart"]
-    assert names == [*network, *training, "bill", "settle", "prove", "scores", "down"]
+    training = ["submit", "train", "kill", "resume", "compare", "verdict", "result", "audit", "restart"]
+    assert names == [*network, *training, "bill", "unpaid", "settle", "prove", "scores", "down"]
     assert told["figures"]["accuracy"] > 0.9
     assert int(told["figures"]["paid_wei"]) > 0
     assert "</svg>" in (tmp_path / "model" / "loss.svg").read_text(encoding="utf-8")
@@ -104,7 +104,7 @@ def run_demo(skyops: Skyops, *arguments: str) -> dict[str, Any]:
 def test_demo_that_is_told_to_stop_takes_its_network_down(
     skyops: Skyops, start_skyops: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    process = start_skyops("demo", "--nodes", "2", PYTHONUNBUFFERED="1")
+    process = start_skyops("demo", "--nodes", "2", "--scenario", "happy", PYTHONUNBUFFERED="1")
     assert process.stdout is not None
     assert process.stdout.readline().startswith("1. A network comes up")
     process.send_signal(signal.SIGTERM)  # the others may be ignored where the tests run

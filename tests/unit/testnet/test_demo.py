@@ -10,10 +10,16 @@ from skyops_p2p.errors import TestnetError
 from skyops_p2p.testnet import demo_pace, demo_stage
 from skyops_p2p.testnet.demo import SCENARIO_DEFAULT, SCENARIOS, STAGES, Scenario, run_stages
 from skyops_p2p.testnet.demo_curve import curve_svg, sparkline
-from skyops_p2p.testnet.demo_network import WITH_LIAR_LEAST, demo_topology, with_liar
+from skyops_p2p.testnet.demo_network import (
+    WITH_HEIR_LEAST,
+    WITH_LIAR_LEAST,
+    demo_topology,
+    with_liar,
+    with_lying_heir,
+)
 from skyops_p2p.testnet.demo_pace import SLOWNESS_MAX, measure_slowness, stretched_beat_s
 from skyops_p2p.testnet.demo_stage import Demo, Patience, Stage, failed, wait_until
-from skyops_p2p.testnet.demo_training import EPOCHS, PAUSE_MS, example_dir, training_spec
+from skyops_p2p.testnet.demo_training import EPOCHS, PAUSE_MS, REDUNDANCY, example_dir, training_spec
 from skyops_p2p.testnet.demo_verdict import COMPUTING, REDUNDANCIES, checked_spec
 from skyops_p2p.testnet.topology import load_topology
 
@@ -163,9 +169,26 @@ def test_one_worker_lies_and_is_cheaper_than_those_that_compute_the_same(
     assert len({liar, *honest}) == COMPUTING
 
 
+@pytest.mark.parametrize(
+    ("workers", "liar", "honest"),
+    [(5, "node-4", ("node-5", "node-3", "node-1")), (8, "node-5", ("node-8", "node-4", "node-3"))],
+)
+def test_the_liar_is_dearer_than_the_first_one_and_cheaper_than_those_that_compare(
+    workers: int, liar: str, honest: tuple[str, ...]
+) -> None:
+    topology, name, others = with_lying_heir(demo_topology(workers))
+    assert (name, others) == (liar, honest)
+    assert [plan.name for plan in topology.nodes if plan.misbehaves] == [liar]
+    prices = {plan.name: plan.price_microcredits_per_hour for plan in topology.nodes}
+    assert prices[others[0]] < prices[liar] < min(prices[other] for other in others[1:])
+    assert len({liar, *honest}) == REDUNDANCY + 1
+
+
 def test_too_small_a_network_has_no_room_for_a_liar() -> None:
     with pytest.raises(TestnetError, match="needs 4 workers"):
         with_liar(demo_topology(WITH_LIAR_LEAST - 1))
+    with pytest.raises(TestnetError, match="needs 5 workers"):
+        with_lying_heir(demo_topology(WITH_HEIR_LEAST - 1))
 
 
 def test_checked_jobs_are_exact_and_the_training_avoids_whom_it_is_told() -> None:
@@ -174,4 +197,7 @@ def test_checked_jobs_are_exact_and_the_training_avoids_whom_it_is_told() -> Non
         spec = checked_spec(redundancy, (peer,))
         assert (spec.verification.kind, spec.verification.redundancy) == ("exact", redundancy)
         assert (spec.placement.allow, spec.award.price) == ((peer,), 1_000_000)
-    assert (training_spec().placement.deny, training_spec([peer]).placement.deny) == ((), (peer,))
+    assert (training_spec().placement.deny, training_spec(deny=[peer]).placement.deny) == ((), (peer,))
+    spec = training_spec(team=[peer])
+    assert (spec.verification.kind, spec.verification.redundancy) == ("exact", REDUNDANCY)
+    assert (spec.placement.allow, spec.checkpoint) == ((peer,), training_spec().checkpoint)
