@@ -27,8 +27,8 @@ PAUSE_MS = 300
 CHECKPOINT_S = 2
 REDUNDANCY = 3
 """Workers that compute it where one of them lies."""
-TEAM_PRICE_MAX = 0.3
-"""Credits an hour: so close to what they ask that the cheaper one is seen to be cheaper."""
+TEAM_PRICE_MAX = 0.6
+"""Credits an hour: what the dearest of the team announces is below it, and so close that cheaper is seen to be so."""
 _COMMITTED = frozenset({"checking", "fetching", "succeeded"})
 """States of a shard whose worker has committed to a result."""
 ACCURACY_MIN = 0.9
