@@ -25,7 +25,7 @@ RECEIPT_SYNC_NAMES_MAX = 512
 """Names in one answer of a synchronisation. protocol/07b."""
 RECEIPT_SYNC_ROUNDS_MAX = 64
 """Answers of one synchronisation: with all of them it names more than anybody holds."""
-RECEIPT_SYNC_S = 60.0
+RECEIPT_SYNC_S = 30.0
 """Between two synchronisations, each with another neighbour."""
 RECEIPT_SYNC_SOON_S = 2.0
 """The same after one that brought news: others may know more."""

@@ -26,7 +26,6 @@ from skyops_p2p.simulation.clock import EPOCH_UNIX_MS
 from skyops_p2p.types import Wei
 from skyops_p2p.wire.messages.settlement import Voucher
 
-WINDOW_S = 3600
 UNIT = 10**9
 GAS = 120_000
 GAS_PRICE_WEI = 10**9
@@ -50,9 +49,11 @@ class SimBank:
 
     Args:
         block_s: Virtual seconds until a transaction has ended.
+        window_s: Virtual seconds in which a redemption may be challenged; until then its holdback waits.
     """
 
     block_s: float = 2.0
+    window_s: int = 3600
     deposits: Counter[bytes] = field(default_factory=Counter)
     credits: Counter[bytes] = field(default_factory=Counter)
     stakes: Counter[bytes] = field(default_factory=Counter)
@@ -145,7 +146,7 @@ class SimBank:
         self.deposits[voucher.requester] -= paid.taken - from_allotment
         pair.redeemed += paid.taken
         pair.held += paid.held
-        pair.held_until_unix_s = self.now_unix_s() + WINDOW_S
+        pair.held_until_unix_s = self.now_unix_s() + self.window_s
         pair.receipts_root = voucher.receipts_root
         self.fees += paid.fee
         self.credits[worker] += paid.credited

@@ -98,6 +98,7 @@ SCENARIOS: dict[str, Scenario] = {
         Stage("verdict", "Anybody can check who was wrong", verdict.check_training),
         after=[Stage("restart", "The dead node comes back", network.restart)],
         paid=[Stage("unpaid", "The liar is paid no further", verdict.check_pay)],
+        last=[],
         cast=network.with_lying_heir,
     ),
     "requester-crash": _story(

@@ -40,7 +40,7 @@ class World:
 
 
 @pytest.fixture
-def world(autojump_clock: MockClock) -> World:
+def world() -> World:
     return World()
 
 
@@ -62,7 +62,7 @@ async def test_a_round_is_bounded_and_the_next_one_goes_on(world: World) -> None
     assert sorted(world.asked) == everybody
 
 
-async def test_nothing_is_asked_twice_before_its_time(world: World) -> None:
+async def test_nothing_is_asked_twice_before_its_time(world: World, autojump_clock: MockClock) -> None:
     looks = world.looks()
     for _ in range(3):
         await looks.renew([], [account(1)])
@@ -72,7 +72,7 @@ async def test_nothing_is_asked_twice_before_its_time(world: World) -> None:
     assert len(world.asked) == 2
 
 
-async def test_an_outage_leaves_what_was_seen_and_is_told(world: World) -> None:
+async def test_an_outage_leaves_what_was_seen_and_is_told(world: World, autojump_clock: MockClock) -> None:
     world.bank.stakes[account(1)] = SKYOPS
     looks = world.looks()
     await looks.renew([], [account(1)])
@@ -93,7 +93,7 @@ async def test_who_is_of_no_interest_any_more_is_forgotten(world: World) -> None
     assert looks.seen() == ({}, {})
 
 
-async def test_a_pair_with_a_new_receipt_is_looked_at_soon(world: World) -> None:
+async def test_a_pair_with_a_new_receipt_is_looked_at_soon(world: World, autojump_clock: MockClock) -> None:
     pair = (account(1), account(2))
     looks = world.looks()
     await looks.renew([pair], [])
