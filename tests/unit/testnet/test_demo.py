@@ -57,7 +57,7 @@ def test_a_scenario_has_stages_of_its_own_names_and_ends_with_the_money(
     assert len(set(names)) == len(names)
     assert all(len(stage.title) <= 44 and len(stage.name) <= 9 for stage in scenario.stages)
     assert names[:2] == ["up", "join"]
-    is_without_scores = name in ("chain-outage", "reorg", "bad-result")
+    is_without_scores = name in ("worker-crash", "chain-outage", "reorg", "bad-result")
     assert names[-2:] == (["settle", "prove"] if is_without_scores else ["prove", "scores"])
     order = [names.index(name) for name in ("submit", "train", "result", "audit", "bill", "settle")]
     assert order == sorted(order)
