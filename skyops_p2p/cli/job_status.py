@@ -158,9 +158,13 @@ def _of_search(search: SearchView) -> Iterator[tuple[str, str]]:
 
 
 def _log_text(shard: ShardView) -> str:
-    proven = {True: ", as the worker signed for it", False: ", NOT the one that the worker signed for"}
-    return f"{shard.log_records} records" + (
-        "" if shard.is_log_proven is None else proven[shard.is_log_proven]
+    count = f"{shard.log_records} records"
+    if shard.is_log_proven is None:
+        return (
+            f"{count}, of the worker whose result was not taken" if shard.result_bytes is not None else count
+        )
+    return count + (
+        ", as the worker signed for it" if shard.is_log_proven else ", NOT the one that the worker signed for"
     )
 
 

@@ -277,6 +277,7 @@ class WorkerRun:
         assert self.steps is not None, "prepared before it was fetched"
         self.pulse.phase_moved(0, 0)
         await self.steps.prepare()
+        self.pulse.phase_moved(0, 0)  # what is counted of a running program is its own progress
         if self._payment is not None:
             await self._payment.wait_started()  # SET-5
         return ev.SandboxPrepared()

@@ -99,7 +99,7 @@ class ShardView(View):
     checkpoints: tuple[CheckpointView, ...]
     log_records: int
     is_log_proven: bool | None
-    """Whether the log is the one that the worker signed for; None before the end."""
+    """Whether the log is the one that the worker signed for; None before the end, and where the result is another's."""
     result_bytes: int | None
     exit_code: int | None
     search: SearchView | None = None

@@ -71,7 +71,7 @@ def shard_view(task: ShardTask, replicas: tuple[ReplicaView, ...] = ()) -> Shard
             ),
             "checkpoints": tuple(_checkpoint(data) for data in record.checkpoints),
             "log_records": task.content.log.next_number(record.epoch),
-            "is_log_proven": task.content.is_log_proven(result) if result else None,
+            "is_log_proven": _is_log_proven(task, result),
             "result_bytes": result.outputs.size_bytes if result and result.outputs else None,
             "exit_code": result.exit_code if result else None,
             "checked": record.checked,
@@ -79,6 +79,14 @@ def shard_view(task: ShardTask, replicas: tuple[ReplicaView, ...] = ()) -> Shard
             "search": None if task.is_one_of_many else search_view(task.searches, task.steps, task.match),
         }
     )
+
+
+def _is_log_proven(task: ShardTask, result: ResultReceipt | None) -> bool | None:
+    """Tell whether the log is the one that belongs to the result; None before there is one, or if it is another's."""
+    last = task.record.attempts[-1] if task.record.attempts else None
+    if result is None or last is None or peer_id_from_bytes(result.worker) != last.worker:
+        return None
+    return task.content.is_log_proven(result)
 
 
 def _moment(beat: WorkerBeat | None) -> dict[str, object]:

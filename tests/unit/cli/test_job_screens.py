@@ -107,6 +107,24 @@ def test_a_running_job_in_full(node: ScriptedJobs, out_of: Callable[..., str]) -
     ]
 
 
+@pytest.mark.parametrize(
+    ("is_proven", "told"),
+    [
+        (True, "12 records, as the worker signed for it"),
+        (False, "12 records, NOT the one that the worker signed for"),
+        (None, "12 records, of the worker whose result was not taken"),
+    ],
+)
+def test_whose_log_it_is(
+    node: ScriptedJobs, out_of: Callable[..., str], is_proven: bool | None, told: str
+) -> None:
+    shard = fj.running().model_copy(
+        update={"state": "succeeded", "result_bytes": 1024, "is_log_proven": is_proven}
+    )
+    node.scripts["train"] = [fj.job("succeeded", shard)]
+    assert f"log         {told}" in out_of("status", "train").splitlines()
+
+
 def test_what_a_lost_worker_told_is_not_shown_as_of_now(
     node: ScriptedJobs, out_of: Callable[..., str]
 ) -> None:

@@ -62,6 +62,7 @@ async def test_one_that_is_wrong_is_found_out_and_another_ones_result_is_taken(
         (attempt,) = view.shards[0].attempts
         assert attempt.worker == world.nodes["bob"].peer_id
         assert attempt.code == ("result_wrong" if wrong == "bob" else "succeeded")
+        assert view.shards[0].is_log_proven is (None if wrong == "bob" else True)
         with trio.fail_after(60):
             for replica in world.replicas(job):
                 await replica.wait_over()
