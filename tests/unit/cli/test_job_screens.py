@@ -1,7 +1,6 @@
-"""`ps`, `status JOB`, `top`, `logs`, `result`, `verify`, `cancel`, `retry` and `checkpoints`, as they look."""
+"""`ps`, `status JOB`, `top`, `result`, `verify`, `cancel`, `retry` and `checkpoints`, as they look."""
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from skyops_p2p.cli.main import run_main
 from skyops_p2p.node.jobs.search_views import search_view
 from skyops_p2p.node.match_view import MatchStepView, MatchView, ReasonCountView
 from tests.gateway import fake_jobs as fj
-from tests.unit.cli.fake_client import ScriptedJobs, stand_in_front
+from tests.unit.cli.fake_client import ScriptedJobs
 
 Capture = pytest.CaptureFixture[str]
 LOST = fj.attempt(code="worker_lost")
@@ -21,23 +20,6 @@ EVIL = "\x1b[2Jevil"
 
 def run(*arguments: object) -> int:
     return run_main([str(argument) for argument in arguments])
-
-
-@pytest.fixture
-def node(monkeypatch: pytest.MonkeyPatch) -> ScriptedJobs:
-    monkeypatch.setattr(time, "time", lambda: fj.SUBMITTED_UNIX_MS / 1000 + 133)
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    return stand_in_front(monkeypatch)
-
-
-@pytest.fixture
-def out_of(capsys: Capture) -> Callable[..., str]:
-    def run_it(*arguments: object) -> str:
-        assert run(*arguments) == 0
-        return capsys.readouterr().out
-
-    return run_it
 
 
 # --- ps ---------------------------------------------------------------------------------------------------------
@@ -188,6 +170,28 @@ def test_status_as_json_and_without_a_job(
     assert "error[unknown_job]" in capsys.readouterr().err
 
 
+def test_status_of_a_job_that_nobody_takes_says_how_the_search_went_and_why(
+    node: ScriptedJobs, capsys: Capture
+) -> None:
+    steps = (
+        MatchStepView(step="asked", round=1, peer_id="", code="", count=2),
+        MatchStepView(step="answered", round=1, peer_id=fj.BOB, code="busy", count=0),
+    )
+    reason = ReasonCountView(code="busy", nodes=2, meaning="It works.", change="Wait.")
+    fields = {"is_matched": False, "code": "all_declined", "job_id": "aa", "rounds": 1, "elapsed_ms": 9}
+    ended = MatchView.model_validate(fields | {"reasons": (reason,), "outcomes": ()})
+    waiting = fj.shard("waiting", text="no worker yet: all_declined", search=search_view(3, steps, ended))
+    node.scripts["train"] = [fj.job("waiting", waiting)]
+    assert run("status", "train") == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert "search     tender sent, 2 workers asked" in shown
+    assert "           answers: 1 busy" in shown
+    assert "because    2 x busy: It works. Wait." in shown
+    assert run("status", "train", "--json") == 0
+    found = json.loads(capsys.readouterr().out)["shards"][0]["search"]
+    assert (found["number"], found["answers"]) == (3, {"busy": 1})
+
+
 # --- top --------------------------------------------------------------------------------------------------------
 def test_one_snapshot_where_there_is_no_terminal(node: ScriptedJobs, out_of: Callable[..., str]) -> None:
     search = fj.shard("matching", text="looking for a worker")
@@ -243,70 +247,6 @@ def test_the_cpu_of_late_is_shown_from_the_second_look_on() -> None:
     assert "  cpu 50%" not in picture.lines(
         [fj.job("running", second.model_copy(update={"epoch": 2}))], height=None
     )
-
-
-# --- logs -------------------------------------------------------------------------------------------------------
-def test_logs_go_where_the_program_sent_them(node: ScriptedJobs, capsys: Capture) -> None:
-    node.scripts["train"] = [fj.job("running", fj.running())]
-    node.lines = [
-        fj.line("step 1"),
-        fj.line("oops", stream="stderr"),
-        fj.line("the program ended", stream="skyops"),
-        fj.line(f"{EVIL}\x07"),
-    ]
-    assert run("logs", "train") == 0
-    shown = capsys.readouterr()
-    assert shown.out == "step 1\n\\x1b[2Jevil\\x07\n"
-    assert shown.err == "oops\nskyops: the program ended\n"
-    assert node.calls[-1] == ("logs", "train", False, None, False)
-
-
-def test_logs_with_times_and_shards(node: ScriptedJobs, capsys: Capture) -> None:
-    node.scripts["sweep"] = [fj.job("running", fj.running(0), fj.running(1), name="sweep")]
-    node.lines = [fj.line("step 1", shard=1)]
-    assert run("logs", "-f", "-t", "sweep") == 0
-    assert capsys.readouterr().out == "2023-11-14 22:13:21 1| step 1\n"
-    assert run("logs", "sweep", "--shard", "1") == 0
-    assert capsys.readouterr().out == "step 1\n"
-    assert node.calls[-1] == ("logs", "sweep", False, 1, False)
-
-
-def test_raw_logs_are_passed_through(node: ScriptedJobs, capsys: Capture) -> None:
-    node.scripts["train"] = [fj.job("running", fj.running())]
-    node.lines = [fj.line("a\x1b[1mb"), fj.line("c\n")]
-    assert run("logs", "--raw", "train") == 0
-    assert node.calls[-1] == ("logs", "train", False, None, True)
-    assert capsys.readouterr().out == "abc\n"  # click takes the colours out where there is no terminal
-
-
-def test_logs_as_json_are_one_object_a_line(node: ScriptedJobs, capsys: Capture) -> None:
-    node.lines = [fj.line("one"), fj.line(EVIL, 1)]
-    assert run("logs", "--json", "train") == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [json.loads(line)["text"] for line in lines] == ["one", EVIL]
-    assert "\x1b" not in "".join(lines)
-
-
-def test_status_of_a_job_that_nobody_takes_says_how_the_search_went_and_why(
-    node: ScriptedJobs, capsys: Capture
-) -> None:
-    steps = (
-        MatchStepView(step="asked", round=1, peer_id="", code="", count=2),
-        MatchStepView(step="answered", round=1, peer_id=fj.BOB, code="busy", count=0),
-    )
-    reason = ReasonCountView(code="busy", nodes=2, meaning="It works.", change="Wait.")
-    fields = {"is_matched": False, "code": "all_declined", "job_id": "aa", "rounds": 1, "elapsed_ms": 9}
-    ended = MatchView.model_validate(fields | {"reasons": (reason,), "outcomes": ()})
-    waiting = fj.shard("waiting", text="no worker yet: all_declined", search=search_view(3, steps, ended))
-    node.scripts["train"] = [fj.job("waiting", waiting)]
-    assert run("status", "train") == 0
-    shown = capsys.readouterr().out.splitlines()
-    assert "search     tender sent, 2 workers asked" in shown
-    assert "           answers: 1 busy" in shown
-    assert "because    2 x busy: It works. Wait." in shown
-    assert run("status", "train", "--json") == 0
-    found = json.loads(capsys.readouterr().out)["shards"][0]["search"]
-    assert (found["number"], found["answers"]) == (3, {"busy": 1})
 
 
 # --- what a person does -----------------------------------------------------------------------------------------
