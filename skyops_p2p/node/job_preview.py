@@ -108,7 +108,7 @@ def preview_job(
         price_median=statistics.median_low(prices) if prices else None,
         price_max=max(prices, default=None),
         cost_min=cost_of(spec, min(prices)) if prices else None,
-        cost_max=cost_of(spec, max(prices)) if prices else None,
+        cost_max=cost_of(spec, min(max(prices), spec.price.per_hour_max)) if prices else None,
         reasons=tuple(_reason(code, nodes) for code, nodes in counts.most_common()),
         candidates=tuple(
             _candidate(needs, entry, codes, price_max=spec.price.per_hour_max, held=held.get(entry.peer))

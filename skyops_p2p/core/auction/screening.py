@@ -58,7 +58,8 @@ def screen_candidate(
         entry: The node as the map has it.
         allow: If not empty, nobody else is asked.
         deny: Never asked.
-        price_max: Ceiling in microcredits an hour; a node that announces more is not asked.
+        price_max: Ceiling in microcredits an hour; a node that announces more is not asked. What it announces is for its
+            best GPU, so it says nothing of a job without GPU that needs a part of the machine.
     """
     if entry.presence.state not in _ASKED:
         return ("node_inactive",)
@@ -69,9 +70,13 @@ def screen_candidate(
     faults = {
         "denied": entry.peer in deny,
         "not_allowed": bool(allow) and entry.peer not in allow,
-        "price_hint": entry.record.is_worker and entry.price > price_max,
+        "price_hint": _is_what_it_would_ask(needs, entry.record) and entry.price > price_max,
     }
     return (*(code for code, is_fault in faults.items() if is_fault), *fit)
+
+
+def _is_what_it_would_ask(needs: Needs, record: NodeRecord) -> bool:
+    return record.is_worker and (wanted_gpus(needs) > 0 or not record.hardware.gpus)
 
 
 def round_trip_ms(entry: NodeEntry) -> int | None:

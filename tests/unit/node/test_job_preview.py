@@ -83,10 +83,12 @@ def test_allow_list_and_ceiling_count() -> None:
     around = Neighbourhood()
     around.add(BOB, price=2_000_001)
     around.add(CAROL, price=2_000_000)
-    only_bob = around.preview(placement={"allow": [BOB.peer]}, price=2)
+    one_gpu: dict[str, object] = {"gpu": {"count": 1}}
+    only_bob = around.preview(placement={"allow": [BOB.peer]}, price=2, resources=one_gpu)
     assert [codes(one) for one in only_bob.candidates] == [["not_allowed"], ["price_hint"]]
     assert only_bob.candidates[1].mismatches[0].detail == "announces 2.000001 credits, ceiling 2"
-    assert around.preview(price=2).qualified == 1
+    assert around.preview(price=2, resources=one_gpu).qualified == 1
+    assert around.preview(price=2).qualified == 2, "what it announces is for its GPU"
 
 
 def test_ourselves_and_nodes_without_compute_are_no_candidates() -> None:
