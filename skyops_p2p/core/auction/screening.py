@@ -58,8 +58,8 @@ def screen_candidate(
         entry: The node as the map has it.
         allow: If not empty, nobody else is asked.
         deny: Never asked.
-        price_max: Ceiling in microcredits an hour; a node that announces more is not asked. What it announces is for its
-            best GPU, so it says nothing of a job without GPU that needs a part of the machine.
+        price_max: Ceiling in microcredits an hour; a node that announces more is not asked. What it announces is for
+            its best GPU, so it says nothing of a job without GPU that needs a part of the machine.
     """
     if entry.presence.state not in _ASKED:
         return ("node_inactive",)
