@@ -29,7 +29,7 @@ def run_example(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_embed_opens_a_session() -> None:
-    done = run_example("embed.py")
+    done = run_example("embed_in_app.py")
     assert (done.returncode, done.stderr) == (0, "")
     assert "alice found A100 in eu" in done.stdout
     assert "proven" in done.stdout

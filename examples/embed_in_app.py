@@ -1,6 +1,6 @@
 """Two nodes inside one program: alice finds bob, measures the way to him, and opens a session.
 
-    python examples/embed.py
+    python examples/embed_in_app.py
 
 Needs no network but loopback, and leaves nothing behind.
 """
