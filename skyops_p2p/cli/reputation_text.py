@@ -116,13 +116,25 @@ def _parts(row: "ReputationRowView", why: "ExplanationView") -> Iterator[str]:
     yield f"As a {why.role}: {row.score} of 1000 ({row.credibility / 1e6:.6f})"
     yield f"  accuracy      {why.accuracy / 1e6:.6f}   (without evidence {why.prior / 1e6:.6f})"
     if why.role == "worker":
-        yield f"  availability  {why.availability / 1e6:.6f}"
+        yield f"  availability  {why.availability / 1e6:.6f}   ({_slots(why)})"
         yield f"  efficiency    {why.efficiency / 1e6:.6f}"
     if why.fraud_micro:
         yield f"  wrong results of {credits_text(why.fraud_micro)} credits leave {why.memory / 1e6:.6f} of the accuracy"
     if why.own_good_micro or why.own_bad_micro:
         seen = f"{credits_text(why.own_good_micro)} credits for it, {credits_text(why.own_bad_micro)} against"
         yield f"  this node's own experience: {seen}; for its own jobs it goes by {row.own_credibility // 1000}"
+
+
+def _slots(why: "ExplanationView") -> str:
+    """Return what availability is made of, in words."""
+    if why.has_contradicted:
+        return "as a witness it has signed two statements of one watch"
+    count = why.slots_probed + why.slots_announced
+    if not count:
+        return "nobody has been drawn to look yet"
+    voices = f"{why.slots_voices / count:.1f}".removesuffix(".0")
+    announced = f", {why.slots_announced} as announced" if why.slots_announced else ""
+    return f"answered {why.slots_answered} of {why.slots_probed} slots{announced}, by {voices} witnesses each"
 
 
 def _print_sources(why: "ExplanationView", *, is_color: bool) -> None:
@@ -168,8 +180,9 @@ def _changes(row: "ReputationRowView", why: "ExplanationView") -> Iterator[str]:
 
 def _footer(view: "ReputationView") -> Iterator[str]:
     count = "1 receipt" if view.receipts == 1 else f"{view.receipts} receipts"
+    probes = f", probes {view.probes[:16]}" if view.probes else ""
     yield (
-        f"From {count} (evidence {view.evidence[:16]}, parameters {view.parameters[:16]}); "
+        f"From {count} (evidence {view.evidence[:16]}{probes}, parameters {view.parameters[:16]}); "
         f"a job asks for {view.gate} by default. Sums are in credits."
     )
     if view.waiting:

@@ -94,6 +94,11 @@ class NetworkSection(Section):
     """Connections to seek."""
     connections_max: int = Field(limits.CONNECTIONS_MAX, ge=4, le=4096)
     """Connections to hold at most."""
+    probe_slot_s: int = Field(limits.PROBE_SLOT_MS // 1000, ge=2, le=limits.PROBE_SLOT_MS // 1000)
+    """Seconds in which witnesses ask each worker once; all nodes of a network must agree, and only test networks may
+    have less."""
+    probe_watch_slots: int = Field(limits.PROBE_WATCH_SLOTS, ge=1, le=limits.PROBE_WATCH_SLOTS)
+    """Such slots for which the same witnesses are drawn, and after which they say what they saw; as `probe_slot_s`."""
     relay: bool = False
     """Relay traffic for peers that cannot be dialled (circuit relay v2)."""
 
@@ -207,6 +212,9 @@ class PaymentSection(Section):
     redeem_cost_bps_max: int = Field(1000, ge=1, le=10_000)
     """Worker: most that a redemption may cost of what it brings, in hundredths of a percent; not asked when money
     would leave."""
+    witness: bool = True
+    """Ask workers whether they are there when this wallet is drawn for it, and sign what came of it; needs a stake, and
+    costs some hundred small messages an hour. Without, this node is asked and counted all the same."""
     show_double_histories: bool = True
     """Show a wallet that has signed two histories of receipts to the contract, which slashes its stake; costs gas."""
 
@@ -265,6 +273,12 @@ class NodeConfig(Section):
                 raise _refuse(
                     f"worker.{name}",
                     "declared hardware is admitted on test networks only (is_testnet = true)",
+                )
+        for name in ("probe_slot_s", "probe_watch_slots"):
+            is_usual = getattr(self.network, name) == NetworkSection.model_fields[name].default
+            if not is_usual and not self.is_testnet:
+                raise _refuse(
+                    f"network.{name}", "only test networks may shorten slots and watches (is_testnet = true)"
                 )
         if self.worker.misbehaves and not self.is_testnet:
             raise _refuse(

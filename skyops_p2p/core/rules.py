@@ -1,7 +1,8 @@
 """What every node of one network agrees on, and the names that follow from it. Spec: protocol/00-conventions.md."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from skyops_p2p.core.probes.times import ProbeTimes
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.crypto.node_key import peer_id_to_bytes
 from skyops_p2p.types import NetworkName, PeerId
@@ -19,6 +20,7 @@ SETTLE_PROTOCOL = "settle"
 """The handshake of chapter 01, and then what chapter 07 says; opened by the requester."""
 
 RECEIPTS_PROTOCOL = "receipts"
+PROBES_PROTOCOL = "probes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class NetworkRules:
     """EIP-155 chain of its money."""
     is_testnet: bool = False
     """Declared hardware is admitted."""
+    probe_times: ProbeTimes = field(default_factory=ProbeTimes)
+    """Lengths of slots and watches; the protocol's but on test networks. Rules: PRB-1."""
 
     def protocol_id(self, name: str) -> str:
         """Return the libp2p protocol id of one of our protocols. Rules: CNV-7."""
@@ -44,6 +48,11 @@ class NetworkRules:
     def receipts_topic(self) -> str:
         """The gossip topic of names of receipts, and of double histories. Rules: RCP-1."""
         return f"/skyops/{self.network}/receipts/1"
+
+    @property
+    def probes_topic(self) -> str:
+        """The gossip topic of what witnesses say of others' availability. Rules: PRB-15."""
+        return f"/skyops/{self.network}/probes/1"
 
     def tender_topic(self, kind: str) -> str:
         """Return the gossip topic of tenders of a resource class, "gpu" or "cpu". Rules: CNV-7."""

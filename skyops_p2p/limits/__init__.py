@@ -11,6 +11,7 @@ from skyops_p2p.limits.evidence import *
 from skyops_p2p.limits.execution import *
 from skyops_p2p.limits.network import *
 from skyops_p2p.limits.node import *
+from skyops_p2p.limits.probes import *
 from skyops_p2p.limits.reputation import *
 from skyops_p2p.limits.settlement import *
 from skyops_p2p.limits.verification import *

@@ -11,6 +11,7 @@ from skyops_p2p.config import NodeConfig, read_psk
 from skyops_p2p.core.announcer import Offer
 from skyops_p2p.core.core_settings import CoreSettings
 from skyops_p2p.core.presence import PresenceTimes
+from skyops_p2p.core.probes.times import ProbeTimes
 from skyops_p2p.core.rules import NetworkRules
 from skyops_p2p.node.book_shelf import FileShelf
 from skyops_p2p.node.identity import Identity
@@ -128,7 +129,12 @@ def _job_ports(config: NodeConfig) -> JobPorts:
 def rules_of(config: NodeConfig) -> NetworkRules:
     """Return the network's constants."""
     network = config.network
-    return NetworkRules(NetworkName(network.name), network.chain_id, is_testnet=config.is_testnet)
+    return NetworkRules(
+        NetworkName(network.name),
+        network.chain_id,
+        is_testnet=config.is_testnet,
+        probe_times=ProbeTimes(network.probe_slot_s * 1000, network.probe_watch_slots),
+    )
 
 
 def core_settings(config: NodeConfig, *, agent: str, needs_stake: bool) -> CoreSettings:

@@ -39,6 +39,7 @@ from skyops_p2p.node.jobs.tools import JobTools
 from skyops_p2p.node.jobs.verdicts import VerdictFiles
 from skyops_p2p.node.market import Market
 from skyops_p2p.node.ports_bundle import NodePorts, OpenMoney
+from skyops_p2p.node.probes.desk import ProbeDesk, ProbeTools, count_days
 from skyops_p2p.node.reputation.book import ReputationBook, work_out
 from skyops_p2p.node.session import LiveSession
 from skyops_p2p.node.session_hub import SessionHub
@@ -190,7 +191,28 @@ class Workshop:
             tell=self._host.tell,
         )
         evidence = self._evidence_desk(money)
-        return PaymentDesk(tools, parts.store, is_worker=self._config.worker.enabled, evidence=evidence)
+        return PaymentDesk(
+            tools,
+            parts.store,
+            is_worker=self._config.worker.enabled,
+            evidence=evidence,
+            probes=self._probe_desk(money, evidence.book),
+        )
+
+    def _probe_desk(self, money: Money, book: ReputationBook) -> ProbeDesk:
+        parts, ports = self._parts, self._ports
+        tools = ProbeTools(
+            parts.core,
+            parts.network,
+            parts.store,
+            parts.identity,
+            self._host,
+            ports.entropy,
+            count=lambda *of: ports.compute(count_days, *of),
+        )
+        desk = ProbeDesk(tools, money=money, book=book, is_witness=self._config.payment.witness)
+        book.conduct = desk
+        return desk
 
     def _evidence_desk(self, money: Money) -> EvidenceDesk:
         parts, ports = self._parts, self._ports

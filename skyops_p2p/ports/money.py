@@ -35,6 +35,16 @@ class Money(Protocol):
             account: 20 bytes; of one that never registered all is 0.
         """
 
+    async def staked(self) -> Wei:
+        """Return what all wallets have in the registry, what is unbonding among it, after the last block."""
+
+    async def block_before(self, unix_s: int) -> bytes:
+        """Return the hash of the last block that is not later than an instant; of block 0 if there is none.
+
+        Args:
+            unix_s: Unix seconds; so long ago that no other block can come before it.
+        """
+
     async def coin_price(self) -> int:
         """Return how many SKYOPS one of the chain's coins counts, as the contracts say it (Parameters, key 9)."""
 

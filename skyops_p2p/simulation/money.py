@@ -118,6 +118,11 @@ class SimBank:
         """Return the time of the newest block."""
         return EPOCH_UNIX_MS // 1000 + int(trio.current_time())
 
+    def block_before(self, unix_s: int) -> bytes:
+        """Return the hash of the last block at or before an instant; the chain is as old as the simulation."""
+        number = max(0, unix_s - EPOCH_UNIX_MS // 1000) // max(1, round(self.block_s))
+        return sha256(b"block" + number.to_bytes(8, "big"))
+
     def check(self) -> None:
         """Raise AssertionError if money was made or lost."""
         held = sum(pair.held + pair.allotted for pair in self._pairs.values())
@@ -200,6 +205,16 @@ class SimMoney:
         is_slashed = account in self._bank.slashed
         began = EPOCH_UNIX_MS // 1000 if stake or is_slashed else 0
         return AccountStake(Wei(stake), began, is_slashed)
+
+    async def staked(self) -> Wei:
+        """See ports.Money."""
+        await self._ask()
+        return Wei(self._bank.stakes.total())
+
+    async def block_before(self, unix_s: int) -> bytes:
+        """See ports.Money."""
+        await self._ask()
+        return self._bank.block_before(unix_s)
 
     async def coin_price(self) -> int:
         """See ports.Money."""

@@ -13,6 +13,7 @@ from skyops_p2p.wire.messages import (
     handshake,
     identity,
     peering,
+    probes,
     proof,
     session,
     settlement,
@@ -127,6 +128,14 @@ MESSAGES = build(
         verification.RevealResult,
         verification.ResultReveal,
         verification.Verdict,
+        probes.ProbeChallenge,
+        probes.ProbeAnswer,
+        probes.ProbeStatement,
+        probes.SignedStatement,
+        probes.StatementSyncRequest,
+        probes.StatementSyncReply,
+        probes.StatementsRequest,
+        probes.StatementsReply,
     )
 )
 """Number -> class, ascending."""

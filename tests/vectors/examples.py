@@ -12,6 +12,7 @@ from tests.vectors.content_cases import content_examples
 from tests.vectors.evidence_cases import evidence_examples
 from tests.vectors.execution_examples import execution_examples
 from tests.vectors.people import ALICE, BOB, CAROL, DAY_MS, NOW, RULES
+from tests.vectors.probe_cases import probe_examples
 from tests.vectors.settlement_examples import settlement_examples
 from tests.vectors.verification_examples import verification_examples
 
@@ -247,4 +248,5 @@ def examples() -> list[Message]:
         *settlement_examples(),
         *evidence_examples(),
         *verification_examples(),
+        *probe_examples(),
     ]

@@ -18,6 +18,7 @@ from tests.vectors import (
     message_cases,
     pair_cases,
     peering_cases,
+    probe_cases,
     proof_cases,
     reputation_cases,
     schema,
@@ -53,6 +54,7 @@ FAMILIES: dict[str, tuple[str, Callable[[], list[dict[str, Any]]]]] = {
     **evidence_cases.FAMILIES,
     **verification_cases.FAMILIES,
     **reputation_cases.FAMILIES,
+    **probe_cases.FAMILIES,
 }
 
 

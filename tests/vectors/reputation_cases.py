@@ -8,7 +8,7 @@ from skyops_p2p.core.earnings.pay import multiplier_bp, pay_of, share_pool
 from skyops_p2p.core.earnings.slashes import Case as FaultCase
 from skyops_p2p.core.earnings.slashes import Fault, slash_all
 from skyops_p2p.core.evidence.items import Scope, open_evidence
-from skyops_p2p.core.reputation.conduct import EPOCH_MS, Day, day_of
+from skyops_p2p.core.reputation.conduct import EPOCH_MS, Day, Outcome, day_of
 from skyops_p2p.core.reputation.deals import Check, Deal, PairMoney, deal_of, deciding, ratings_of
 from skyops_p2p.core.reputation.fixed import decay, geometric, root
 from skyops_p2p.core.reputation.parameters import DEFAULTS
@@ -233,6 +233,7 @@ def score_cases() -> list[Case]:
         ("as old as may be", [good(0, 1, UNIT, age=360)], Inputs(staked)),
         ("the rater has two pasts", plain, Inputs(staked, banned=frozenset({account(0)}))),
         ("the rated one has two pasts", plain, Inputs(staked, banned=frozenset({account(1)}))),
+        ("away as it said, and longer", plain, Inputs(staked, {account(1): {TODAY: Day(140, 139, 4)}})),
         ("slashed for good", plain, Inputs({**staked, account(1): Stake(UNIT, TODAY - 30, is_slashed=True)})),
         *((f"a market, seed {seed}", *market_of(seed)) for seed in (1, 2, 3)),
     ]  # fmt: skip
@@ -250,7 +251,7 @@ def _score_case(name: str, role: Role, ratings: list[Rating], inputs: Inputs) ->
             who.hex(): [its.amount, its.since_epoch, its.is_slashed] for who, its in inputs.stakes.items()
         },
         "days": {
-            who.hex(): [[epoch, day.probed, day.answered] for epoch, day in sorted(days.items())]
+            who.hex(): [[epoch, day.probed, day.answered, day.announced] for epoch, day in sorted(days.items())]
             for who, days in inputs.days.items() if days
         },
         "comparisons": [
@@ -269,20 +270,34 @@ def _standing(one: Standing) -> list[Any]:
     return [one.account.hex(), *tally, one.accuracy, one.availability, one.efficiency, one.credibility]
 
 
+KINDS = (Outcome.ANSWERED, Outcome.SILENT, Outcome.ANNOUNCED)
+
+
 # --- uses, earnings, slashes ------------------------------------------------------------------------------------
 def use_cases() -> list[Case]:
-    witnesses = [bytes([n]) for n in range(5)]
-    slots = [(5, 0), (3, 2), (3, 0), (2, 3), (2, 2), (0, 3), (0, 0), (1, 4)]
-    said = [
-        dict.fromkeys(witnesses[:yes], True) | dict.fromkeys(witnesses[yes : yes + no], False)
-        for yes, no in slots
+    slots = [
+        (5, 0, 0),
+        (3, 2, 0),
+        (3, 0, 0),
+        (2, 3, 0),
+        (2, 2, 1),
+        (0, 3, 0),
+        (0, 0, 0),
+        (1, 4, 0),
+        (0, 1, 3),
+        (2, 1, 2),
     ]
+    said = [
+        {bytes([n]): outcome for n, outcome in enumerate(outcome for outcome, count in zip(KINDS, slot, strict=True)
+                                                         for _ in range(count))}
+        for slot in slots
+    ]  # fmt: skip
     day = day_of(said)
     chances = [(0, 0, 40, 1), (10, 10, 40, 1), (9, 50, 40, 1), (100, 100, 40, 0), (100, 100, 40, 1), (69, 69, 10**4, 1),
                (70, 70, 10**4, 1), (1000, 1000, 3, 2), (1000, 1000, 2, 2)]  # fmt: skip
     views = [((0, 0, 0), 450_000), ((10 * UNIT, 0, 0), 450_000), ((UNIT, UNIT, UNIT), 900_000)]
     return [
-        {"name": "slots", "slots": [list(slot) for slot in slots], "day": [day.probed, day.answered]},
+        {"name": "slots", "slots": [list(slot) for slot in slots], "day": [day.probed, day.answered, day.announced]},
         *({"name": f"chance of a check, {row}", "streak": row[0], "checked": row[1], "stake": row[2] * UNIT,
            "value": row[3] * UNIT,
            "chance": check_chance(Record(row[0], row[1], row[2] * UNIT), row[3] * UNIT)} for row in chances),

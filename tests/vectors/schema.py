@@ -28,6 +28,7 @@ PARTS_IN = {
     "peer": "03-peering.md",
     **dict.fromkeys(_AUCTION_PARTS, "04-auction.md"),
     **dict.fromkeys(_EXECUTION_PARTS, "05-execution.md"),
+    "probed": "08b-probes.md",
     "copy": "05b-content.md",
     **dict.fromkeys(("candidate", "answer", "comparison"), "06-verification.md"),
     **dict.fromkeys(("counts", "half", "voucheritem"), "07-settlement.md"),

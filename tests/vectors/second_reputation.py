@@ -227,11 +227,13 @@ def standing(case: dict[str, Any], who: str, sums: Sums, voice: dict[str, int], 
 
 
 def availability(case: dict[str, Any], who: str) -> int:  # REP-18
-    probed = answered = 0
-    for epoch, asked, heard in case["days"].get(who, []):
+    probed = answered = told = 0
+    for epoch, asked, heard, away in case["days"].get(who, []):
         if 0 <= case["epoch"] - epoch <= 28:
             probed += asked * decay(case["epoch"] - epoch, 7)
             answered += heard * decay(case["epoch"] - epoch, 7)
+            told += away * decay(case["epoch"] - epoch, 7)
+    probed += max(0, told - 20 * (probed + told) // 1000)
     u = (answered * MILLION + 18 * ONE * 947_500) // (probed + 18 * ONE)
     return max(0, min(MILLION, (u - 900_000) * MILLION // 95_000))
 
@@ -261,7 +263,8 @@ def assess(case: dict[str, Any]) -> dict[str, Any]:
 
 # --- uses and earnings ------------------------------------------------------------------------------------------
 def day_of(slots: list[list[int]]) -> list[int]:  # REP-17
-    return [sum(max(slot) >= 3 for slot in slots), sum(slot[0] >= 3 for slot in slots)]
+    answered, silent, away = (sum(slot[kind] >= 3 for slot in slots) for kind in range(3))
+    return [answered + silent, answered, away]
 
 
 def chance(streak: int, checked: int, stake: int, value: int) -> int:  # REP-25, REP-27

@@ -14,12 +14,13 @@ from skyops_p2p.adapters.contracts.settlement import voucher_tuple
 from skyops_p2p.adapters.contracts.stake import RegistryStake
 from skyops_p2p.core.chain.endings import confirmed
 from skyops_p2p.core.chain.facts import Order
+from skyops_p2p.core.chain.searching import BlockSearch
 from skyops_p2p.core.chain.transaction import Outcome
 from skyops_p2p.core.settlement.contract_facts import StakeState
 from skyops_p2p.core.settlement.funds import AccountStake, ContractSet, PairFunds, RedemptionQuote
 from skyops_p2p.core.settlement.receipts import DoubleHistory
 from skyops_p2p.crypto.wallet import address_from_bytes, address_to_bytes
-from skyops_p2p.errors import ChainRefusal
+from skyops_p2p.errors import ChainError, ChainRefusal
 from skyops_p2p.ports import Sender
 from skyops_p2p.types import Wei
 from skyops_p2p.wire.messages.settlement import Voucher
@@ -66,6 +67,24 @@ class ContractMoney:
         """Return what a wallet has at stake, after the last block; see the port."""
         node = await self.at.registry.node(account)
         return AccountStake(node.stake, node.registered_at_unix_s, node.state is StakeState.SLASHED)
+
+    async def staked(self) -> Wei:
+        """Return what all wallets have in the registry; see the port."""
+        return await self.at.token.balance(self.contracts.registry)
+
+    async def block_before(self, unix_s: int) -> bytes:
+        """Return the hash of the last block that is not later than an instant; see the port."""
+        chain = self.at.chain
+        head, first = await chain.head(), await chain.block(0)
+        if first is None:
+            raise ChainError("the chain has no beginning", code="rpc_lied")
+        search = BlockSearch(unix_s, first=first, head=head)
+        while (number := search.wanted) is not None:
+            block = await chain.block(number)
+            if block is None:
+                raise ChainError("the chain has become shorter", code="chain_moved")
+            search.take(block)
+        return search.found.hash
 
     async def coin_price(self) -> int:
         """Return how many SKYOPS one of the chain's coins counts; see the port."""

@@ -3,8 +3,10 @@
 Nothing that an account says of itself counts. Spec: protocol/08-reputation.md, "Availability" and "Efficiency".
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 
 from skyops_p2p import limits
 from skyops_p2p.core.reputation.fixed import MILLION, ONE_BITS, clip, decay
@@ -17,18 +19,42 @@ WITNESSES = 5
 """Drawn for each slot."""
 WITNESSES_NEEDED = 3
 """Of them, for a slot to count."""
+ANNOUNCED_PERMILLE = 20
+"""Part of all slots that an announced absence may be without being held against anybody, thousandths."""
 EFFICIENCY_UNKNOWN = MILLION // 2
 """What is assumed of an account whose speed nobody has compared, millionths; weighs one unit."""
 
 
+class Outcome(IntEnum):
+    """What one witness says of one slot, as two bits. Rules: PRB-7."""
+
+    UNASKED = 0
+    ANSWERED = 1
+    SILENT = 2
+    ANNOUNCED = 3
+    """Silent, and had said goodbye."""
+
+
 @dataclass(frozen=True, slots=True)
 class Day:
-    """An account's slots of one epoch."""
+    """An account's slots of one epoch, as far as enough witnesses agree."""
 
     probed: int
-    """Slots in which enough witnesses asked, 0 to SLOTS_PER_EPOCH."""
+    """Slots in which it answered or was silent."""
     answered: int
-    """Of them, those in which enough got an answer."""
+    """Of them, those in which it answered."""
+    announced: int = 0
+    """Other slots, in which it was silent and had said goodbye."""
+    voices: int = 0
+    """Witnesses that were heard in all of these together."""
+
+    def __add__(self, other: "Day") -> "Day":
+        return Day(
+            self.probed + other.probed,
+            self.answered + other.answered,
+            self.announced + other.announced,
+            self.voices + other.voices,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +67,27 @@ class Pace:
     """Microcredits, what of the rater's voice counts."""
 
 
-def day_of(slots: Iterable[Mapping[bytes, bool]]) -> Day:
-    """Count one epoch's slots. Rules: REP-17.
+def day_of(slots: Iterable[Mapping[bytes, Outcome]]) -> Day:
+    """Count one epoch's slots; one on which fewer than WITNESSES_NEEDED agree is none. Rules: REP-17.
 
     Args:
-        slots: For each slot what the drawn witnesses signed: whether the probe was answered.
+        slots: For each slot what at most WITNESSES drawn witnesses signed.
     """
-    probed = answered = 0
+    total = Day(0, 0)
     for said in slots:
-        heard = sum(said.values())
-        if heard >= WITNESSES_NEEDED:
-            answered += 1
-        if max(heard, len(said) - heard) >= WITNESSES_NEEDED:
-            probed += 1
-    return Day(probed, answered)
+        count = Counter(said.values())
+        outcome = next((one for one in Outcome if one and count[one] >= WITNESSES_NEEDED), Outcome.UNASKED)
+        if outcome is Outcome.ANNOUNCED:
+            total += Day(0, 0, 1, len(said))
+        elif outcome:
+            total += Day(1, int(outcome is Outcome.ANSWERED), 0, len(said))
+    return total
 
 
 def uptime(days: Mapping[int, Day], epoch: int, parameters: Parameters) -> int:
     """Return the answered part of the probed slots, recent ones first, with the prior in it, millionths.
+
+    Announced slots count as silent ones, as far as they are more than ANNOUNCED_PERMILLE of all.
 
     Args:
         days: By epoch.
@@ -67,12 +96,14 @@ def uptime(days: Mapping[int, Day], epoch: int, parameters: Parameters) -> int:
 
     Rules: REP-18.
     """
-    probed = answered = 0
+    probed = answered = announced = 0
     for then, day in days.items():
         if 0 <= epoch - then <= limits.REPUTATION_UPTIME_EPOCHS:
             factor = decay(epoch - then, parameters.uptime_half_life)
             probed += day.probed * factor
             answered += day.answered * factor
+            announced += day.announced * factor
+    probed += max(0, announced - (probed + announced) * ANNOUNCED_PERMILLE // 1000)
     weight = parameters.uptime_prior_slots << ONE_BITS
     assumed = (parameters.uptime_floor + parameters.uptime_full) // 2
     return (answered * MILLION + weight * assumed) // (probed + weight)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from skyops_p2p import limits
 from skyops_p2p.core.reputation.accuracy import Tally, capped, prior_of
+from skyops_p2p.core.reputation.conduct import Day
 from skyops_p2p.core.reputation.deals import Deal
 from skyops_p2p.core.reputation.fixed import MILLION, ONE_BITS
 from skyops_p2p.core.reputation.ratings import Rating, Role, Sums
@@ -58,6 +59,10 @@ class Explanation:
     sources: tuple[Source, ...]
     """The newest first."""
     changes: tuple[Change, ...]
+    slots: Day
+    """Probed slots of all days that count, without decay."""
+    has_contradicted: bool
+    """As a witness it has signed two statements of one watch."""
 
 
 def explain(
@@ -83,6 +88,8 @@ def explain(
         tuple(voices[:most]),
         tuple(Source(deal.receipt, rating, deal.outcome) for deal, rating in newest[:most]),
         () if standing.is_banned else tuple(_changes(assessment, standing)),
+        assessment.slots_of(account),
+        assessment.has_contradicted(account),
     )
 
 

@@ -53,7 +53,8 @@ class Ledger:
         """Receipt -> proof -> check."""
         self._offences: Newest[Offence] = Newest(limits.REPUTATION_OFFENCES_MAX)
         self._money: dict[Pair, PairMoney] = {}
-        self._days: defaultdict[bytes, dict[int, Day]] = defaultdict(dict)
+        self._days: Mapping[bytes, Mapping[int, Day]] = {}
+        self._doubled: frozenset[bytes] = frozenset()
         self._banned: OrderedDict[bytes, None] = OrderedDict()
         self._books = {role: RatingBook(parameters) for role in Role}
         self._given: dict[Pair, PairRatings] = {}
@@ -147,12 +148,16 @@ class Ledger:
         while len(self._banned) > limits.REPUTATION_BANNED_MAX:
             self._banned.popitem(last=False)
 
-    def set_day(self, account: bytes, epoch: int, day: Day) -> None:
-        """Say what probes of one day came to; of two counts the one with more probes stands. Rules: REP-17."""
-        days = self._days[account]
-        days[epoch] = max(days.get(epoch, day), day, key=lambda its: (its.probed, its.answered))
-        while len(days) > limits.REPUTATION_UPTIME_EPOCHS:
-            del days[min(days)]
+    def set_days(
+        self, days: Mapping[bytes, Mapping[int, Day]], *, doubled: frozenset[bytes] = frozenset()
+    ) -> None:
+        """Say what all probes came to, in the place of what was said before. Rules: REP-17, REP-18.
+
+        Args:
+            days: Account -> epoch -> its slots.
+            doubled: Witnesses that have contradicted themselves.
+        """
+        self._days, self._doubled = days, doubled
 
     def assess(self, role: Role, stakes: Mapping[bytes, Stake], *, epoch: int) -> Assessment:
         """Return the scores of all accounts in one role.
@@ -166,7 +171,7 @@ class Ledger:
             self._rate(pair)
         self._changed.clear()
         comparisons = tuple(found for given in self._given.values() for found in given.comparisons)
-        inputs = Inputs(stakes, self._days, comparisons, self.banned)
+        inputs = Inputs(stakes, self._days, comparisons, self.banned, self._doubled)
         return Assessment(self._books[role], role, inputs, epoch=epoch, parameters=self._parameters)
 
     def receipts_behind(self, account: bytes, role: Role) -> list[tuple[Deal, Rating]]:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from skyops_p2p import limits
 from skyops_p2p.core.reputation.accuracy import Tally, accuracy, prior_of, remembered, tally
 from skyops_p2p.core.reputation.conduct import Day, Pace, availability, efficiency
 from skyops_p2p.core.reputation.fixed import MILLION, ONE, ONE_BITS, decay, geometric
@@ -42,6 +43,8 @@ class Inputs:
     comparisons: tuple[Comparison, ...] = ()
     banned: frozenset[bytes] = frozenset()
     """Accounts with a double history."""
+    doubled: frozenset[bytes] = frozenset()
+    """Witnesses that have contradicted themselves: they have no availability."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,16 @@ class Assessment:
         """Return the part of a rater's evidence that counts, in units of 1 / ONE."""
         return self.budgets.part.get(rater, 0)
 
+    def slots_of(self, account: bytes) -> Day:
+        """Return an account's slots of all days that count, without decay."""
+        days = self._inputs.days.get(account, {})
+        oldest = self.epoch - limits.REPUTATION_UPTIME_EPOCHS
+        return sum((day for epoch, day in days.items() if oldest <= epoch <= self.epoch), Day(0, 0))
+
+    def has_contradicted(self, account: bytes) -> bool:
+        """Tell whether a witness has contradicted itself. Rules: PRB-14."""
+        return account in self._inputs.doubled
+
     def tally_of(self, account: bytes) -> Tally:
         """Return what counts for and against an account."""
         heard = self.heard_of(account)
@@ -140,6 +153,7 @@ class Assessment:
         up, pace = MILLION, MILLION
         if self.role is Role.WORKER:
             up = availability(self._inputs.days.get(account, {}), self.epoch, parameters)
+            up = 0 if account in self._inputs.doubled else up  # PRB-14
             pace = efficiency(self._paces.get(account, ()), parameters)
         right = accuracy(found, prior, parameters)
         return Standing(

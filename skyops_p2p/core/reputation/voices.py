@@ -26,6 +26,8 @@ class Stake:
     """In which it came."""
     is_slashed: bool = False
     """For good, as for a double history."""
+    registered_unix_s: int = 0
+    """When its account was registered."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,15 @@ nothing is stored here: a restarted node works its scores out anew. Spec: protoc
 
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import trio
 
 from skyops_p2p import limits
 from skyops_p2p.core.evidence.items import Evidence
-from skyops_p2p.core.reputation.conduct import EPOCH_MS
+from skyops_p2p.core.reputation.conduct import EPOCH_MS, Day
 from skyops_p2p.core.reputation.deals import Check, deal_of
 from skyops_p2p.core.reputation.explanation import Explanation, explain
 from skyops_p2p.core.reputation.ledger import Ledger
@@ -43,6 +44,21 @@ class Scores:
     """Of all accounts that were looked up."""
     checks: dict[bytes, tuple[int, int]]
     """Worker -> right results in a row, and all results, that others have checked."""
+
+
+class Conduct(Protocol):
+    """What witnesses say of availability: see ProbeDesk."""
+
+    def witnesses(self) -> Iterable[bytes]:
+        """Return the accounts whose stakes it needs besides those of receipts and of the map."""
+
+    def digest(self) -> bytes:
+        """Return a digest of all statements that are held, 32 bytes."""
+
+    async def count(
+        self, stakes: Mapping[bytes, Stake], banned: frozenset[bytes]
+    ) -> tuple[Mapping[bytes, Mapping[int, Day]], frozenset[bytes]]:
+        """Return the slots of all accounts, and the witnesses that have contradicted themselves."""
 
 
 WorkOut = Callable[[Ledger, dict[bytes, Stake], int], Awaitable[Scores]]
@@ -77,6 +93,8 @@ class ReputationBook:
         """Says which epoch it is."""
         self.rounds = 0
         """How many there were."""
+        self.conduct: Conduct | None = None
+        """Tells who was there; None: nobody knows."""
         self._ledger = Ledger(deals_max=limits.RECEIPTS_HELD_MAX)
         self._looks = ChainLooks(money)
         self._work_out = work_out
@@ -113,7 +131,7 @@ class ReputationBook:
         self._gone.discard(item.digest)
         self._waiting[item.digest] = item
         self._looks.hasten(item.pair)
-        self._wake()
+        self.note_news()
 
     def drop(self, digest: bytes) -> None:
         """Count a receipt no more that is not held any more.
@@ -129,12 +147,12 @@ class ReputationBook:
             del self._pairs[pair]
         self._waiting.pop(digest, None)
         self._gone.add(digest)  # also then: it may be counted with fewer halves
-        self._wake()
+        self.note_news()
 
     def ban(self, account: bytes) -> None:
         """Give an account with a double history no score any more. Rules: REP-21."""
         self._banned.add(account)
-        self._wake()
+        self.note_news()
 
     def take_check(self, check: Check) -> bool:
         """Count what somebody found of a result, whose proof the caller has verified (chapter 06).
@@ -147,7 +165,7 @@ class ReputationBook:
         if len(self._checks) >= limits.REPUTATION_CHECKS_WAITING_MAX:
             return False
         self._checks[check.proof] = check
-        self._wake()
+        self.note_news()
         return True
 
     def take_verdict(self, checked: CheckedVerdict) -> None:
@@ -163,7 +181,7 @@ class ReputationBook:
         self._verdicts[checked.digest] = checked
         while len(self._verdicts) > limits.REPUTATION_CHECKS_WAITING_MAX:
             self._verdicts.popitem(last=False)
-        self._wake()
+        self.note_news()
 
     # --- rounds -----------------------------------------------------------------------------------------------------
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -191,6 +209,9 @@ class ReputationBook:
             self._is_stale = False
             await self._take_in()
             stakes = dict(self._looks.stakes)
+            if self.conduct is not None:
+                days, doubled = await self.conduct.count(stakes, self._ledger.banned)
+                self._ledger.set_days(days, doubled=doubled)
             self.scores = await self._work_out(self._ledger, stakes, epoch)
             self._views.clear()
         self.rounds += 1
@@ -212,6 +233,16 @@ class ReputationBook:
     def is_chain_away(self) -> bool:
         """Whether the chain did not answer the last time that it was asked."""
         return self._looks.is_away
+
+    @property
+    def stakes(self) -> Mapping[bytes, Stake]:
+        """What the chain has said of accounts until now."""
+        return self._looks.stakes
+
+    @property
+    def banned(self) -> frozenset[bytes]:
+        """Accounts with a double history."""
+        return self._ledger.banned
 
     def is_known(self, account: bytes) -> bool:
         """Tell whether the chain was asked for an account's stake: what could not be asked is held against nobody."""
@@ -260,6 +291,8 @@ class ReputationBook:
     # --- within -----------------------------------------------------------------------------------------------------
     def _accounts(self) -> list[bytes]:
         parties = {account for pair in self._pairs for account in pair}
+        if self.conduct is not None:
+            parties.update(self.conduct.witnesses())
         found = [*sorted({self.own, *parties}), *sorted({*self._members()} - parties)]
         return found[: limits.REPUTATION_ACCOUNTS_MAX]
 
@@ -292,7 +325,8 @@ class ReputationBook:
             ledger.ban(account)
         self._banned.clear()
 
-    def _wake(self) -> None:
+    def note_news(self) -> None:
+        """Work the scores out anew soon: something that they are made of has changed."""
         self._is_stale = True
         self._news.set()
 

@@ -106,7 +106,9 @@ class ChainLooks:
     async def _look_at_stake(self, account: bytes) -> None:
         found = await self._port.stake_of(account)
         since_epoch = found.registered_at_unix_s * 1000 // EPOCH_MS
-        self.stakes[account] = Stake(found.amount // WEI_PER_MICRO, since_epoch, found.is_slashed)
+        self.stakes[account] = Stake(
+            found.amount // WEI_PER_MICRO, since_epoch, found.is_slashed, found.registered_at_unix_s
+        )
 
     def _forget_others(self, wanted: set[Key]) -> None:
         self._seen_at = {key: at for key, at in self._seen_at.items() if key in wanted}

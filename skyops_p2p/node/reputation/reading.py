@@ -51,6 +51,7 @@ async def read_scores(
         epoch=0 if scores is None else scores.epoch,
         parameters=DEFAULTS.digest.hex(),
         evidence=evidence,
+        probes="" if book.conduct is None else book.conduct.digest().hex(),
         receipts=book.held,
         waiting=book.waiting,
         is_chain_away=book.is_chain_away,
@@ -132,4 +133,9 @@ def _explanation(book: ReputationBook, found: Explanation) -> ExplanationView:
             for one in found.sources
         ),
         changes=tuple(ChangeView(code=one.code, score=one.credibility // 1000) for one in found.changes),
+        slots_probed=found.slots.probed,
+        slots_answered=found.slots.answered,
+        slots_announced=found.slots.announced,
+        slots_voices=found.slots.voices,
+        has_contradicted=found.has_contradicted,
     )

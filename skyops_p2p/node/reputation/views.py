@@ -89,6 +89,16 @@ class ExplanationView(View):
     sources: tuple[SourceView, ...]
     """The newest first."""
     changes: tuple[ChangeView, ...]
+    slots_probed: int = 0
+    """Of a worker, within 28 days: ten minutes in which it answered witnesses, or was silent."""
+    slots_answered: int = 0
+    """Of them, those in which it answered."""
+    slots_announced: int = 0
+    """Others, in which it was silent and had said goodbye."""
+    slots_voices: int = 0
+    """Witnesses that were heard in all of these together."""
+    has_contradicted: bool = False
+    """As a witness it has signed two statements of one watch: it has no availability."""
 
 
 class ReputationView(View):
@@ -100,6 +110,8 @@ class ReputationView(View):
     """Digest of the parameters, hex."""
     evidence: str
     """Digest of the receipts that are held, hex: nodes with the same one, and the same stakes, have the same scores."""
+    probes: str = ""
+    """Digest of the witnesses' statements that are held, hex, to compare likewise; empty where nobody takes part."""
     receipts: int
     """That are held."""
     waiting: int

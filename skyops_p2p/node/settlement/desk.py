@@ -22,6 +22,7 @@ from skyops_p2p.errors import ExecutionError, RemoteProtocolError
 from skyops_p2p.node.evidence.desk import EvidenceDesk
 from skyops_p2p.node.evidence.views import InclusionView
 from skyops_p2p.node.lease_link import LeaseLink
+from skyops_p2p.node.probes.desk import ProbeDesk
 from skyops_p2p.node.session import LiveSession
 from skyops_p2p.node.settlement.allotting import Allotter
 from skyops_p2p.node.settlement.batcher import Batcher
@@ -56,10 +57,17 @@ class PaymentDesk:
         store: The node's.
         is_worker: Whether it is paid.
         evidence: Tells others of its receipts, and holds theirs; None: receipts stay between the two sides.
+        probes: Witnesses who is there; None: nobody does.
     """
 
     def __init__(
-        self, tools: PayTools, store: Store, *, is_worker: bool, evidence: EvidenceDesk | None = None
+        self,
+        tools: PayTools,
+        store: Store,
+        *,
+        is_worker: bool,
+        evidence: EvidenceDesk | None = None,
+        probes: ProbeDesk | None = None,
     ) -> None:
         self.tools = tools
         self.store = store
@@ -69,6 +77,7 @@ class PaymentDesk:
         self._allotter = Allotter(tools, store)
         self.batcher = Batcher(tools, store, self.payees) if is_worker else None
         self.evidence = evidence
+        self.probes = probes
         self._found: tuple[PairState, ...] = ()
         """What there was before a restart."""
         self.trust: Callable[[bytes], int] = lambda _account: NEUTRAL_PERMILLE
@@ -98,6 +107,8 @@ class PaymentDesk:
             if self.evidence is not None:
                 self.tools.ledger.receipt_kept = self.evidence.keep_own
                 await nursery.start(self.evidence.run, self.tools.ledger.own_receipts())
+            if self.probes is not None:
+                await nursery.start(self.probes.run)
             nursery.start_soon(self._keep_allotted)
             task_status.started()
             await trio.sleep_forever()

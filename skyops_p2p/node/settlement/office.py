@@ -75,9 +75,9 @@ class PaymentOffice:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the node's owner should know of its payments."""
-        evidence = None if self.desk is None else self.desk.evidence
+        parts = () if self.desk is None else (self.desk.evidence, self.desk.probes)
         found = (f"nothing is paid yet: {self.trouble}",) if self.trouble else ()
-        return (*found, *(evidence.warnings if evidence is not None else ()))
+        return (*found, *(text for part in parts if part is not None for text in part.warnings))
 
     def needed_desk(self) -> PaymentDesk:
         """Return the desk.

@@ -144,3 +144,26 @@ async def test_a_permit_saves_the_approval(market: Market) -> None:
     async with market.money(ALICE) as money:
         await money.do("deposit", order)
         assert (await money.pair_funds(money.account, account(BOB))).allotted == 5 * ONE
+
+
+async def test_all_stakes_together_and_blocks_by_their_time(market: Market) -> None:  # PRB-2, PRB-3
+    chain, registry = market.contracts.chain, market.contracts.registry
+    async with market.money(ALICE) as money:
+        before = await money.staked()
+        await money.approve("approve", registry.account, Wei(200 * ONE))
+        await money.do("register", registry.register(bytes([1]) * 32, "", Wei(200 * ONE)))
+        after = await money.staked()
+        assert after - before == (await money.stake_of(account(ALICE))).amount > 0
+        head, first = await chain.head(), await chain.block(0)
+        assert first is not None
+        assert await money.block_before(head.timestamp_unix_s) == head.hash
+        assert await money.block_before(first.timestamp_unix_s - 1) == first.hash
+        middle = await chain.block(head.number // 2)
+        assert middle is not None
+        found = await money.block_before(middle.timestamp_unix_s)
+        times = {
+            block.hash: block.timestamp_unix_s
+            for n in range(head.number + 1)
+            if (block := await chain.block(n))
+        }
+        assert times[found] == middle.timestamp_unix_s

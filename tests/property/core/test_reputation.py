@@ -107,9 +107,8 @@ def evidence(draw: st.DrawFn) -> list[tuple[str, object]]:
         items.append(("deal", Deal(
             sha256(b"twin"), other.requester, other.worker, "succeeded", other.ended_unix_ms, 1, 1, 1, 1, twin, twin
         )))  # fmt: skip
-    items += [
-        ("day", (name(rng.randrange(PEOPLE)), TODAY - n, Day(100, rng.randrange(101)))) for n in range(9)
-    ]
+    days = {name(one): {TODAY - n: Day(100, rng.randrange(101)) for n in range(9)} for one in range(3)}
+    items.append(("days", days))
     return items
 
 
@@ -129,8 +128,8 @@ def put(ledger: Ledger, item: tuple[str, object]) -> None:
             assert ledger.add_check(check)
         case "offence", Offence() as offence:
             assert ledger.add_offence(offence)
-        case "day", (bytes() as account, int() as epoch, Day() as day):
-            ledger.set_day(account, epoch, day)
+        case "days", dict() as days:
+            ledger.set_days(days)
 
 
 def scores(ledger: Ledger, stakes: dict[bytes, Stake], *, epoch: int = TODAY) -> list[Standing]:

@@ -214,20 +214,22 @@ def test_a_forgotten_receipt_takes_its_rating_along() -> None:  # REP-23
     assert accuracy(made, CAROLS) == rich
 
 
-def test_of_two_counts_of_a_day_the_fuller_stands() -> None:  # REP-17
-    made, other = ledger(), ledger()
-    days = (Day(100, 90), Day(100, 95), Day(99, 99))
-    for day in days:
-        made.set_day(BOBS, TODAY, day)
-    for day in days[::-1]:
-        other.set_day(BOBS, TODAY, day)
-    found = [
-        one.assess(Role.WORKER, STAKES, epoch=TODAY).standing(BOBS).availability for one in (made, other)
-    ]
-    assert found[0] == found[1]
-    for age in range(2 * limits.REPUTATION_UPTIME_EPOCHS):
-        made.set_day(BOBS, TODAY - 100 + age, Day(144, 0))
-    assert made.assess(Role.WORKER, STAKES, epoch=TODAY).standing(BOBS).availability == found[0]
+def test_what_probes_came_to_is_replaced_as_a_whole() -> None:  # REP-18, PRB-14
+    made = ledger()
+
+    def up() -> int:
+        return made.assess(Role.WORKER, STAKES, epoch=TODAY).standing(BOBS).availability
+
+    unknown = up()
+    made.set_days({BOBS: {TODAY: Day(100, 100)}})
+    assert up() > unknown
+    made.set_days({BOBS: {TODAY: Day(100, 90, 3, 500), TODAY - 29: Day(100, 0)}})
+    assert up() < unknown
+    assert made.assess(Role.WORKER, STAKES, epoch=TODAY).slots_of(BOBS) == Day(100, 90, 3, 500)
+    made.set_days({BOBS: {TODAY: Day(100, 100)}}, doubled=frozenset({BOBS}))
+    assert up() == 0
+    made.set_days({})
+    assert up() == unknown
 
 
 def test_the_newest_of_many_is_a_set() -> None:

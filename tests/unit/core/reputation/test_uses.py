@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from skyops_p2p.core.reputation.accuracy import Tally
-from skyops_p2p.core.reputation.conduct import Day, Pace, availability, day_of, efficiency, uptime
+from skyops_p2p.core.reputation.conduct import Day, Outcome, Pace, availability, day_of, efficiency, uptime
 from skyops_p2p.core.reputation.parameters import DEFAULTS
 from skyops_p2p.core.reputation.ratings import Role
 from skyops_p2p.core.reputation.standings import Standing
@@ -104,10 +104,22 @@ def test_gossip_thinks_little_of_strangers_and_nothing_of_liars() -> None:  # RE
 
 
 def test_three_of_five_witnesses_make_a_slot() -> None:  # REP-17
-    def said(yes: int, no: int) -> dict[bytes, bool]:
-        return {bytes([n]): n < yes for n in range(yes + no)}
+    def said(*outcomes: Outcome) -> dict[bytes, Outcome]:
+        return {bytes([n]): outcome for n, outcome in enumerate(outcomes)}
 
-    assert day_of([said(5, 0), said(3, 2), said(2, 3), said(2, 2), said(0, 3), said(0, 2)]) == Day(4, 2)
+    yes, no, away = Outcome.ANSWERED, Outcome.SILENT, Outcome.ANNOUNCED
+    assert day_of([said(*[yes] * 5), said(yes, yes, yes, no, no)]) == Day(2, 2, 0, 10)
+    assert day_of([said(yes, yes, no, no, no), said(no, no, no)]) == Day(2, 0, 0, 8)
+    assert day_of([said(away, away, away, yes)]) == Day(0, 0, 1, 4)
+    assert day_of([said(yes, yes, no, no, away), said(yes, yes), said()]) == Day(0, 0)
+
+
+def test_announced_absence_is_neutral_up_to_two_percent() -> None:  # REP-18
+    full = {9: Day(980, 980, 20)}
+    assert uptime(full, 9, DEFAULTS) == uptime({9: Day(980, 980)}, 9, DEFAULTS)
+    beyond = {9: Day(980, 980, 120)}
+    assert uptime(beyond, 9, DEFAULTS) == uptime({9: Day(980 + 98, 980)}, 9, DEFAULTS)
+    assert availability({9: Day(0, 0, 1000)}, 9, DEFAULTS) == 0
 
 
 def test_an_unknown_uptime_is_half_of_all() -> None:  # REP-18

@@ -50,7 +50,7 @@ async def test_stakes_and_money_are_what_the_chain_says(world: World) -> None:
     world.bank.deposit(account(1), 5 * SKYOPS)
     looks = world.looks()
     assert not await looks.renew([pair], [account(2), account(3)])
-    assert looks.stakes == {account(2): Stake(7 * 10**6, DAY), account(3): Stake(0, 0)}
+    assert looks.stakes == {account(2): Stake(7 * 10**6, DAY, False, DAY * 86_400), account(3): Stake(0, 0)}
     assert looks.money == {pair: PairMoney(0, 0, 1)}
 
 

@@ -1,0 +1,1 @@
+"""Witnessed probes at one node: the shell around core/probes. Spec: protocol/08b-probes.md."""
