@@ -199,14 +199,14 @@ def _carry_out(invocation: Invocation, action: "Action", options: ActOptions) ->
 
         client = running_money(invocation)
         if client is not None:
-            progress.show_figures("asking the node")
+            progress.show("asking the node")
             view = _by_node(client, request, options.wait_s, show)
         else:
             import trio
 
             config = money_config(invocation)
             wallet = own_wallet(invocation, config)
-            progress.show_figures("asking the chain")
+            progress.show("asking the chain")
             view = trio.run(_alone, config, wallet, request, (options.wait_s, show))
     # What was sent earlier has no text any more.
     steps = [step.model_copy(update={"text": step.text or texts.get(step.name, "")}) for step in view.steps]

@@ -47,9 +47,7 @@ def chaos(*, seed: int | None, jobs: int, nodes: int, folder: Path | None, keep:
     with ProgressLine(is_shown=not as_json) as progress:
         progress.show(command)
         plan = make_plan(seed, jobs=jobs, nodes=nodes)
-        campaign = Campaign(
-            plan, place_of(name, None), name, progress=progress.show, live=progress.show_figures
-        )
+        campaign = Campaign(plan, place_of(name, None), name, progress=progress.show)
         try:
             ended = campaign.run()
         except KeyboardInterrupt:

@@ -75,7 +75,6 @@ def demo(
             network,
             count,
             progress.show,
-            progress.show_figures,
             target,
             confirmations=chosen.confirmations,
             cast=chosen.cast,

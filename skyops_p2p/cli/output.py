@@ -200,21 +200,20 @@ def credits_text(microcredits: int) -> str:
 class ProgressLine:
     """One line on standard error that is overwritten while something is waited for, and cleared at the end.
 
-    Without a terminal each new text is a line of its own.
+    Without a terminal nothing is shown.
 
     Args:
         is_shown: False: print nothing.
     """
 
     def __init__(self, *, is_shown: bool = True) -> None:
-        self._is_shown = is_shown
-        self._is_live = sys.stderr.isatty()
+        self._is_shown = is_shown and sys.stderr.isatty()
         self._last = ""
         self._held = contextlib.ExitStack()
 
     def __enter__(self) -> "ProgressLine":
         """Return itself; no spinner turns meanwhile."""
-        if self._is_shown and self._is_live:
+        if self._is_shown:
             self._held.enter_context(taken_line())
         return self
 
@@ -225,22 +224,14 @@ class ProgressLine:
 
     def clear(self) -> None:
         """Clear the line; the next text begins anew."""
-        if self._is_shown and self._is_live and self._last:
+        if self._is_shown and self._last:
             click.echo("\r\x1b[K", nl=False, err=True)
         self._last = ""
 
     def show(self, text: str) -> None:
-        """Replace the line; on a terminal it is cut to its width, as a wrapped one could not be replaced."""
+        """Replace the line; it is cut to the terminal's width, as a wrapped one could not be replaced."""
         if not self._is_shown or text == self._last:
             return
         self._last = text
-        if self._is_live:
-            width = shutil.get_terminal_size().columns - 3
-            click.echo(f"\r\x1b[K{text[:width]} …", nl=False, err=True)
-        else:
-            click.echo(f"{text} …", err=True)
-
-    def show_figures(self, text: str) -> None:
-        """Replace the line by figures that change all the time; without a terminal they are not shown."""
-        if self._is_live:
-            self.show(text)
+        width = shutil.get_terminal_size().columns - 3
+        click.echo(f"\r\x1b[K{text[:width]} …", nl=False, err=True)

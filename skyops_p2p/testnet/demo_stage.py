@@ -40,7 +40,6 @@ class Demo:
         name: Of it.
         node_count: How many nodes.
         progress: Told what is waited for.
-        live: Told figures that change all the time; shown where a line can be overwritten.
         into: Where the result is put for good; None: into the network's directory.
         slowness: Of the machine, as measured at the beginning.
         confirmations: Blocks that nodes want above a transaction's own; 0: the chain takes none back.
@@ -51,7 +50,6 @@ class Demo:
     name: str
     node_count: int
     progress: Progress
-    live: Progress
     into: Path | None = None
     slowness: float = 1.0
     confirmations: int = 0

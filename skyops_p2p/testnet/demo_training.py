@@ -35,8 +35,6 @@ ACCURACY_MIN = 0.9
 """An undisturbed training of so many epochs reaches 0.97."""
 TRAINING_TIMEOUT_S = 180.0
 """Twenty times what it takes on a quiet machine; more on a slow one."""
-TOLD_EPOCHS = 5
-"""Where no line can be overwritten, progress is told once for so many epochs."""
 
 
 def example_dir() -> Path:
@@ -233,7 +231,6 @@ def wait_training(demo: Demo, condition: Callable[[ShardView], bool], what: str)
             as many times that as it is slower.
     """
     patience = Patience(demo, TRAINING_TIMEOUT_S)
-    told = -1
     demo.progress(f"waiting until {what}")
     while True:
         view = look(demo)
@@ -246,10 +243,7 @@ def wait_training(demo: Demo, condition: Callable[[ShardView], bool], what: str)
                 f"after {patience.limit_s:.0f} s it is still not so that {what}: {view.state}, {view.text}"
             )
         for shard in view.shards:
-            demo.live(_line(demo, shard))
-            if shard.total and shard.done // TOLD_EPOCHS > told:
-                told = shard.done // TOLD_EPOCHS
-                demo.progress(_line(demo, shard))
+            demo.progress(_line(demo, shard))
         time.sleep(POLL_S)
 
 

@@ -63,17 +63,14 @@ class Campaign:
         directory: Of its network, which is made.
         name: Of it.
         progress: Told what goes on.
-        live: Told figures that change all the time; shown where a line can be overwritten.
     """
 
-    def __init__(self, plan: Plan, directory: Path, name: str, *, progress: Progress, live: Progress) -> None:
+    def __init__(self, plan: Plan, directory: Path, name: str, *, progress: Progress) -> None:
         self._plan = stretched(plan, measure_slowness())
         self._slowness = self._plan.slowness
         self._directory = directory
         self._name = name
         self._progress = progress
-        self._live = live
-        self._told = -1
         """Ended jobs when progress was told last."""
         self._began = 0.0
         self.testnet: Testnet | None = None
@@ -185,10 +182,7 @@ class Campaign:
             f"{self._now():.0f} s, {stage}: {ended} of {len(follower.jobs)} jobs have ended, "
             f"{follower.open_count} are open; {standing}"
         )
-        self._live(line)
-        if ended != self._told:
-            self._told = ended
-            self._progress(line)
+        self._progress(line)
 
     def _now(self) -> float:
         return time.monotonic() - self._began

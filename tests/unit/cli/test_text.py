@@ -127,6 +127,12 @@ def test_a_live_line_is_cut_to_the_terminal_and_cleared(
     assert capsys.readouterr().err == f"\r\x1b[K{'x' * 17} …\r\x1b[K"
 
 
+def test_without_a_terminal_nothing_is_told_on_the_way(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressLine() as progress:
+        progress.show("at work")
+    assert capsys.readouterr() == ("", "")
+
+
 # --- logs -------------------------------------------------------------------------------------------------------
 def record_of(message: str, *arguments: object, **more: object) -> logging.LogRecord:
     return logging.LogRecord("skyops_p2p.node", logging.INFO, __file__, 1, message, arguments, None, **more)  # type: ignore[arg-type]

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def new_demo(told: list[str]) -> Demo:
-    return Demo(Path("nowhere"), "demo", 4, told.append, told.append)
+    return Demo(Path("nowhere"), "demo", 4, told.append)
 
 
 def test_what_did_not_happen_ends_the_demonstration() -> None:
