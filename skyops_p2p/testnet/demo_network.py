@@ -36,8 +36,8 @@ WITH_LIAR_LEAST = 4
 WITH_HEIR_LEAST = 5
 """Workers where one that lies is the heir of one that dies: two compute the same, and one has no part in it."""
 _HEIR_PRICE = 90_000
-"""Microcredits an hour; three quarters of it are asked for the training: above the floor of a job without GPU, to which a
-cheaper worker's bid is raised, and below what a worker with a large GPU asks."""
+"""Microcredits an hour; three quarters of it are asked for the training: above the floor of a job without GPU, to which
+a cheaper worker's bid is raised, and below what a worker with a large GPU asks."""
 _USUAL = NetworkPlan(beat_s=BEAT_S_DEFAULT)
 
 
