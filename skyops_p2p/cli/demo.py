@@ -126,7 +126,7 @@ def _tell(number: int, outcome: "Outcome", *, is_color: bool) -> None:
         if outcome.is_done
         else paint("FAILED", "red", is_color=is_color)
     )
-    click.echo(f"{number}. {outcome.title.ljust(44)} {outcome.took_s:6.1f} s  {mark}")
+    click.echo(f"{number:2}. {outcome.title.ljust(44)} {outcome.took_s:6.1f} s  {mark}")
     for line in outcome.told.splitlines():
         click.echo(f"     {line}")
 

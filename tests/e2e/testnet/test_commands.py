@@ -106,7 +106,7 @@ def test_demo_that_is_told_to_stop_takes_its_network_down(
 ) -> None:
     process = start_skyops("demo", "--nodes", "2", "--scenario", "happy", PYTHONUNBUFFERED="1")
     assert process.stdout is not None
-    assert process.stdout.readline().startswith("1. A network comes up")
+    assert process.stdout.readline().lstrip().startswith("1. A network comes up")
     process.send_signal(signal.SIGTERM)  # the others may be ignored where the tests run
     assert process.wait(timeout=60) == 130
     assert skyops("testnet", "list").out.startswith("No test networks.")
