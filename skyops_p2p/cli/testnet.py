@@ -13,6 +13,7 @@ from skyops_p2p.cli.network import STATES
 from skyops_p2p.cli.output import Column, ProgressLine, print_json, print_table, short_peer
 from skyops_p2p.cli.testnet_chain import reorg
 from skyops_p2p.cli.testnet_place import open_testnet, place_options, place_text
+from skyops_p2p.cli.trust import trust
 from skyops_p2p.cli.waiting import waiting
 from skyops_p2p.errors import TestnetError
 
@@ -34,6 +35,7 @@ def testnet() -> None:
 
 testnet.add_command(chaos)
 testnet.add_command(reorg)
+testnet.add_command(trust)
 
 
 @testnet.command()

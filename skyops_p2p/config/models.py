@@ -60,6 +60,16 @@ Tokens = Annotated[tuple[str, ...], _each(check_token)]
 Account = Annotated[str, AfterValidator(check_account)]
 Amount = Annotated[str, AfterValidator(check_amount)]
 JobMode = Literal["priority", "commit", "flex"]
+MisbehaviourName = Literal[
+    "",
+    "wrong-result",
+    "wrong-at-times",
+    "copied-commit",
+    "hidden-result",
+    "fast-meter",
+    "two-histories",
+    "fake-receipts",
+]
 """The modes of tenders; written again here, for the wire's models take long to import. A test compares."""
 
 
@@ -155,8 +165,12 @@ class WorkerSection(Section):
     """Test networks only: GPUs to pretend to have, "A100:80" (model:VRAM in GiB). Marked in the record."""
     declared_cpu_cores: int = Field(0, ge=0, le=4096)
     """Test networks only: processor cores to pretend to have; 0: those of this machine. Marked in the record."""
-    misbehaves: Literal["", "wrong-result"] = ""
-    """Test networks only: do wrong on purpose, to see it caught. "wrong-result": change what programs leave behind."""
+    misbehaves: MisbehaviourName = ""
+    """Test networks only: do wrong on purpose, to see it caught. "wrong-result": change what programs leave behind;
+    "wrong-at-times": in one job of three; "copied-commit": do not compute, and commit to what another has committed to;
+    "hidden-result": commit to a result and never show it; "fast-meter": meter half as much again; "two-histories": sign
+    two receipts for one place of its chain; "fake-receipts": compute well for who asks for nobody else, and not for
+    others."""
 
 
 class ContentSection(Section):

@@ -38,6 +38,7 @@ from skyops_p2p.node.jobs.resolvers import IpfsContent
 from skyops_p2p.node.jobs.tools import JobTools
 from skyops_p2p.node.jobs.verdicts import VerdictFiles
 from skyops_p2p.node.market import Market
+from skyops_p2p.node.misbehaving import Conduct
 from skyops_p2p.node.ports_bundle import NodePorts, OpenMoney
 from skyops_p2p.node.probes.desk import ProbeDesk, ProbeTools, count_days
 from skyops_p2p.node.reputation.book import ReputationBook, work_out
@@ -91,6 +92,7 @@ class Workshop:
 
     def __init__(self, config: NodeConfig, parts: NodeParts, *, ports: NodePorts, jobs: JobPorts) -> None:
         self._config = config
+        self._conduct = Conduct(config.worker.misbehaves)
         self._parts = parts
         self._core, self._host = parts.core, parts.host
         self._ports = ports
@@ -184,11 +186,12 @@ class Workshop:
             network=self._core.rules.network,
             wallet=parts.identity.wallet,
             money=money,
-            ledger=Ledger(PayJournal(parts.store), self._ports.wall_clock),
+            ledger=Ledger(PayJournal(parts.store), self._ports.wall_clock, self._conduct.chain()),
             rules=PayRules.of(payment),
             open_session=self._open_session,
             asking=trio.CapacityLimiter(limits.FUNDS_ASKED_MAX),
             tell=self._host.tell,
+            meter_pace=self._conduct.meter_pace,
         )
         evidence = self._evidence_desk(money)
         return PaymentDesk(
@@ -268,7 +271,7 @@ class Workshop:
             spread=self._spread,
             gangs=self.gangs,
             payments=self.payments,
-            misbehaves=self._config.worker.misbehaves,
+            conduct=self._conduct,
         )
 
     def _job_tools(self, blocks: BlockStore, workspace: Workspace) -> JobTools:

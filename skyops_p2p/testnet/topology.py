@@ -12,10 +12,10 @@ region = "eu"
 import tomllib
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from skyops_p2p.config.models import MisbehaviourName
 from skyops_p2p.errors import TestnetError
 from skyops_p2p.limits import (
     CHAIN_REORG_BLOCKS_MAX,
@@ -67,8 +67,8 @@ class NodePlan(BaseModel):
     """Whether it offers compute."""
     slots: int = Field(1, ge=1, le=256)
     """Jobs side by side."""
-    misbehaves: Literal["", "wrong-result"] = ""
-    """Do wrong on purpose, to see it caught: "wrong-result" changes what programs leave behind."""
+    misbehaves: MisbehaviourName = ""
+    """Do wrong on purpose, to see it caught; the setting worker.misbehaves says how."""
     price_microcredits_per_hour: int = Field(1_000_000, ge=0, le=10**15)
     """Price hint."""
     delay_ms: int = Field(0, ge=0, le=60_000)

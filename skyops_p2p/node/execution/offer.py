@@ -50,11 +50,15 @@ class ResultOffer:
 
         Rules: VER-6, VER-7.
         """
-        if self._kept is None:
+        if self._kept is None or self._tools.conduct.hides_results:
             return False
         network = self._tools.network
         own = open_envelope(self._kept.commit, ResultCommit, network)
         others = check_reveal_request(request, own)
+        copied = self._tools.conduct.copied(own.message, others[0].message) if others else None
+        if copied is not None:
+            self._kept = KeptCommit(self._kept.salt, seal(copied, self._tools.node_key, network))
+            return True
         receipt = open_envelope(self.receipt, ResultReceipt, network)
         if self._reveal is None:  # VER-7: what was seen first counts
             reveal = reveal_of(own, receipt, self._kept.salt, others)

@@ -19,11 +19,11 @@ from skyops_p2p.crypto.node_key import peer_id_from_bytes
 from skyops_p2p.errors import ExecutionError
 from skyops_p2p.node.content.shelf import Holder, TreePart
 from skyops_p2p.node.execution.gang_seat import GangSeat
-from skyops_p2p.node.execution.misbehaving import WRONG_RESULT, spoil
 from skyops_p2p.node.execution.small_files import list_names
 from skyops_p2p.node.execution.stage import Progress, RunStage, Work
 from skyops_p2p.node.execution.tools import RunTools
 from skyops_p2p.node.lease_link import short_name
+from skyops_p2p.node.misbehaving import spoil
 from skyops_p2p.ports import RunningSandbox, SandboxSpec
 from skyops_p2p.types import Multiaddr, PeerId
 from skyops_p2p.wire.messages.content import BundleRef
@@ -135,9 +135,10 @@ class RunSteps(RunStage):
 
     async def seal_outputs(self) -> BundleRef | None:
         """Seal the outputs; see RunStage."""
-        if self._tools.misbehaves == WRONG_RESULT:
-            for item in self._opened.spec.outputs:
-                await trio.to_thread.run_sync(spoil, self.folder(item.path))
+        facts, spec, tools = self._opened.facts, self._opened.spec, self._tools
+        if tools.conduct.is_spoiling(facts.job_id, spec.placement.allow, tools.own):
+            for item in spec.outputs:
+                await trio.to_thread.run_sync(spoil, self.folder(item.path), tools.own)
         return await super().seal_outputs()
 
     async def seal_checkpoint(self, name: str, *, owner: str) -> BundleRef:

@@ -7,6 +7,7 @@ from skyops_p2p.crypto.node_key import NodeKey
 from skyops_p2p.node.content.shelf import ContentShelf
 from skyops_p2p.node.execution.gang_exchange import GangExchange
 from skyops_p2p.node.execution.run_journal import RunJournal
+from skyops_p2p.node.misbehaving import HONEST, Conduct
 from skyops_p2p.node.settlement.office import PaymentOffice
 from skyops_p2p.ports import Entropy, Sandbox, WallClock, Workspace
 from skyops_p2p.types import PeerId
@@ -37,8 +38,8 @@ class RunTools:
     gangs: GangExchange
     payments: PaymentOffice | None = None
     """Is paid for runs; None: nothing is paid here."""
-    misbehaves: str = ""
-    """On a test network, how this worker does wrong on purpose; see misbehaving.py."""
+    conduct: Conduct = HONEST
+    """On a test network a worker may do wrong on purpose."""
 
     @property
     def own(self) -> PeerId:

@@ -239,7 +239,7 @@ class PaymentDesk:
         except ExecutionError as error:
             raise RemoteProtocolError(error.message, code="busy", rule="SET-5") from error
         await self.note_lane(self._record(pair, terms, name=name, mode=mode, budget_wei=None))
-        run = PaidRun(pair, terms)
+        run = PaidRun(pair, terms, pace=self.tools.meter_pace)
         await pair.expect(terms, run)
         return run
 

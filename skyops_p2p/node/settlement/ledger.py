@@ -31,10 +31,11 @@ class Ledger:
     Args:
         journal: On the disk.
         wall_clock: Dates lanes.
+        chain: New; None: an honest one.
     """
 
-    def __init__(self, journal: PayJournal, wall_clock: WallClock) -> None:
-        self.chain = ReceiptChain()
+    def __init__(self, journal: PayJournal, wall_clock: WallClock, chain: ReceiptChain | None = None) -> None:
+        self.chain = chain or ReceiptChain()
         """Of this node's wallet."""
         self.turn = trio.Lock()
         """Held while a pair takes a step and writes it down. Rules: SET-16."""

@@ -38,13 +38,15 @@ class PaidRun:
     Args:
         pair: With its requester.
         terms: Of the lane.
+        pace: Seconds that its meter counts for one.
     """
 
-    def __init__(self, pair: PayeePair, terms: LaneTerms) -> None:
+    def __init__(self, pair: PayeePair, terms: LaneTerms, *, pace: float = 1.0) -> None:
         self.clock = RunClock(trio.current_time())
         """Of the program; the run turns it."""
         self._pair = pair
         self._terms = terms
+        self._pace = pace
         self._is_started = False
         self._paused = ""
         """Why the program must not run; empty: it may."""
@@ -98,7 +100,9 @@ class PaidRun:
     def read(self, used: Counts) -> None:
         """Say what was metered."""
         runtime_ms, _ = self.clock.read(trio.current_time())
-        counts = Counts(runtime_ms, used.gpu_ms, used.cpu_ms, used.memory_mib_s, used.moved_bytes)
+        counts = Counts(
+            int(runtime_ms * self._pace), used.gpu_ms, used.cpu_ms, used.memory_mib_s, used.moved_bytes
+        )
         self._pair.post_nowait(ev.MeterRead(self._terms.lane, counts))
 
     def note_usage(self, usage: LaneUsage) -> None:

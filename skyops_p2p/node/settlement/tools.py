@@ -55,6 +55,8 @@ class PayTools:
     """Bounds how many look at the chain at a time."""
     tell: Callable[[str, PeerId, str], None]
     """Tells whoever watches the node: (kind, about whom, a sentence)."""
+    meter_pace: float = 1.0
+    """Seconds that this worker's meters count for one; other than 1 on test networks only."""
 
 
 class LaneUser(Protocol):

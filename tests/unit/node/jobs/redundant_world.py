@@ -1,8 +1,9 @@
 """Whole nodes of which several compute the same: alice submits, the others work; for tests in virtual time."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import trio
 
@@ -55,7 +56,11 @@ class RedundantWorld(JobWorld):
 
 @asynccontextmanager
 async def redundant_world(
-    folder: Path, *, workers: int = 3, wrong: tuple[str, ...] = ()
+    folder: Path,
+    *,
+    workers: int = 3,
+    wrong: tuple[str, ...] = (),
+    conduct: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[RedundantWorld]:
     """Start alice and some workers; bob is the cheapest, and so the primary.
 
@@ -63,6 +68,7 @@ async def redundant_world(
         folder: Of the world.
         workers: How many.
         wrong: Those that change what programs leave behind.
+        conduct: How others misbehave, by name.
     """
     (folder / "words.txt").write_text("loss goes down")
     async with small_world(folder) as small, trio.open_nursery() as nursery:
@@ -71,7 +77,7 @@ async def redundant_world(
         await world.start("alice")
         for name in CROWD[:workers]:
             price = PRICE if name == "bob" else 2 * PRICE
-            misbehaves = "wrong-result" if name in wrong else ""
+            misbehaves = "wrong-result" if name in wrong else conduct.get(name, "")
             await world.start(name, enabled=True, price_microcredits_per_hour=price, misbehaves=misbehaves)
         await world.all_know_each_other()
         yield world

@@ -1,0 +1,140 @@
+"""What must hold at the end of a campaign with nodes that misbehave. Pure.
+
+Each check returns what does not hold. Sources: protocol/06-verification.md (VER-12, VER-15), 08-reputation.md (REP-1,
+REP-21).
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+
+from skyops_p2p.testnet.trust.plan import Plan
+from skyops_p2p.testnet.trust.seen import NodeSeen, Observation
+
+FLAGGED = "no_replica"
+"""A result that was taken unverified, and is shown so."""
+_PROVEN = frozenset({"wrong", "lied"})
+"""Faults that an honest worker cannot have; `no_reveal` it has on a machine that is too busy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """Something that does not hold."""
+
+    code: str
+    text: str
+
+
+def breaches_of(seen: Observation, plan: Plan) -> tuple[Breach, ...]:
+    """Return everything that does not hold, in the order of CHECKS."""
+    return tuple(Breach(name, text) for name, check in CHECKS.items() for text in check(seen, plan))
+
+
+def scores_apart(nodes: tuple[NodeSeen, ...], alike: Collection[str]) -> list[str]:
+    """Return how nodes differ from the first one: epoch, evidence, then scores; a sentence for each node that does.
+
+    Args:
+        nodes: As they were asked.
+        alike: Names of those that must be alike.
+    """
+    found = []
+    compared = [node for node in nodes if node.name in alike]
+    for node in compared[1:]:
+        first = compared[0]
+        if node.epoch != first.epoch:
+            found.append(f"{node.name} is in epoch {node.epoch}, {first.name} in {first.epoch}")
+        elif node.evidence != first.evidence:
+            found.append(f"{node.name} holds {node.receipts} receipts, {first.name} others: {first.receipts}")
+        elif node.scores != first.scores:
+            apart = sorted({one.name for one in set(node.scores) ^ set(first.scores)})
+            found.append(f"{node.name} and {first.name} have other scores of {', '.join(apart)}")
+    return found
+
+
+def _troubles(seen: Observation, _plan: Plan) -> Iterator[str]:
+    for code, text in seen.troubles:
+        yield f"{code}: {text}"
+
+
+def _not_ended(seen: Observation, _plan: Plan) -> Iterator[str]:
+    for job in seen.jobs:
+        if not job.code:
+            yield f"{job.name} has not ended"
+
+
+def _wrong_results(seen: Observation, plan: Plan) -> Iterator[str]:
+    """Compare what users got with what is right."""
+    for job in seen.jobs:
+        if job.by not in plan.requesters or not job.digest:
+            continue
+        right = seen.right.get(job.answer)
+        if right is None:
+            yield f"{job.name}: nobody has computed training {job.answer} again"
+        elif job.digest != right and job.checked != FLAGGED:
+            yield f"{job.name}: its user got a wrong result, and was told {job.checked or 'nothing'}"
+
+
+def _unchecked(seen: Observation, _plan: Plan) -> Iterator[str]:
+    """See that every result that was compared has a verdict that holds."""
+    for job in seen.jobs:
+        if job.redundancy > 1 and job.checked in ("agreed", "decided") and not job.judged:
+            yield f"{job.name}: {job.checked}, and no verdict"
+        for text in job.findings:
+            yield f"{job.name}: {text}"
+
+
+def _blamed(seen: Observation, plan: Plan) -> Iterator[str]:
+    for job in seen.jobs:
+        for one in job.judged:
+            if one.fault in _PROVEN and not plan.conduct(one.worker):
+                yield f"{job.name}: {one.worker} is honest, and its verdict says {one.fault}"
+
+
+def _passed(seen: Observation, plan: Plan) -> Iterator[str]:
+    """See that nobody who is always wrong was ever found right."""
+    for job in seen.jobs:
+        for one in job.judged:
+            is_always_wrong = plan.conduct(one.worker) in ("wrong-result", "copied-commit", "hidden-result")
+            if one.fault == "none" and is_always_wrong:
+                yield f"{job.name}: {one.worker} does {plan.conduct(one.worker)}, and its verdict says none"
+
+
+def _apart(seen: Observation, plan: Plan) -> Iterator[str]:
+    missing = set(plan.honest) - {node.name for node in seen.after}
+    for name in sorted(missing):
+        yield f"{name} was not asked for its scores"
+    yield from scores_apart(seen.after, plan.alike)
+
+
+def _standing(seen: Observation, plan: Plan) -> Iterator[str]:
+    """See that two histories end a reputation on every honest node, and that nothing else does."""
+    paid = {name for name, wei in seen.earned_wei.items() if wei}
+    for node in seen.after:
+        for score in node.scores:
+            is_doubled = plan.conduct(score.name) == "two-histories" and score.name in paid
+            if score.standing == "banned" and plan.conduct(score.name) != "two-histories":
+                yield f"{node.name} has banned {score.name}, which has one history"
+            if (
+                score.role == "worker"
+                and is_doubled
+                and _has_two(seen, score.name)
+                and score.standing != "banned"
+            ):
+                yield f"{node.name} has not banned {score.name}, which has signed two histories"
+
+
+def _has_two(seen: Observation, name: str) -> bool:
+    """Tell whether a worker has signed two receipts at least: it was found right twice."""
+    return sum(one.worker == name and one.fault == "none" for job in seen.jobs for one in job.judged) > 1
+
+
+CHECKS: dict[str, Callable[[Observation, Plan], Iterator[str]]] = {
+    "not_looked_at": _troubles,
+    "job_not_ended": _not_ended,
+    "wrong_result_unflagged": _wrong_results,
+    "verdict_missing": _unchecked,
+    "honest_blamed": _blamed,
+    "fault_not_found": _passed,
+    "scores_apart": _apart,
+    "standing_wrong": _standing,
+}
+"""Code of a breach -> the check that finds it."""
