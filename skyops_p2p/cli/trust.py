@@ -70,7 +70,6 @@ def trust(
             name,
             results=Path(results),
             progress=progress.show,
-            live=progress.show_figures,
         )
         try:
             ended = campaign.run()

@@ -66,18 +66,14 @@ class Campaign:
         name: Of it.
         results: Where results are put; made here.
         progress: Told what goes on.
-        live: Told figures that change all the time; shown where a line can be overwritten.
     """
 
-    def __init__(
-        self, plan: Plan, directory: Path, name: str, *, results: Path, progress: Progress, live: Progress
-    ) -> None:
+    def __init__(self, plan: Plan, directory: Path, name: str, *, results: Path, progress: Progress) -> None:
         self._plan = plan
         self._directory = directory
         self._name = name
         self._results = results
         self._progress = progress
-        self._live = live
         self._slowness = 1.0
         self._began = 0.0
         self.testnet: Testnet | None = None
@@ -102,7 +98,7 @@ class Campaign:
         jobs_s = self._now()
         jobs = []
         for job in runner.jobs:
-            self._live(f"{self._now():.0f} s, looking at {job.plan.name}")
+            self._progress(f"{self._now():.0f} s, looking at {job.plan.name}")
             jobs.append(reader.job(job))
         self._progress(f"{self._now():.0f} s, one result of each training is computed again")
         right = reader.right(runner.jobs, tuple(jobs))
@@ -115,14 +111,9 @@ class Campaign:
     def _run_jobs(self, runner: Runner) -> None:
         """Have all jobs done, or give the last ones up."""
         patience_s = (JOB_TIMEOUT_S * len(self._plan.jobs) + JOBS_TIMEOUT_S) * self._slowness
-        told = -1
         while not runner.is_over and self._now() < patience_s:
             runner.step(self._now())
-            line = f"{self._now():.0f} s: {runner.ended} of {len(runner.jobs)} jobs have ended"
-            self._live(line)
-            if runner.ended != told:
-                told = runner.ended
-                self._progress(line)
+            self._progress(f"{self._now():.0f} s: {runner.ended} of {len(runner.jobs)} jobs have ended")
             time.sleep(_LOOK_S)
 
     def _wait_scores(
@@ -139,7 +130,7 @@ class Campaign:
             if is_enough(nodes) or time.monotonic() > deadline:
                 return nodes
             apart = scores_apart(nodes, self._plan.alike)
-            self._live(f"{self._now():.0f} s, scores: {apart[0] if apart else 'not all are known yet'}")
+            self._progress(f"{self._now():.0f} s, scores: {apart[0] if apart else 'not all are known yet'}")
             time.sleep(_ASK_S)
 
     def _now(self) -> float:
