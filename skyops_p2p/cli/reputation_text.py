@@ -39,6 +39,7 @@ SOURCES = (
     Column("SAYS"),
     Column("VALUE", is_right=True),
     Column("OUTCOME"),
+    Column("VERDICT"),
 )
 STANDINGS: "dict[StandingName, str]" = {
     "good": "above the gate",
@@ -153,15 +154,16 @@ def _print_sources(why: "ExplanationView", *, is_color: bool) -> None:
         ]
         print_table(VOICES, cells, is_color=is_color)
     if why.sources:
-        click.echo("  The receipts behind it, the newest first:")
+        click.echo("  The receipts and verdicts behind it, the newest first:")
         rows = [
             (
                 f"{datetime.fromtimestamp(one.epoch * DAY_S, UTC):%Y-%m-%d}",
-                one.receipt[:12],
+                one.receipt[:12] or "none",
                 one.rater[:12],
                 one.kind,
                 credits_text(one.value_micro),
                 one.outcome,
+                one.verdict[:12] or "-",
             )
             for one in why.sources
         ]

@@ -1,5 +1,6 @@
 """`verdict`: what came of comparing a job's results, and a check of such a file that needs no network."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,24 @@ from skyops_p2p.errors import ConfigError
 if TYPE_CHECKING:
     from skyops_p2p.node.jobs.verdict_views import VerdictView
 
+_NAME = re.compile(r"[0-9a-f]{4,64}")
+_COLUMNS = (
+    Column("NAME"),
+    Column("MADE"),
+    Column("REQUESTER"),
+    Column("OUTCOME"),
+    Column("WORKERS", is_right=True),
+    Column("AT FAULT", is_wrapped=True),
+)
 _SENTENCES = {
     "agreed": "all results are equal",
     "decided": "most results are equal; who is at fault is named below",
     "unresolved": "no result has a majority: nobody is known to be right",
 }
+_CHARGED = (
+    "Who was wrong or has lied is paid no further, has no receipt, and loses score on every node that holds this;\n"
+    "its stake stays, for the contracts hear disputes about receipts alone (docs/money.md)."
+)
 _FAULTS = {
     "none": "right",
     "wrong": "wrong: not the result of the majority",
@@ -38,6 +52,9 @@ _FAULTS = {
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Check the verdict in this file; no node has to run.",
 )
+@click.option(
+    "--name", metavar="DIGITS", help="Show this verdict of those that the node holds; how its name begins."
+)
 @data_dir_option
 @json_option
 @click.pass_obj
@@ -48,17 +65,29 @@ def verdict(
     shard: int,
     export: Path | None,
     check: Path | None,
+    name: str | None,
     as_json: bool,
 ) -> int:
     """Show what came of comparing the results of JOB's workers, or check the verdict in a file.
+
+    Without JOB it lists what the node holds: verdicts of everybody, as far as they say something to others.
 
     There is a verdict where verification.redundancy is 2 or more and the class `exact` or `numeric`. It is checked from
     its own signatures: commitments, reveals, the draw and, but for `numeric`, the comparison. The exit code is 0 if it
     holds and an answer stands, 13 if not.
     """
-    if (job is None) == (check is None):
-        raise ConfigError("name a job, or a file with --check", hint="`skyops verdict JOB`.")
-    found = _of_file(check) if check is not None else invocation.client().jobs.verdict(job or "", shard=shard)
+    if sum(one is not None for one in (job, check, name)) > 1:
+        raise ConfigError(
+            "name one of a job, a --name, and a file with --check", hint="`skyops verdict JOB`."
+        )
+    if check is not None:
+        found = _of_file(check)
+    elif name is not None:
+        found = invocation.client().payments.verdict(_digits(name))
+    elif job is not None:
+        found = invocation.client().jobs.verdict(job, shard=shard)
+    else:
+        return _list(invocation, as_json=as_json)
     if export is not None:
         _write(export, bytes.fromhex(found.data))
     if as_json:
@@ -66,6 +95,44 @@ def verdict(
     else:
         _print(found, is_color=invocation.is_color)
     return 0 if found.holds and found.winner is not None else EXIT_DIFFERENT
+
+
+def _digits(name: str) -> str:
+    """Return how a name begins.
+
+    Raises:
+        ConfigError: `hash_invalid`.
+    """
+    if _NAME.fullmatch(name) is None:
+        raise ConfigError(
+            f"{name[:80]!r} are not 4 to 64 hexadecimal digits",
+            code="hash_invalid",
+            hint="`skyops verdict` lists the names.",
+        )
+    return name
+
+
+def _list(invocation: Invocation, *, as_json: bool) -> int:
+    from skyops_p2p.cli.job_text import local_time
+
+    view = invocation.client().payments.verdicts()
+    if as_json:
+        print_json(view)
+        return 0
+    rows = [
+        (
+            one.digest[:12],
+            local_time(one.made_unix_ms),
+            one.requester[:12],
+            one.outcome,
+            str(len(one.workers)),
+            ", ".join(wallet[:12] for wallet in one.at_fault) or "nobody",
+        )
+        for one in view.verdicts
+    ]
+    print_table(_COLUMNS, rows, is_color=invocation.is_color)
+    click.echo(f"{view.held} held; `skyops verdict --name NAME` shows one and checks it.")
+    return 0
 
 
 def _of_file(path: Path) -> "VerdictView":
@@ -121,3 +188,5 @@ def _print(found: "VerdictView", *, is_color: bool) -> None:
         ]
         click.echo()
         print_table(columns, rows, is_color=is_color)
+        if any(one.fault in ("wrong", "lied") for one in found.judged):
+            click.echo(_CHARGED)

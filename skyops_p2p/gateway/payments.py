@@ -10,6 +10,7 @@ from skyops_p2p.errors import NetworkError
 from skyops_p2p.gateway.subject import Subject
 from skyops_p2p.limits import API_OPERATION_TIMEOUT_S
 from skyops_p2p.node.evidence.views import EvidenceView
+from skyops_p2p.node.jobs.verdict_views import VerdictsView, VerdictView
 from skyops_p2p.node.reputation.views import ReputationView
 from skyops_p2p.node.settlement.settlement_views import (
     BillingView,
@@ -59,6 +60,14 @@ def payment_routes(subject: Subject) -> APIRouter:
     @router.get("/evidence", summary="Receipts of everybody that this node holds")
     async def evidence(who: Annotated[str, Query(max_length=128)] = "") -> EvidenceView:
         return subject.payments.evidence(who)
+
+    @router.get("/verdicts", summary="Verdicts of everybody that this node holds")
+    async def verdicts() -> VerdictsView:
+        return subject.payments.verdicts()
+
+    @router.get("/verdicts/{name}", summary="One of these, checked anew")
+    async def verdict(name: Annotated[str, Path(pattern=r"^[0-9a-f]{4,64}$")]) -> VerdictView:
+        return subject.payments.verdict(name)
 
     @router.get("/reputation", summary="What this node thinks of everybody, or of one account and why")
     async def reputation(who: Annotated[str, Query(max_length=128)] = "") -> ReputationView:

@@ -13,7 +13,7 @@ from skyops_p2p.node.evidence.views import EvidenceView
 from skyops_p2p.node.job_preview import PreviewView
 from skyops_p2p.node.job_rows import JobRowView
 from skyops_p2p.node.jobs.job_views import CheckpointView, JobView, LogLineView, PublishedView, ResultView
-from skyops_p2p.node.jobs.verdict_views import VerdictView
+from skyops_p2p.node.jobs.verdict_views import VerdictsView, VerdictView
 from skyops_p2p.node.jobs.verify_views import VerifyView
 from skyops_p2p.node.match_view import MatchStepView, MatchView
 from skyops_p2p.node.reputation.views import ReputationView
@@ -149,6 +149,16 @@ class PaymentSubject(Protocol):
 
     def evidence(self, who: str = ...) -> EvidenceView:
         """Return receipts that the node holds: everybody's, or those of a wallet, a job or a peer."""
+
+    def verdicts(self) -> VerdictsView:
+        """Return the verdicts that the node holds, its own and others'."""
+
+    def verdict(self, name: str) -> VerdictView:
+        """Return one of these by how its name begins.
+
+        Raises:
+            ExecutionError: `no_verdict`.
+        """
 
     async def reputation(self, who: str = ...) -> ReputationView:
         """Return what the node thinks of everybody, or of a wallet or a peer with the reasons."""

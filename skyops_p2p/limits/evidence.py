@@ -79,3 +79,13 @@ ACCUSATION_SPREAD_S = 120.0
 """Each node waits up to so long before it shows a proof, so that not all pay for the same."""
 ACCUSATION_BACKOFF_S = 30.0
 """Pause after a chain that was away; it doubles up to REDEEM_BACKOFF_S_MAX."""
+
+# --- verdicts of everybody ----------------------------------------------------------------------------------------
+VERDICTS_HELD_MAX = 2048
+"""Verdicts of all requesters that a node holds, about 12 KiB each; the newest stay. protocol/07b."""
+VERDICTS_HELD_PER_REQUESTER_MAX = 128
+"""Of one requester, so that one cannot push the others out; the newest stay. protocol/07b."""
+VERDICT_TOLD_BYTES_MAX = 48 * 1024
+"""A verdict that is told to others: seven workers and 64 candidates need half of it. protocol/07b."""
+VERDICTS_ASKED_MAX = 4
+"""Verdicts in one question; the answer has as many of them as fit a message. protocol/07b."""

@@ -5,6 +5,7 @@ from urllib.parse import quote
 from skyops_p2p.errors import ExecutionError
 from skyops_p2p.node.control_link import ControlLink
 from skyops_p2p.node.evidence.views import EvidenceView
+from skyops_p2p.node.jobs.verdict_views import VerdictsView, VerdictView
 from skyops_p2p.node.reputation.views import ReputationView
 from skyops_p2p.node.settlement.settlement_views import (
     BillingView,
@@ -63,6 +64,14 @@ class PaymentsClient:
     def evidence(self, who: str = "") -> EvidenceView:
         """Return receipts that the node holds: everybody's, or those of a wallet, a job or a peer."""
         return EvidenceView.model_validate(self._link.call("GET", f"/v1/evidence?who={quote(who, safe='')}"))
+
+    def verdicts(self) -> VerdictsView:
+        """Return the verdicts that the node holds, its own and others'."""
+        return VerdictsView.model_validate(self._link.call("GET", "/v1/verdicts"))
+
+    def verdict(self, name: str) -> VerdictView:
+        """Return one of these by how its name in hex begins."""
+        return VerdictView.model_validate(self._link.call("GET", f"/v1/verdicts/{quote(name, safe='')}"))
 
     def reputation(self, who: str = "") -> ReputationView:
         """Return what the node thinks of everybody, or of a wallet or a peer with the reasons."""

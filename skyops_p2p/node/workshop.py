@@ -10,6 +10,7 @@ import trio
 
 from skyops_p2p import limits
 from skyops_p2p.config import NodeConfig
+from skyops_p2p.core.binding import OwnBinding
 from skyops_p2p.core.execution.gangs import Member
 from skyops_p2p.core.node_core import NodeCore
 from skyops_p2p.core.rules import GANG_PROTOCOL, LEASE_PROTOCOL, SETTLE_PROTOCOL
@@ -250,8 +251,7 @@ class Workshop:
             standing = self._parts.market.standing
             standing.open_book(desk.evidence.book, desk.open_value)
             desk.trust = standing.trust
-            book = desk.evidence.book
-            self._verdicts.made = lambda checked, _data: book.take_verdict(checked)
+            self._verdicts.made = desk.evidence.verdicts.keep_own
             least = self._config.worker.requester_reputation_min * 1000
             self._parts.market.bidding.is_refused = lambda peer: standing.refuses(peer, least)
         if self._config.worker.enabled:
@@ -279,16 +279,19 @@ class Workshop:
             self._job_ports.folder / PASSAGE, IpfsExchange(self._parts.network, blocks), self._ipfs_peers
         )
 
+        identity, clock = self._parts.identity, self._ports.wall_clock
+        binding = OwnBinding(identity.node_key, identity.wallet, self._core.rules)
+
         async def publish(folder: Path, owner: str) -> str:
             return str(await publish_tree(blocks, folder, owner=owner, bytes_max=INPUT_BYTES_MAX))
 
         return JobTools(
             network=self._core.rules.network,
             own=self._core.peer_id,
-            wall_clock=self._ports.wall_clock,
+            wall_clock=clock,
             entropy=self._ports.entropy,
             shelf=self.shelf,
-            records=JobRecords(self._parts.store, self._parts.identity.node_key, self._ports.entropy),
+            records=JobRecords(self._parts.store, identity.node_key, self._ports.entropy),
             folder=self._job_ports.folder,
             find_worker=self._parts.market.match,
             release_award=self._parts.market.release_award,
@@ -301,7 +304,8 @@ class Workshop:
             resolvers={"ipfs": ipfs.resolve, "cid": ipfs.resolve},
             verdicts=self._verdicts,
             draws=DrawPool(self._core, self._parts.market.standing),
-            sign=lambda message: seal(message, self._parts.identity.node_key, self._core.rules.network),
+            own_binding=lambda: binding(clock.now_ms()),
+            sign=lambda message: seal(message, identity.node_key, self._core.rules.network),
             publish=publish,
             tell=self._host.tell,
             workspace=workspace,

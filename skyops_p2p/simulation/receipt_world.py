@@ -20,9 +20,12 @@ from skyops_p2p.core.evidence import events as ev
 from skyops_p2p.core.evidence.exchange import Exchange
 from skyops_p2p.core.evidence.items import Scope, evidence_of
 from skyops_p2p.core.evidence.shelf import Shelf
+from skyops_p2p.core.evidence.verdict_exchange import REQUESTS, VerdictExchange
+from skyops_p2p.core.evidence.verdicts import VerdictShelf
 from skyops_p2p.core.intake import Judgement
 from skyops_p2p.core.machine import Effect, Event
 from skyops_p2p.core.settlement.receipts import ChainPlace, DoubleHistory, sign_half, with_half
+from skyops_p2p.core.verification.check import CheckedVerdict
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.crypto.wallet import address_to_bytes
 from skyops_p2p.errors import RemoteProtocolError
@@ -31,6 +34,8 @@ from skyops_p2p.simulation.entropy import derived_bytes, derived_random
 from skyops_p2p.simulation.faults import CALM, FaultBoard, LinkFaults
 from skyops_p2p.simulation.identities import SIM_RULES, sim_identity
 from skyops_p2p.simulation.money import CONTRACTS
+from skyops_p2p.simulation.receipts import sim_receipt
+from skyops_p2p.simulation.verdicts import sim_verdict
 from skyops_p2p.types import MonotonicS, PeerId, UnixMs
 from skyops_p2p.wire.messages.evidence import (
     ReceiptRangeRequest,
@@ -38,9 +43,13 @@ from skyops_p2p.wire.messages.evidence import (
     ReceiptsRequest,
     ReceiptSyncReply,
     ReceiptSyncRequest,
+    VerdictNames,
+    VerdictsReply,
+    VerdictsRequest,
+    VerdictSyncRequest,
 )
-from skyops_p2p.wire.messages.settlement import CountsPart, Receipt, SignedReceipt
-from skyops_p2p.wire.model import decode_message, encode_message
+from skyops_p2p.wire.messages.settlement import Receipt, SignedReceipt
+from skyops_p2p.wire.model import decode_fields, decode_message, encode_message
 
 SCOPE = Scope(
     SIM_RULES.network, CONTRACTS.chain_id, CONTRACTS.settlement, CONTRACTS.disputes, CONTRACTS.token
@@ -49,6 +58,8 @@ HOP_S = 0.05
 """A packet's way over one link."""
 LINKS_EACH = 4
 """Each node connects to so many, and as many connect to it in the mean."""
+Side = Exchange | VerdictExchange
+"""One of a node's two exchanges."""
 STEPS_MAX = 4_000_000
 """Events in one run; more means that something goes round in circles."""
 
@@ -59,6 +70,7 @@ class ReceiptNode:
 
     number: int
     exchange: Exchange
+    verdicts: VerdictExchange
     place: ChainPlace = field(default_factory=ChainPlace)
     """Where its wallet's chain of receipts ends."""
     written: dict[str, bytes] = field(default_factory=dict)
@@ -68,7 +80,12 @@ class ReceiptNode:
     heard: set[bytes] = field(default_factory=set)
     """Gossip that it has had: a copy is not judged again."""
     is_up: bool = True
-    wakes_at: float | None = None
+    wakes_at: dict[int, float] = field(default_factory=dict)
+    """id of an exchange -> when it wants to be woken."""
+    counted: dict[bytes, CheckedVerdict] = field(default_factory=dict)
+    """Verdicts that count, by name."""
+    kept_verdicts: dict[str, bytes] = field(default_factory=dict)
+    """Verdicts on its disk."""
 
 
 class ReceiptWorld:
@@ -106,7 +123,9 @@ class ReceiptWorld:
         """Pairs without money on chain."""
         self.made: dict[bytes, SignedReceipt] = {}
         """Digest -> every receipt that an honest pair has made."""
-        self.nodes = [ReceiptNode(number, self._exchange(number)) for number in range(nodes)]
+        self.judged: dict[bytes, bytes] = {}
+        """Name -> every verdict that an honest requester has made."""
+        self.nodes = [ReceiptNode(number, *self._exchanges(number)) for number in range(nodes)]
         self.links: dict[int, set[int]] = {number: set() for number in range(nodes)}
         for number in range(nodes):
             others = [other for other in range(nodes) if other != number]
@@ -115,6 +134,7 @@ class ReceiptWorld:
                 self.links[other].add(number)
         for node in self.nodes:
             self._do(node, ev.Restored((), self.unix_ms))
+            self._do(node, ev.Restored((), self.unix_ms), node.verdicts)
 
     # --- time -------------------------------------------------------------------------------------------------------
     @property
@@ -139,37 +159,8 @@ class ReceiptWorld:
     # --- what people do ---------------------------------------------------------------------------------------------
     def receipt(self, requester: int, worker: int, job: int, **changes: object) -> Receipt:
         """Return the receipt of a job between two nodes that has ended now."""
-        nothing = CountsPart(runtime_ms=0, gpu_ms=0, cpu_ms=0, memory_mib_s=0, moved_bytes=0)
-        fields: dict[str, object] = {
-            "network": SCOPE.network,
-            "chain_id": SCOPE.chain_id,
-            "contract": SCOPE.settlement,
-            "token": SCOPE.token,
-            "requester": self.account(requester),
-            "worker": self.account(worker),
-            "lane": derived_bytes(self.seed, "lane", job),
-            "job_id": derived_bytes(self.seed, "job", job, size=16),
-            "shard": 0,
-            "epoch": 1,
-            "award": bytes(32),
-            "spec_digest": bytes(32),
-            "mode": "flex",
-            "class_milli": 1000,
-            "outcome": "succeeded",
-            "result": bytes(32),
-            "log_head": bytes(32),
-            "metering_root": bytes(32),
-            "started_unix_ms": self.unix_ms,
-            "ended_unix_ms": self.unix_ms,
-            "requester_counts": nothing,
-            "worker_counts": nothing,
-            "rate": (1).to_bytes(32, "big"),
-            "amount": bytes(32),
-            "cumulative": (job + 1).to_bytes(32, "big"),
-            "verification": "exact",
-            "redundancy": 1,
-        }
-        return Receipt.model_validate(fields | changes)
+        parties = (self.account(requester), self.account(worker))
+        return sim_receipt(self.seed, parties, job, scope=SCOPE, unix_ms=self.unix_ms, **changes)
 
     def account(self, number: int) -> bytes:
         """Return a node's wallet, 20 bytes."""
@@ -187,6 +178,23 @@ class ReceiptWorld:
         for number in (requester, worker) if theirs is not None else (requester,):
             self._do(self.nodes[number], ev.OwnReceiptKept(data, self.unix_ms))
         return sha256(receipt)
+
+    def judge(self, requester: int, primary: int, *, is_wrong: bool = False, **changes: Any) -> bytes:
+        """Let a requester compare what a worker and two drawn ones have computed; return the verdict's name."""
+        data = sim_verdict(
+            self.seed,
+            requester,
+            primary,
+            nodes=len(self.nodes),
+            job=len(self.judged),
+            unix_ms=self.unix_ms,
+            is_wrong=is_wrong,
+            **changes,
+        )
+        self.judged[sha256(data)] = data
+        node = self.nodes[requester]
+        self._do(node, ev.OwnVerdictMade(data), node.verdicts)
+        return sha256(data)
 
     def double(self, liar: int, first: int, second: int) -> None:
         """Let a requester sign two receipts for one place, and tell each worker of one of them only."""
@@ -211,8 +219,10 @@ class ReceiptWorld:
     def restart(self, number: int) -> None:
         """Let a node come back with what it has written down."""
         node = self.nodes[number]
-        node.exchange, node.heard, node.is_up, node.wakes_at = self._exchange(number), set(), True, None
+        node.exchange, node.verdicts = self._exchanges(number)
+        node.heard, node.is_up, node.wakes_at, node.counted = set(), True, {}, {}
         self._do(node, ev.Restored(tuple(node.written.values()), self.unix_ms))
+        self._do(node, ev.Restored(tuple(node.kept_verdicts.values()), self.unix_ms), node.verdicts)
 
     # --- what there is ----------------------------------------------------------------------------------------------
     def missing(self) -> dict[int, int]:
@@ -239,49 +249,57 @@ class ReceiptWorld:
         """Raise AssertionError if a node contradicts itself, or an honest node was blamed."""
         for node in self.nodes:
             node.exchange.check_invariants()
+            node.verdicts.check_invariants()
+            names = {one.name for one in node.verdicts.shelf.all()}
+            assert names == set(node.counted) == {bytes.fromhex(key) for key in node.kept_verdicts}
             held = {one.digest.hex() for one in node.exchange.shelf.all()}
             assert held == {key for key in node.written if "/" not in key}, "what is held is written down"
             assert not node.blamed, node.blamed
 
     # --- within -----------------------------------------------------------------------------------------------------
-    def _exchange(self, number: int) -> Exchange:
+    def _exchanges(self, number: int) -> tuple[Exchange, VerdictExchange]:
         salt = derived_bytes(self.seed, "salt", number, self.now)
-        return Exchange(
+        exchange = Exchange(
             SCOPE, salt=salt, is_member=self._accounts.__contains__, shelf=Shelf(held_max=self._held_max)
         )
+        shelf = VerdictShelf(held_max=self._held_max)
+        return exchange, VerdictExchange(SCOPE, exchange.gate, salt=salt, shelf=shelf)
 
-    def _do(self, node: ReceiptNode, event: Event) -> None:
+    def _do(self, node: ReceiptNode, event: Event, side: Side | None = None) -> None:
+        """Hand an event to one of a node's exchanges: that of receipts if none is named."""
         if not node.is_up:
             return
-        for effect in node.exchange.handle(event, MonotonicS(self.now)):
-            self._perform(node, effect)
-        deadline = node.exchange.next_deadline()
-        if deadline is not None and (node.wakes_at is None or deadline < node.wakes_at):
-            node.wakes_at = deadline
-            self._later(max(deadline - self.now, 0.0), self._wake, node, deadline, node.exchange)
+        side = node.exchange if side is None else side
+        for effect in side.handle(event, MonotonicS(self.now)):
+            self._perform(node, effect, side)
+        deadline, wakes_at = side.next_deadline(), node.wakes_at.get(id(side))
+        if deadline is not None and (wakes_at is None or deadline < wakes_at):
+            node.wakes_at[id(side)] = deadline
+            self._later(max(deadline - self.now, 0.0), self._wake, node, deadline, side)
 
-    def _wake(self, node: ReceiptNode, deadline: float, exchange: Exchange) -> None:
-        if node.wakes_at == deadline and node.exchange is exchange:
-            node.wakes_at = None
+    def _wake(self, node: ReceiptNode, deadline: float, side: Side) -> None:
+        if node.wakes_at.get(id(side)) == deadline and side in (node.exchange, node.verdicts):
+            del node.wakes_at[id(side)]
             peers = tuple(sim_identity(self.seed, other).peer_id for other in sorted(self.links[node.number]))
-            self._do(node, ev.TimeCame(peers, self.unix_ms))
+            self._do(node, ev.TimeCame(peers, self.unix_ms), side)
 
-    def _perform(self, node: ReceiptNode, effect: Effect) -> None:
+    def _perform(self, node: ReceiptNode, effect: Effect, side: Side) -> None:
+        if side is node.verdicts and self._perform_verdict(node, effect):
+            return
         match effect:
             case ev.Gossip(payload):
                 node.heard.add(payload)
                 self._forward(node, node, payload)
             case ev.AskReceipts(peer, names):
-                self._ask(node, peer, encode_message(ReceiptsRequest(names=names)))
+                self._ask(node, peer, encode_message(ReceiptsRequest(names=names)), side)
             case ev.AskRange(peer, account, first, count):
-                self._ask(
-                    node, peer, encode_message(ReceiptRangeRequest(account=account, first=first, count=count))
-                )
+                request = ReceiptRangeRequest(account=account, first=first, count=count)
+                self._ask(node, peer, encode_message(request), side)
             case ev.AskNames(peer, digests, after):
-                self._ask(node, peer, encode_message(ReceiptSyncRequest(digests=digests, after=after)))
+                self._ask(node, peer, encode_message(ReceiptSyncRequest(digests=digests, after=after)), side)
             case ev.JudgePair(pair):
                 is_funded = pair not in self.unfunded
-                self._later(HOP_S, lambda: self._do(node, ev.PairJudged(pair, is_funded, self.unix_ms)))
+                self._later(HOP_S, lambda: self._do(node, ev.PairJudged(pair, is_funded, self.unix_ms), side))
             case ev.KeepItem(key, data):
                 node.written[key] = data
             case ev.ForgetItem(key):
@@ -292,6 +310,26 @@ class ReceiptWorld:
                 node.blamed.append((peer, code))
             case _:
                 raise AssertionError(f"nobody performs {type(effect).__name__}")
+
+    def _perform_verdict(self, node: ReceiptNode, effect: Effect) -> bool:
+        """Perform what the exchange of verdicts wants done otherwise than that of receipts; False: it is the same."""
+        match effect:
+            case ev.AskReceipts(peer, names):
+                self._ask(node, peer, encode_message(VerdictsRequest(names=names)), node.verdicts)
+            case ev.AskNames(peer, digests, after):
+                request = VerdictSyncRequest(digests=digests, after=after)
+                self._ask(node, peer, encode_message(request), node.verdicts)
+            case ev.KeepItem(key, data):
+                node.kept_verdicts[key] = data
+            case ev.ForgetItem(key):
+                node.kept_verdicts.pop(key, None)
+            case ev.VerdictHeld(checked):
+                node.counted[checked.digest] = checked
+            case ev.VerdictGone(checked):
+                del node.counted[checked.digest]
+            case _:
+                return False
+        return True
 
     # --- links ------------------------------------------------------------------------------------------------------
     def _forward(self, author: ReceiptNode, node: ReceiptNode, payload: bytes) -> None:
@@ -306,45 +344,49 @@ class ReceiptWorld:
         node.heard.add(payload)
         peer = sim_identity(self.seed, author.number).peer_id
         if node.exchange.judge(peer, payload, MonotonicS(self.now)) is Judgement.ACCEPT:
-            self._do(node, ev.GossipAccepted(peer, payload, self.unix_ms))
+            is_verdict = decode_fields(payload)[0] == VerdictNames.number
+            side = node.verdicts if is_verdict else node.exchange
+            self._do(node, ev.GossipAccepted(peer, payload, self.unix_ms), side)
             self._forward(author, node, payload)
 
-    def _ask(self, node: ReceiptNode, peer: PeerId, request: bytes) -> None:
-        self.questions += 1
-        exchange, server = node.exchange, self.nodes[self._numbers[peer]]
+    def _ask(self, node: ReceiptNode, peer: PeerId, request: bytes, side: Side) -> None:
+        self.questions += side is node.exchange
+        server = self.nodes[self._numbers[peer]]
         out = self.faults.fate(node.number, server.number, now=self.now)
         back = self.faults.fate(server.number, node.number, now=self.now)
         if not out or not back:
-            self._later(limits.RECEIPT_ANSWER_S, self._fail, node, exchange, peer)
+            self._later(limits.RECEIPT_ANSWER_S, self._fail, node, side, peer)
             return
-        self._later(HOP_S + out[0], self._serve, node, exchange, server, (request, HOP_S + back[0]))
+        self._later(HOP_S + out[0], self._serve, node, side, server, (request, HOP_S + back[0]))
 
-    def _serve(
-        self, node: ReceiptNode, exchange: Exchange, server: ReceiptNode, asked: tuple[bytes, float]
-    ) -> None:
+    def _serve(self, node: ReceiptNode, side: Side, server: ReceiptNode, asked: tuple[bytes, float]) -> None:
         request, back_s = asked
         asker, peer = (sim_identity(self.seed, one.number).peer_id for one in (node, server))
         if not server.is_up:
-            self._later(limits.RECEIPT_ANSWER_S, self._fail, node, exchange, peer)
+            self._later(limits.RECEIPT_ANSWER_S, self._fail, node, side, peer)
             return
+        asked = server.verdicts if decode_fields(request)[0] in REQUESTS else server.exchange
         try:
-            reply = server.exchange.answer(asker, request, MonotonicS(self.now))
+            reply = asked.answer(asker, request, MonotonicS(self.now))
         except RemoteProtocolError:
-            self._later(back_s, self._fail, node, exchange, peer)
+            self._later(back_s, self._fail, node, side, peer)
             return
-        self._later(back_s, self._take, node, exchange, peer, reply)
+        self._later(back_s, self._take, node, side, peer, reply)
 
-    def _take(self, node: ReceiptNode, exchange: Exchange, peer: PeerId, reply: bytes) -> None:
-        if node.exchange is not exchange:
+    def _take(self, node: ReceiptNode, side: Side, peer: PeerId, reply: bytes) -> None:
+        if side not in (node.exchange, node.verdicts):
             return
-        try:
-            sync = decode_message(ReceiptSyncReply, reply)
-        except RemoteProtocolError:
-            items = decode_message(ReceiptsReply, reply).items
-            self._do(node, ev.ReceiptsAnswered(peer, items, self.unix_ms))
-        else:
-            self._do(node, ev.NamesAnswered(peer, sync.names, sync.is_complete))
+        match decode_fields(reply)[0]:
+            case ReceiptSyncReply.number:
+                sync = decode_message(ReceiptSyncReply, reply)
+                self._do(node, ev.NamesAnswered(peer, sync.names, sync.is_complete), side)
+            case VerdictsReply.number:
+                items = decode_message(VerdictsReply, reply).items
+                self._do(node, ev.ReceiptsAnswered(peer, items, self.unix_ms), side)
+            case _:
+                receipts = decode_message(ReceiptsReply, reply).items
+                self._do(node, ev.ReceiptsAnswered(peer, receipts, self.unix_ms), side)
 
-    def _fail(self, node: ReceiptNode, exchange: Exchange, peer: PeerId) -> None:
-        if node.exchange is exchange:
-            self._do(node, ev.AskFailed(peer))
+    def _fail(self, node: ReceiptNode, side: Side, peer: PeerId) -> None:
+        if side in (node.exchange, node.verdicts):
+            self._do(node, ev.AskFailed(peer), side)

@@ -12,7 +12,7 @@ from skyops_p2p.errors import RemoteProtocolError
 from skyops_p2p.wire.messages.verification import RevealResult
 from skyops_p2p.wire.model import decode_message, encode_message
 from tests.vectors.people import BOB, CAROL, RULES
-from tests.vectors.verification_examples import Part, sealed_verdict
+from tests.vectors.verification_examples import PRICE, Part, sealed_verdict
 
 ENVELOPED = ("result-commit", "result-reveal", "verdict")
 PARTS = [Part(BOB), Part(CAROL)]
@@ -32,7 +32,7 @@ FACTS = LeaseFacts(
 
 
 def _commit(data: bytes) -> None:
-    signed = check_commit(data, FACTS, draw=_ITS.draw, verification="exact", redundancy=3)
+    signed = check_commit(data, FACTS, draw=_ITS.draw, verification="exact", redundancy=3, price=PRICE)
     assert signed.signer == FACTS.worker
 
 

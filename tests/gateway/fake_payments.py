@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 from skyops_p2p.core.evidence.exchange import Exchange
 from skyops_p2p.core.evidence.items import open_evidence
+from skyops_p2p.core.evidence.verdicts import VerdictShelf, open_verdict
 from skyops_p2p.core.settlement.receipts import ChainPlace, link_of
 from skyops_p2p.errors import ConfigError, ExecutionError
 from skyops_p2p.node.evidence.views import EvidenceView, evidence_view
+from skyops_p2p.node.jobs.verdict_views import VerdictsView, VerdictView, verdict_view, verdicts_view
 from skyops_p2p.node.reputation.views import (
     ChangeView,
     ExplanationView,
@@ -30,7 +32,9 @@ from skyops_p2p.node.settlement.settlement_views import (
 )
 from skyops_p2p.wire.model import encode_message
 from tests.vectors.evidence_cases import SCOPE
+from tests.vectors.people import BOB
 from tests.vectors.signed_receipt_cases import receipt, signed_receipt
+from tests.vectors.verification_examples import Part, drawn_after, sealed_verdict
 
 
 def _chain(count: int) -> tuple[bytes, ...]:
@@ -74,6 +78,14 @@ def lane_view(**changes: object) -> LaneView:
     return LaneView.model_validate({**fields, **changes})
 
 
+def _verdict_shelf() -> VerdictShelf:
+    """Return a shelf with one verdict: bob was wrong."""
+    wrong = Part(BOB, output=2)
+    shelf = VerdictShelf()
+    shelf.put(open_verdict(sealed_verdict([wrong, *(Part(who) for who in drawn_after(wrong)[:2])]), SCOPE))
+    return shelf
+
+
 def reputation_view(*, is_explained: bool) -> ReputationView:
     """Return bob's scores: a worker that alice has paid for one job."""
     rows = tuple(
@@ -92,6 +104,10 @@ def reputation_view(*, is_explained: bool) -> ReputationView:
             SourceView(
                 receipt="ab" * 32, rater=WALLET, kind="good", value_micro=1_250_000, epoch=20_000,
                 outcome="succeeded",
+            ),
+            SourceView(
+                receipt="", rater=WALLET, kind="found", value_micro=2 * 10**6, epoch=20_000,
+                outcome="result_wrong", verdict="ef" * 32,
             ),
         ),
         changes=(ChangeView(code="verified_job", score=560), ChangeView(code="wrong_result", score=101)),
@@ -204,6 +220,16 @@ class FakePayments:
         for data in RECEIPTS:
             exchange.shelf.put(open_evidence(data, SCOPE)[0])
         return evidence_view(exchange, account=None, job="", inclusions={})
+
+    def verdicts(self) -> VerdictsView:
+        self._check()
+        return verdicts_view(_verdict_shelf())
+
+    def verdict(self, name: str) -> VerdictView:
+        (item,) = _verdict_shelf().all()
+        if not item.name.hex().startswith(name):
+            raise ExecutionError("none begins so", code="no_verdict", hint="`skyops verdict` lists them.")
+        return verdict_view(item.checked, item.data)
 
     async def reputation(self, who: str = "") -> ReputationView:
         self._check()

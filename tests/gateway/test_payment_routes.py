@@ -42,6 +42,15 @@ async def test_scores_are_shown_with_reasons_where_somebody_is_named(api: Api, f
     assert (await api.ask("GET", f"/v1/reputation?who={'a' * 129}")).status_code == 422
 
 
+async def test_verdicts_of_everybody_are_listed_and_shown_by_name(api: Api) -> None:
+    (row,) = (await api.ask("GET", "/v1/verdicts")).json()["verdicts"]
+    assert (row["outcome"], len(row["workers"]), len(row["at_fault"])) == ("decided", 3, 1)
+    found = (await api.ask("GET", f"/v1/verdicts/{row['digest'][:8]}")).json()
+    assert (found["digest"], found["holds"], found["judged"][0]["fault"]) == (row["digest"], True, "wrong")
+    assert (await api.ask("GET", "/v1/verdicts/abcd0123")).json()["code"] == "no_verdict"
+    assert (await api.ask("GET", "/v1/verdicts/xyz")).status_code == 422
+
+
 async def test_redemption_is_quoted_and_done(api: Api, fake_node: FakeNode) -> None:
     assert (await api.ask("GET", "/v1/settlement")).json()["is_worth"] is False
     assert fake_node.payments.settled == 0
@@ -51,6 +60,13 @@ async def test_redemption_is_quoted_and_done(api: Api, fake_node: FakeNode) -> N
 
 async def test_where_nothing_is_paid_it_is_said(api: Api, fake_node: FakeNode) -> None:
     fake_node.payments.is_configured = False
-    for path in ("/v1/earnings", "/v1/reputation", "/v1/pairs", "/v1/settlement", f"/v1/receipts/{LANE}"):
+    for path in (
+        "/v1/earnings",
+        "/v1/verdicts",
+        "/v1/reputation",
+        "/v1/pairs",
+        "/v1/settlement",
+        f"/v1/receipts/{LANE}",
+    ):
         answer = await api.ask("GET", path)
         assert answer.json()["code"] == "payment_not_configured", path

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from skyops_p2p.core.earnings.pay import multiplier_bp, pay_of, share_pool
@@ -10,6 +11,7 @@ from skyops_p2p.core.earnings.slashes import Fault, slash_all
 from skyops_p2p.core.evidence.items import Scope, open_evidence
 from skyops_p2p.core.reputation.conduct import EPOCH_MS, Day, Outcome, day_of
 from skyops_p2p.core.reputation.deals import Check, Deal, PairMoney, deal_of, deciding, ratings_of
+from skyops_p2p.core.reputation.findings import Findings, rating_of
 from skyops_p2p.core.reputation.fixed import decay, geometric, root
 from skyops_p2p.core.reputation.parameters import DEFAULTS
 from skyops_p2p.core.reputation.ratings import Kind, Rating, RatingBook, Role, Sums
@@ -18,13 +20,17 @@ from skyops_p2p.core.reputation.uses import Record, check_chance
 from skyops_p2p.core.reputation.voices import Stake
 from skyops_p2p.core.settlement.amounts import wei_to_bytes
 from skyops_p2p.core.settlement.receipts import ChainPlace, DisputesDomain, sign_half, with_half
+from skyops_p2p.core.verification.check import check_verdict
+from skyops_p2p.core.verification.policy import findings_of
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.crypto.wallet import Wallet, address_to_bytes
 from skyops_p2p.types import UnixMs
 from skyops_p2p.wire.messages.settlement import Receipt
 from skyops_p2p.wire.model import encode_message
+from tests.vectors.execution_examples import USAGE
 from tests.vectors.people import ALICE, BOB, NOW, RULES
 from tests.vectors.settlement_examples import settlement_examples
+from tests.vectors.verification_examples import WORKERS, Part, candidate, drawn_after, sealed_verdict
 
 Case = dict[str, Any]
 SKY = 10**18
@@ -181,6 +187,50 @@ def rows_of(ratings: Iterable[Rating]) -> list[list[Any]]:
     )
 
 
+# --- verdicts as ratings ----------------------------------------------------------------------------------------
+def finding_cases() -> list[Case]:
+    bobs = Part(BOB)
+    wrong = replace(bobs, output=2)
+    right = [Part(who) for who in drawn_after(wrong)[:2]]
+    plain = sealed_verdict([wrong, *right])
+    lied = sealed_verdict([bobs, Part(drawn_after(bobs)[0]), Part(drawn_after(bobs)[2], shows=9)])
+    long = replace(wrong, receipt_changes=(("usage", USAGE.model_copy(update={"wall_ms": 10**7})),))
+    slow = sealed_verdict([long, *(Part(who) for who in drawn_after(long)[:2])])
+    known = dict.fromkeys((candidate(who).wallet for who in WORKERS), TODAY)
+    young = known | {candidate(right[0].who).wallet: TODAY + 1}
+    result = wrong.receipt().digest
+    rows: list[tuple[str, list[bytes], dict[bytes, int], list[bytes]]] = [
+        ("one is wrong", [plain], known, []),
+        ("all are right", [sealed_verdict([bobs, *(Part(who) for who in drawn_after(bobs)[:2])])], known, []),
+        ("a long run", [slow], known, []),
+        ("nobody is registered", [plain], {}, []),
+        ("one who checked it has registered since", [plain], young, []),
+        ("one has lied, and nobody is registered", [lied], {}, []),
+        ("two verdicts on one result", [plain, sealed_verdict([wrong, *right], made_unix_ms=NOW + 1)], known, []),
+        ("a receipt names the result", [plain], known, [result]),
+        ("a receipt names another result", [plain], known, [bytes(32)]),
+        ("nobody says whose word it is", [sealed_verdict([wrong, *right], binding=None)], known, []),
+        ("nobody was drawn", [sealed_verdict([wrong, *right], candidates=())], known, []),
+    ]  # fmt: skip
+    return [_finding_case(*row) for row in rows]
+
+
+def _finding_case(name: str, verdicts: list[bytes], known: dict[bytes, int], named: list[bytes]) -> Case:
+    found = Findings()
+    for data in verdicts:
+        for finding in findings_of(check_verdict(data)):
+            found.add(finding)
+    found.know({who: Stake(10**8, since) for who, since in known.items()}, ())
+    whole = replace(read(signed(1)), requester_place=ChainPlace(), worker_place=ChainPlace())
+    deals = [replace(whole, result=result) for result in named]
+    ratings = [rating_of(one) for pair in found.pairs for one in found.lone_of(pair, deals)]
+    return {
+        "name": name, "network": RULES.network, "verdicts": [data.hex() for data in verdicts],
+        "registered": {who.hex(): since for who, since in known.items()},
+        "named": [result.hex() for result in named], "ratings": rows_of(ratings),
+    }  # fmt: skip
+
+
 # --- assessments ------------------------------------------------------------------------------------------------
 def account(number: int) -> bytes:
     return sha256(b"account %d" % number)[:20]
@@ -195,7 +245,7 @@ def market_of(seed: int) -> tuple[list[Rating], Inputs]:
     draw = random.Random(seed)
     ratings = [
         good(draw.randrange(7), draw.randrange(10), draw.randrange(4 * UNIT), age=draw.randrange(400),
-             kind=draw.choices(list(Kind), (20, 1, 3))[0])
+             kind=draw.choices(list(Kind), (20, 1, 1, 3))[0])
         for _ in range(120)
     ]  # fmt: skip
     ratings += [
@@ -356,6 +406,7 @@ def _slash_cases() -> list[Case]:
 FAMILIES = {
     "reputation-arithmetic": ("08-reputation.md, Arithmetic", root_cases),
     "reputation-pairs": ("08-reputation.md, Evidence", pair_cases),
+    "reputation-findings": ("08-reputation.md, Evidence", finding_cases),
     "reputation-scores": ("08-reputation.md, Ratings to Credibility", score_cases),
     "reputation-uses": ("08-reputation.md, Availability, Credibility and Uses", use_cases),
     "earnings": ("08-reputation.md, Earnings and Slashes", earnings_cases),

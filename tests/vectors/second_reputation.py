@@ -10,6 +10,7 @@ from fractions import Fraction
 from math import floor
 from typing import Any
 
+from tests.vectors import second_verification as verification
 from tests.vectors import second_wire as wire
 from tests.vectors.second_crypto import RefusedError
 from tests.vectors.second_settlement import open_receipt
@@ -107,7 +108,7 @@ def rate_pair(case: dict[str, Any]) -> tuple[dict[str, list[list[Any]]], list[li
         if any(kind == "soft" for _, kind, _ in said):
             failed = min(max(deal["amount"], deal["rate"]), funded - failed_before)
             failed_before += failed
-        wei = {"good": settled, "soft": failed, "wrong": min(deal["amount"], funded)}
+        wei = {"good": settled, "soft": failed, "wrong": min(max(deal["amount"], deal["rate"]), funded)}
         for role, kind, part in said:
             other = "requester" if role == "worker" else "worker"
             value = wei[kind] // 10**12 // part
@@ -127,6 +128,41 @@ def rate_pair(case: dict[str, Any]) -> tuple[dict[str, list[list[Any]]], list[li
     return {role: sorted(rows) for role, rows in ratings.items()}, comparisons
 
 
+def found(case: dict[str, Any]) -> list[list[Any]]:  # REP-37
+    """Return what verdicts say against workers whose results no receipt names."""
+    worst: dict[tuple[bytes, bytes, bytes], list[Any]] = {}
+    for data in map(bytes.fromhex, case["verdicts"]):
+        said = verification.check_verdict(data, case["network"])
+        fields, signer = wire.envelope(data, "verdict", case["network"])
+        rater = verification.wallet_of(fields, {"signer": signer}, fields)
+        day = fields["made_unix_ms"] // DAY_MS
+        for place, part in enumerate(fields["answers"]):
+            fault, wallet = said["faults"][place], said["wallets"][place]
+            if fault not in ("wrong", "lied") or rater is None or wallet is None:
+                continue
+            others = [
+                said["wallets"][n] for n, its in enumerate(said["faults"]) if its == "none" and n != place
+            ]
+            is_known = all(case["registered"].get(who, day + 1) <= day for who in others)
+            if fault == "wrong" and not (said["is_drawn"] and said["is_reworked"] and is_known):
+                continue
+            its = verification.opened(part, case["network"])
+            price, run = its["commit"]["price"], its["receipt"]["usage"]["wall_ms"]
+            value = max(price, price * run // 3_600_000)
+            key = (rater, bytes.fromhex(wallet), its["named"])
+            row = [
+                value,
+                verification.sha(b"skyops/verdict-check/1", verification.sha(data), bytes([place])),
+                day,
+            ]
+            worst[key] = max(worst.get(key, row), row)
+    return sorted(
+        [rater.hex(), rated.hex(), "found", value, day]
+        for (rater, rated, result), (value, _, day) in worst.items()
+        if result.hex() not in case["named"] and value
+    )
+
+
 # --- scores -----------------------------------------------------------------------------------------------------
 Sums = dict[tuple[str, str], dict[str, int]]
 
@@ -143,13 +179,17 @@ def add_up(case: dict[str, Any], out: set[str]) -> Sums:  # REP-9, REP-10
     for pair, cell in cells.items():
         row = {
             kind: sum(value * decay(age, 25) for (its, age), value in cell.items() if its == kind) // ONE
-            for kind in ("good", "wrong", "soft")
+            for kind in ("good", "wrong", "soft", "found")
         }
         row["fraud"] = (
             sum(value * decay(age, 60) for (its, age), value in cell.items() if its == "wrong") // ONE
         )
-        row["spend"] = row["good"] + row["wrong"] + row["soft"]
-        if row["spend"] or row["fraud"]:
+        row["found_fraud"] = (
+            sum(value * decay(age, 60) for (its, age), value in cell.items() if its == "found") // ONE
+        )
+        row["dealt"] = row["good"] + row["wrong"] + row["soft"]
+        row["spend"] = row["dealt"] + row["found"]
+        if row["spend"] or row["fraud"] or row["found_fraud"]:
             sums[pair] = row
     return sums
 
@@ -167,7 +207,7 @@ def seeds(case: dict[str, Any], heard: set[str]) -> dict[str, int]:  # REP-11
 def credit_of(sums: Sums, seed: dict[str, int]) -> dict[str, int]:  # REP-12
     raters, rated = {pair[0] for pair in sums}, {pair[1] for pair in sums}
     paid = {who: sum(row["good"] for pair, row in sums.items() if pair[0] == who) for who in raters}
-    taken = {who: sum(row["spend"] for pair, row in sums.items() if pair[1] == who) for who in rated}
+    taken = {who: sum(row["dealt"] for pair, row in sums.items() if pair[1] == who) for who in rated}
     credit = dict(seed)
     for _ in range(4):
         trust = {who: 0 if paid.get(who) else credit.get(who, 0) for who in rated}
@@ -177,7 +217,7 @@ def credit_of(sums: Sums, seed: dict[str, int]) -> dict[str, int]:  # REP-12
         got: defaultdict[str, int] = defaultdict(int)
         for (rater, who), row in sums.items():
             if taken[who]:
-                got[rater] += trust[who] * row["spend"] // taken[who]
+                got[rater] += trust[who] * row["dealt"] // taken[who]
         credit = {who: (seed.get(who, 0) * 750 + got[who] * 250) // 1000 for who in {*seed, *raters, *rated}}
         missing = ONE - sum(credit.values())
         credit = {who: share + seed.get(who, 0) * missing // ONE for who, share in credit.items()}
@@ -207,8 +247,9 @@ def standing(case: dict[str, Any], who: str, sums: Sums, voice: dict[str, int], 
     heard = [(voice.get(rater, 0), row) for (rater, rated), row in sums.items() if rated == who]
     cap = 5 * UNIT
     for_it = sum(part * (cap * row["good"] // (cap + row["good"])) for part, row in heard) // ONE  # REP-14
-    against = sum(part * (5 * row["wrong"] + row["soft"]) for part, row in heard) // ONE
+    against = sum(part * (5 * (row["wrong"] + row["found"]) + row["soft"]) for part, row in heard) // ONE
     fraud = sum(row["fraud"] for _, row in heard)
+    fraud += sum(part * row["found_fraud"] for part, row in heard) // ONE
     stake = min(case["stakes"].get(who, [0])[0], 10**8)
     prior = 200_000 + 250_000 * stake // 10**8
     found = (MILLION * for_it + 3 * UNIT * prior) // (for_it + against + 3 * UNIT)  # REP-15

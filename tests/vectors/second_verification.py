@@ -225,6 +225,10 @@ def faults_of_commits(verdict: Fields, signer: str, answers: list[Fields]) -> An
             yield "VER-4"
         if any(answer["commit"][name] != first[name] for name in WORK):
             yield "VER-14"
+    wallets = [wallet_of(part, one, verdict) for part, one in zip(verdict["answers"], answers, strict=True)]
+    owners = [who for who in (wallet_of(verdict, {"signer": signer}, verdict), *wallets) if who is not None]
+    if len(set(owners)) < len(owners):
+        yield "VER-14"
     for name in ("worker", "job_id"):
         if len({answer["commit"][name] for answer in answers}) < len(answers):
             yield "VER-14"

@@ -135,6 +135,7 @@ class _Listener:
             draw=raw(lease, "draw"),
             verification=lease["verification"],
             redundancy=lease["redundancy"],
+            price=lease["price"],
         )
         if self.commits.setdefault(who, signed) != signed:
             raise RemoteProtocolError("a second commitment", code="worker_lied", rule="VER-5")

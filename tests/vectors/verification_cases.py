@@ -18,6 +18,7 @@ from tests.vectors.execution_examples import result_receipt
 from tests.vectors.people import ALICE, BOB, CAROL, MALLORY, RULES, Person
 from tests.vectors.verification_examples import (
     CANDIDATES,
+    PRICE,
     SECRET,
     WORKERS,
     Part,
@@ -266,6 +267,7 @@ class Talk:
                 "draw": part.commit().message.draw.hex(),
                 "verification": "exact",
                 "redundancy": 3,
+                "price": PRICE,
             }
             for part in self.parts
         }
@@ -320,6 +322,7 @@ def conversation_cases() -> list[Case]:
         .commit(replace(BOBS, commit_changes=(("epoch", 2),)), code="worker_lied")
         .commit(replace(BOBS, commit_changes=(("redundancy", 2),)), code="worker_lied")
         .commit(replace(BOBS, commit_changes=(("verification", "numeric"),)), code="worker_lied")
+        .commit(replace(BOBS, commit_changes=(("price", 1),)), code="worker_lied")
         .all_commit().all_show()
         .case(),
     ]  # fmt: skip

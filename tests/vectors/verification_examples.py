@@ -10,6 +10,7 @@ from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.crypto.node_key import peer_id_to_bytes
 from skyops_p2p.crypto.wallet import address_to_bytes
 from skyops_p2p.wire.envelope import Signed, open_envelope, seal
+from skyops_p2p.wire.messages import evidence
 from skyops_p2p.wire.messages import verification as msg
 from skyops_p2p.wire.messages.execution import ResultReceipt
 from skyops_p2p.wire.model import Message
@@ -18,6 +19,8 @@ from tests.vectors.people import ALICE, BOB, CAROL, MALLORY, NOW, RULES, Person,
 
 SECRET = bytes([0xD0] * 32)
 """Alice's part of the draw."""
+PRICE = 2_000_000
+"""Of each worker, microcredits an hour."""
 DAVE, ERIN, FRANK, GRACE = (
     person(name, number)
     for name, number in (("dave", 0xDA), ("erin", 0xE1), ("frank", 0xF1), ("grace", 0x97))
@@ -77,6 +80,7 @@ class Part:
             draw=draw_commitment(secret),
             verification=self.verification,
             redundancy=3,
+            price=PRICE,
         )
         return self._signed(message.model_copy(update=dict(self.commit_changes)))
 
@@ -114,6 +118,7 @@ def verdict(parts: list[Part], **changes: Any) -> msg.Verdict:
         secret=SECRET,
         candidates=CANDIDATES,
         comparisons=comparisons,
+        binding=ALICE.binding,
     )
     return made.model_copy(update=changes)
 
@@ -133,4 +138,16 @@ def verification_examples() -> list[Message]:
         msg.RevealResult(epoch=1, others=(commit.data,)),
         bob.reveal([bob, carol]).message,
         verdict([bob]).model_copy(update={"comparisons": (comparison,)}),
+        *_exchanged(sealed_verdict([bob])),
+    ]
+
+
+def _exchanged(data: bytes) -> list[Message]:
+    """Return what is said when a verdict is told and asked for."""
+    names = (sha256(data),)
+    return [
+        evidence.VerdictNames(names=names),
+        evidence.VerdictsRequest(names=names),
+        evidence.VerdictsReply(items=(data,)),
+        evidence.VerdictSyncRequest(digests=bytes(512), after=names[0]),
     ]

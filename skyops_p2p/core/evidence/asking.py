@@ -1,4 +1,4 @@
-"""What is asked of whom: receipts by name, stretches of chains, and what differs. Pure.
+"""What is asked of whom: receipts or verdicts by name, stretches of chains, and what differs. Pure.
 
 At most RECEIPT_QUESTIONS_MAX questions are under way, one to a peer. Spec: protocol/07b-receipts.md, "Asking".
 """
@@ -58,10 +58,12 @@ class Asking:
 
     Args:
         salt: This node's own order of its neighbours: nobody can foresee whom it asks.
+        asked_max: Names in one question.
     """
 
-    def __init__(self, salt: bytes) -> None:
+    def __init__(self, salt: bytes, *, asked_max: int = limits.RECEIPTS_ASKED_MAX) -> None:
         self._salt = salt
+        self._asked_max = asked_max
         self._wants: dict[bytes, Want] = {}
         """By name, in the order in which they were heard of."""
         self._first_named: Counter[PeerId] = Counter()
@@ -143,7 +145,7 @@ class Asking:
             now: Monotonic clock.
         """
         batches: dict[PeerId, list[bytes]] = {peer: [] for peer in self._free(peers, now)}
-        room = limits.RECEIPTS_ASKED_MAX * len(batches)
+        room = self._asked_max * len(batches)
         for name, want in list(self._wants.items()):
             at = want.next_deadline()
             if at is None or at > now:
@@ -225,7 +227,7 @@ class Asking:
         return [*ready[start:], *ready[:start]][:room]
 
     def _has_room(self, batches: dict[PeerId, list[bytes]], peer: PeerId) -> bool:
-        return peer in batches and len(batches[peer]) < limits.RECEIPTS_ASKED_MAX
+        return peer in batches and len(batches[peer]) < self._asked_max
 
     def _note(self, peer: PeerId, question: Question, now: MonotonicS) -> None:
         self._turn += 1

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from skyops_p2p.core.machine import Effect, Event
 from skyops_p2p.core.settlement.receipts import DoubleHistory
+from skyops_p2p.core.verification.check import CheckedVerdict
 from skyops_p2p.types import PeerId, UnixMs
 
 Pair = tuple[bytes, bytes]
@@ -27,6 +28,14 @@ class OwnReceiptKept(Event):
     data: bytes
     """Encoded SignedReceipt."""
     unix_ms: UnixMs
+
+
+@dataclass(frozen=True, slots=True)
+class OwnVerdictMade(Event):
+    """This node has made a verdict, or has it from before a restart."""
+
+    data: bytes
+    """Enveloped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +146,20 @@ class ForgetItem(Effect):
     """Delete what was written down."""
 
     key: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictHeld(Effect):
+    """A verdict that holds counts from now on."""
+
+    checked: CheckedVerdict
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictGone(Effect):
+    """A verdict counts no more: newer ones have taken its room, or it is too old."""
+
+    checked: CheckedVerdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 from skyops_p2p import limits
 from skyops_p2p.core.evidence import events as ev
 from skyops_p2p.core.evidence.asking import Asking, ForDifference, ForNames, ForRange
-from skyops_p2p.core.evidence.gate import Gate
+from skyops_p2p.core.evidence.gate import FOREIGN, Gate
 from skyops_p2p.core.evidence.items import (
     Evidence,
     Scope,
@@ -37,8 +37,6 @@ from skyops_p2p.wire.messages.evidence import DoubleHistoryProof, ReceiptNames
 from skyops_p2p.wire.messages.settlement import Receipt, SignedReceipt
 from skyops_p2p.wire.model import decode_fields, decode_message, encode_message
 
-FOREIGN = frozenset({"wrong_network", "wrong_contract", "unsolicited"})
-"""Refusals of a peer that belongs to another market, or was asked by mistake: it rests, and is not accused."""
 _Opened = tuple[Evidence, Receipt, SignedReceipt]
 
 
@@ -65,7 +63,7 @@ class Exchange:
         """Name of a receipt that went because of a proof -> of which account."""
         self._service = ReceiptService(self.shelf, self.histories, self._dropped)
         self._watch = ReceiptWatch(scope.domain)
-        self._purses = Purses()
+        self._purses: Purses[_Opened] = Purses()
         self._halves: OrderedDict[bytes, Evidence] = OrderedDict()
         """Own receipts with one half that wait for the other, by digest."""
         self._untold: OrderedDict[bytes, None] = OrderedDict()

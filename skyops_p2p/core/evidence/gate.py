@@ -13,8 +13,11 @@ from skyops_p2p.core.intake import Judgement
 from skyops_p2p.core.rate import PeerRates
 from skyops_p2p.errors import RemoteProtocolError
 from skyops_p2p.types import MonotonicS, PeerId
-from skyops_p2p.wire.messages.evidence import DoubleHistoryProof, ReceiptNames
+from skyops_p2p.wire.messages.evidence import DoubleHistoryProof, ReceiptNames, VerdictNames
 from skyops_p2p.wire.model import decode_fields, decode_message
+
+FOREIGN = frozenset({"wrong_network", "wrong_contract", "unsolicited"})
+"""Refusals of a peer that belongs to another market, or was asked by mistake: it rests, and is not accused."""
 
 
 class Gate:
@@ -34,6 +37,8 @@ class Gate:
         proven: Mapping[bytes, DoubleHistoryProof],
         is_member: Callable[[bytes], bool],
     ) -> None:
+        self.has_verdict: Callable[[bytes], bool] = lambda _name: True
+        """Tells whether a verdict is held; before there is an exchange of verdicts, none is news."""
         self._scope = scope
         self._is_member = is_member
         self._shelf = shelf
@@ -73,9 +78,13 @@ class Gate:
         return Judgement.ACCEPT if is_news else Judgement.IGNORE
 
     def _is_news(self, payload: bytes, now: MonotonicS) -> bool:
-        if decode_fields(payload)[0] == ReceiptNames.number:
+        number = decode_fields(payload)[0]
+        if number == ReceiptNames.number:
             names = decode_message(ReceiptNames, payload).names
             return any(self._shelf.named(name) is None and not self.is_refused(name, now) for name in names)
+        if number == VerdictNames.number:
+            names = decode_message(VerdictNames, payload).names
+            return any(not self.has_verdict(name) and not self.is_refused(name, now) for name in names)
         proof = decode_message(DoubleHistoryProof, payload)
         if proof.account in self._proven:
             return False

@@ -1,28 +1,27 @@
-"""Which pairs have money on chain, as far as this node has looked, and receipts that wait for such a look. Pure.
+"""Which pairs have money on chain, as far as this node has looked, and what waits for such a look. Pure.
 
 A receipt of a pair without money costs nothing to make: to hold such receipts would let anybody fill the memory of
 everybody. Spec: protocol/07b-receipts.md, "What is held".
 """
 
 from collections import OrderedDict
+from typing import Generic, TypeVar
 
 from skyops_p2p import limits
 from skyops_p2p.core.evidence.events import JudgePair, Pair
-from skyops_p2p.core.evidence.items import Evidence
 from skyops_p2p.core.machine import Effect
 from skyops_p2p.types import MonotonicS
-from skyops_p2p.wire.messages.settlement import Receipt, SignedReceipt
 
-Opened = tuple[Evidence, Receipt, SignedReceipt]
+Thing = TypeVar("Thing")
 
 
-class Purses:
-    """What is believed of pairs, and what waits."""
+class Purses(Generic[Thing]):
+    """What is believed of pairs, and what waits: receipts, or verdicts."""
 
     def __init__(self) -> None:
         self._believed: OrderedDict[Pair, tuple[bool, MonotonicS]] = OrderedDict()
         """Whether it has money, and until when that is believed."""
-        self._waiting: dict[Pair, list[Opened]] = {}
+        self._waiting: dict[Pair, list[Thing]] = {}
         self._count = 0
 
     def __len__(self) -> int:
@@ -33,16 +32,16 @@ class Purses:
         is_funded, until = self._believed.get(pair, (False, now))
         return is_funded if now < until else None
 
-    def put_aside(self, pair: Pair, opened: Opened) -> list[Effect]:
-        """Let a receipt wait for a look at its pair's money; what finds no room is found again later."""
+    def put_aside(self, pair: Pair, thing: Thing) -> list[Effect]:
+        """Let something wait for a look at its pair's money; what finds no room is found again later."""
         if self._count >= limits.RECEIPTS_PENDING_MAX:
             return []
         self._count += 1
         is_new = pair not in self._waiting
-        self._waiting.setdefault(pair, []).append(opened)
+        self._waiting.setdefault(pair, []).append(thing)
         return [JudgePair(pair)] if is_new else []
 
-    def judge(self, pair: Pair, is_funded: bool | None, now: MonotonicS) -> list[Opened]:
+    def judge(self, pair: Pair, is_funded: bool | None, now: MonotonicS) -> list[Thing]:
         """Take a look's outcome; return what waited for it."""
         if is_funded is not None:
             until_s = limits.PAIR_JUDGED_S if is_funded else limits.RECEIPT_REFUSED_S

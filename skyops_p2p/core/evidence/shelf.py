@@ -4,15 +4,11 @@ At most RECEIPTS_HELD_MAX, and RECEIPTS_HELD_PER_PAIR_MAX of one pair; the newes
 bounds come to hold the same. Spec: protocol/07b-receipts.md, "What is held" and "Catching up".
 """
 
-from heapq import nsmallest
-
 from skyops_p2p import limits
+from skyops_p2p.core.evidence.buckets import Buckets
 from skyops_p2p.core.evidence.items import Evidence, joined
 from skyops_p2p.core.reputation.newest import Newest
 from skyops_p2p.types import UnixMs
-
-BUCKETS = 64
-BUCKET_BYTES = 8
 
 
 class Shelf:
@@ -38,9 +34,8 @@ class Shelf:
         """Name -> digest; also names of what is held with more halves now."""
         self._chains: dict[bytes, dict[int, bytes]] = {}
         """Account -> place -> digest."""
-        self._buckets: list[dict[bytes, None]] = [{} for _ in range(BUCKETS)]
+        self._buckets = Buckets()
         """Names."""
-        self._digests = [0] * BUCKETS
 
     def __len__(self) -> int:
         return len(self._items)
@@ -120,7 +115,7 @@ class Shelf:
     # --- comparing --------------------------------------------------------------------------------------------------
     def digests(self) -> bytes:
         """Return the 64 bucket digests, 512 bytes. Rules: RCP-10."""
-        return b"".join(digest.to_bytes(BUCKET_BYTES, "big") for digest in self._digests)
+        return self._buckets.digests()
 
     def differing(self, digests: bytes, *, after: bytes, count_max: int) -> tuple[list[bytes], bool]:
         """Return names of the buckets in which a neighbour's digests differ, ascending, and whether that is all.
@@ -132,25 +127,11 @@ class Shelf:
 
         Rules: RCP-10.
         """
-        ours = self.digests()
-        spans = [slice(number * BUCKET_BYTES, (number + 1) * BUCKET_BYTES) for number in range(BUCKETS)]
-        differing = [
-            self._buckets[number] for number, span in enumerate(spans) if ours[span] != digests[span]
-        ]
-        names = (name for bucket in differing for name in bucket if name > after)
-        found = nsmallest(count_max + 1, names)
-        return found[:count_max], len(found) <= count_max
+        return self._buckets.differing(digests, after=after, count_max=count_max)
 
     def check_invariants(self) -> None:
         """Raise AssertionError if the indices contradict each other; takes time linear in what is held."""
-        names = {item.name for item in self._items}
-        assert names == {name for bucket in self._buckets for name in bucket}, "buckets name what is held"
-        for number, bucket in enumerate(self._buckets):
-            digest = 0
-            for name in bucket:
-                assert _bucket(name) == number, "a name stands in another bucket"
-                digest ^= _short(name)
-            assert digest == self._digests[number], "digests have drifted"
+        self._buckets.check_invariants(item.name for item in self._items)
         assert {name for item in self._items for name in item.names} == set(self._by_name)
         held = sum(len(of_pair) for of_pair in self._of_pair.values())
         assert held == len(self._items), "each receipt is its pair's once"
@@ -162,9 +143,7 @@ class Shelf:
             self._by_name[name] = item.digest
         for account, place in item.places:
             self._chains.setdefault(account, {}).setdefault(place.sequence, item.digest)
-        number = _bucket(item.name)
-        self._buckets[number][item.name] = None
-        self._digests[number] ^= _short(item.name)
+        self._buckets.add(item.name)
 
     def _unlink(self, item: Evidence) -> None:
         for name in item.names:
@@ -175,20 +154,10 @@ class Shelf:
                 del chain[place.sequence]
                 if not chain:
                     del self._chains[account]
-        number = _bucket(item.name)
-        del self._buckets[number][item.name]
-        self._digests[number] ^= _short(item.name)
+        self._buckets.remove(item.name)
 
     def _leave_pair(self, item: Evidence) -> None:
         of_pair = self._of_pair[item.pair]
         of_pair.discard(item.digest)
         if not len(of_pair):
             del self._of_pair[item.pair]
-
-
-def _bucket(name: bytes) -> int:
-    return name[0] % BUCKETS
-
-
-def _short(name: bytes) -> int:
-    return int.from_bytes(name[:BUCKET_BYTES], "big")

@@ -42,12 +42,13 @@ def tally(heard: Iterable[tuple[int, Sums]], parameters: Parameters) -> Tally:
 
     Rules: REP-14.
     """
-    good = bad = fraud = 0
+    good = bad = fraud = heard_fraud = 0
     for part, sums in heard:
         good += part * capped(sums.good, parameters)
-        bad += part * (parameters.wrong_weight * sums.wrong + sums.soft)
+        bad += part * (parameters.wrong_weight * (sums.wrong + sums.found) + sums.soft)
         fraud += sums.fraud
-    return Tally(good >> ONE_BITS, bad >> ONE_BITS, fraud)
+        heard_fraud += part * sums.found_fraud
+    return Tally(good >> ONE_BITS, bad >> ONE_BITS, fraud + (heard_fraud >> ONE_BITS))
 
 
 def prior_of(stake: int, parameters: Parameters) -> int:

@@ -47,6 +47,8 @@ class Deal:
     requester_place: ChainPlace | None = None
     """Where the requester's half stands in its chain; None: it has not signed."""
     worker_place: ChainPlace | None = None
+    result: bytes = b""
+    """SHA-256 of the enveloped ResultReceipt; by it verdicts name what they are about."""
 
     @property
     def epoch(self) -> int:
@@ -135,6 +137,7 @@ def deal_of(item: Evidence, receipt: Receipt) -> Deal:
         cumulative=wei_from_bytes(receipt.cumulative, bits=96),
         requester_place=item.requester_place,
         worker_place=item.worker_place,
+        result=receipt.result,
     )
 
 
@@ -199,7 +202,7 @@ def own_ratings(deals: Iterable[Deal], checks: Mapping[bytes, Check | None], rol
             kind, wei = (Kind.GOOD, deal.amount) if has_paid else (Kind.SOFT, _failure(deal))
             found.append(_of_requester(deal, kind, wei, 1)[1])
         elif check is not None and not check.is_right:
-            found.append(_of_worker(deal, Kind.WRONG, deal.amount, 1)[1])
+            found.append(_of_worker(deal, Kind.WRONG, _failure(deal), 1)[1])
         elif cause is Cause.WORKER:
             found.append(_of_worker(deal, Kind.SOFT, _failure(deal), 1)[1])
         elif cause is Cause.NONE and deal.is_cosigned:
@@ -231,8 +234,8 @@ class _Purse:
         return part
 
     def judged(self, deal: Deal) -> int:
-        """Return the wei that a verdict is about. Rules: REP-6."""
-        return min(deal.amount, self._funded)
+        """Return the wei that a verdict is about: a wrong result costs no less than none. Rules: REP-6."""
+        return min(_failure(deal), self._funded)
 
 
 def _ratings(deal: Deal, check: Check | None, settled: int, purse: _Purse) -> Iterable[tuple[Role, Rating]]:

@@ -13,6 +13,7 @@ from skyops_p2p.core.reputation.deals import Deal
 from skyops_p2p.core.reputation.fixed import MILLION, ONE_BITS
 from skyops_p2p.core.reputation.ratings import Rating, Role, Sums
 from skyops_p2p.core.reputation.standings import Assessment, Standing, credibility
+from skyops_p2p.types import UnixMs
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +33,25 @@ class Voice:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A receipt and what it says."""
+    """A receipt or a verdict, and what it says."""
 
-    receipt: bytes
     rating: Rating
-    outcome: str
+    unix_ms: UnixMs
+    """When the job ended, or the verdict was made."""
+    deal: Deal | None
+    """Of the receipt; None: there is none, and the verdict alone says it."""
+    verdict: bytes = b""
+    """Digest of the enveloped verdict that decides; empty: none has compared the result."""
+
+    @property
+    def receipt(self) -> bytes:
+        """SHA-256 of the encoded Receipt; empty where there is none."""
+        return b"" if self.deal is None else self.deal.receipt
+
+    @property
+    def outcome(self) -> str:
+        """Of the receipt; `result_wrong` where there is none."""
+        return "result_wrong" if self.deal is None else self.deal.outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,28 +80,26 @@ class Explanation:
     """As a witness it has signed two statements of one watch."""
 
 
-def explain(
-    assessment: Assessment, account: bytes, receipts: Sequence[tuple[Deal, Rating]] = ()
-) -> Explanation:
+def explain(assessment: Assessment, account: bytes, sources: Sequence[Source] = ()) -> Explanation:
     """Say why an account has its score.
 
     Args:
         assessment: Of its role.
         account: Whose.
-        receipts: From `Ledger.receipts_behind`.
+        sources: From `Ledger.sources_of`.
 
     Returns:
-        At most REPUTATION_EXPLAINED_MAX raters and receipts.
+        At most REPUTATION_EXPLAINED_MAX raters and sources.
     """
     standing = assessment.standing(account)
     voices = [_voice(assessment, rater, sums) for rater, sums in sorted(assessment.heard_of(account).items())]
     voices.sort(key=lambda voice: (-(voice.good + voice.bad), voice.rater))
-    newest = sorted(receipts, key=lambda pair: (-pair[0].ended_unix_ms, pair[0].receipt))
+    newest = sorted(sources, key=lambda one: (-one.unix_ms, one.receipt, one.verdict))
     most = limits.REPUTATION_EXPLAINED_MAX
     return Explanation(
         standing,
         tuple(voices[:most]),
-        tuple(Source(deal.receipt, rating, deal.outcome) for deal, rating in newest[:most]),
+        tuple(newest[:most]),
         () if standing.is_banned else tuple(_changes(assessment, standing)),
         assessment.slots_of(account),
         assessment.has_contradicted(account),
@@ -95,7 +108,7 @@ def explain(
 
 def _voice(assessment: Assessment, rater: bytes, sums: Sums) -> Voice:
     part, parameters = assessment.part_of(rater), assessment.parameters
-    against = parameters.wrong_weight * sums.wrong + sums.soft
+    against = parameters.wrong_weight * (sums.wrong + sums.found) + sums.soft
     return Voice(
         rater=rater,
         part=part * MILLION >> ONE_BITS,

@@ -22,6 +22,8 @@ from skyops_p2p.core.reputation.deals import (
     own_ratings,
     ratings_of,
 )
+from skyops_p2p.core.reputation.explanation import Source
+from skyops_p2p.core.reputation.findings import LEVEL_OWN, Finding, Findings, rating_of
 from skyops_p2p.core.reputation.newest import Newest
 from skyops_p2p.core.reputation.parameters import DEFAULTS, Parameters
 from skyops_p2p.core.reputation.ratings import Kind, Pair, Rating, RatingBook, Role, Sums
@@ -51,6 +53,9 @@ class Ledger:
         self._checks: Newest[Check] = Newest(limits.REPUTATION_CHECKS_MAX)
         self._checks_of: defaultdict[bytes, dict[bytes, Check]] = defaultdict(dict)
         """Receipt -> proof -> check."""
+        self._findings = Findings()
+        self._lone: dict[Pair, tuple[Finding, ...]] = {}
+        """What the books hold of each pair that no receipt says."""
         self._offences: Newest[Offence] = Newest(limits.REPUTATION_OFFENCES_MAX)
         self._money: dict[Pair, PairMoney] = {}
         self._days: Mapping[bytes, Mapping[int, Day]] = {}
@@ -128,6 +133,18 @@ class Ledger:
             self._touch(check.receipt)
         return is_in
 
+    def add_finding(self, finding: Finding) -> bool:
+        """Take in what a verdict says of a result; return whether it is held now. Rules: REP-6, REP-37."""
+        is_in, changed = self._findings.add(finding)
+        self._changed |= changed
+        return is_in
+
+    def forget_finding(self, proof: bytes) -> None:
+        """Take a finding out whose verdict is not held any more; nothing happens if it is not there."""
+        pair = self._findings.forget(proof)
+        if pair is not None:
+            self._changed.add(pair)
+
     def add_offence(self, offence: Offence) -> bool:
         """Take in a fault beside wrong results; return whether it is held now. Rules: REP-8."""
         if self._offences.get(offence.proof) is not None:
@@ -167,6 +184,7 @@ class Ledger:
             stakes: Of all registered accounts, at one block.
             epoch: Days since 1970.
         """
+        self._changed |= self._findings.know(stakes, self._banned)
         for pair in self._changed:
             self._rate(pair)
         self._changed.clear()
@@ -174,17 +192,24 @@ class Ledger:
         inputs = Inputs(stakes, self._days, comparisons, self.banned, self._doubled)
         return Assessment(self._books[role], role, inputs, epoch=epoch, parameters=self._parameters)
 
-    def receipts_behind(self, account: bytes, role: Role) -> list[tuple[Deal, Rating]]:
-        """Return the deals that rate an account in a role, with what each says, as of the last assessment."""
+    def sources_of(self, account: bytes, role: Role) -> list[Source]:
+        """Return the receipts and verdicts that rate an account in a role, as of the last assessment."""
         found = []
         for given in self._given.values():
             for receipt, ratings in given.by_receipt.items():
                 deal = self._deals.get(receipt)
                 found += [
-                    (deal, rating)
+                    Source(rating, deal.ended_unix_ms, deal, self._verdict_about(deal))
                     for its, rating in ratings
                     if deal is not None and its is role and rating.rated == account
                 ]
+        if role is Role.WORKER:
+            found += [
+                Source(rating_of(one), one.decided_unix_ms, None, one.verdict)
+                for pair, lone in self._lone.items()
+                for one in lone
+                if pair[1] == account
+            ]
         return found
 
     def experience(self, own: bytes, other: bytes, role: Role, *, epoch: int) -> Sums:
@@ -197,24 +222,27 @@ class Ledger:
             epoch: Days since 1970.
         """
         deals = self._of_pair.get((own, other) if role is Role.WORKER else (other, own))
-        if deals is None:
-            return Sums()
-        checks = {deal.receipt: deciding(self._checks_of_deal(deal), deal) for deal in deals}
         book = RatingBook(self._parameters)
-        book.add(own_ratings(deals, checks, role))
+        if deals is not None:
+            checks = {deal.receipt: deciding(self._checks_of_deal(deal), deal) for deal in deals}
+            book.add(own_ratings(deals, checks, role))
+        if role is Role.WORKER:
+            lone = self._findings.lone_of((own, other), deals or (), level=LEVEL_OWN)
+            book.add(replace(rating_of(one), kind=Kind.WRONG) for one in lone)
         return book.sums(epoch).get((own, other), Sums())
 
     def worker_checks(self) -> dict[bytes, tuple[int, int]]:
         """Return for each worker with a checked result: right ones in a row until now, and all of them. Rules: REP-27.
 
-        Only checks count that neither side of the deal chose.
+        Only checks count that neither side of the deal chose; as of the last assessment.
         """
         found: defaultdict[bytes, list[tuple[int, bytes, bool]]] = defaultdict(list)
-        for receipt, checks in self._checks_of.items():
-            deal = self._deals.get(receipt)
-            check = None if deal is None else deciding(checks.values(), deal)
-            if deal is not None and check is not None and check.level >= LEVEL_DRAWN:
+        for deal in self._checked_deals():
+            check = deciding(self._checks_of_deal(deal), deal)
+            if check is not None and check.level >= LEVEL_DRAWN:
                 found[deal.worker].append((check.decided_unix_ms, check.proof, check.is_right))
+        for (_, worker), lone in self._lone.items():
+            found[worker] += [(one.decided_unix_ms, one.proof, False) for one in lone]
         return {worker: _streak(one[2] for one in sorted(rows)) for worker, rows in found.items()}
 
     def _rate(self, pair: Pair) -> None:
@@ -230,9 +258,31 @@ class Ledger:
             book.add(given.ratings.get(role, ()))
         if deals:
             self._given[pair] = given
+        self._rate_lone(pair, deals)
 
-    def _checks_of_deal(self, deal: Deal) -> Iterable[Check]:
-        return self._checks_of[deal.receipt].values() if deal.receipt in self._checks_of else ()
+    def _rate_lone(self, pair: Pair, deals: Iterable[Deal]) -> None:
+        lone, book = tuple(self._findings.lone_of(pair, deals)), self._books[Role.WORKER]
+        book.remove(rating_of(one) for one in self._lone.pop(pair, ()))
+        book.add(rating_of(one) for one in lone)
+        if lone:
+            self._lone[pair] = lone
+
+    def _checks_of_deal(self, deal: Deal) -> list[Check]:
+        checks = self._checks_of[deal.receipt].values() if deal.receipt in self._checks_of else ()
+        return [*checks, *self._findings.checks_of(deal)]
+
+    def _checked_deals(self) -> Iterable[Deal]:
+        """Return the deals of which anybody has checked anything, once each."""
+        found = {
+            receipt: deal for receipt in self._checks_of if (deal := self._deals.get(receipt)) is not None
+        }
+        for pair in self._findings.pairs:
+            found |= {deal.receipt: deal for deal in self._of_pair.get(pair, ())}
+        return found.values()
+
+    def _verdict_about(self, deal: Deal) -> bytes:
+        check = deciding(self._checks_of_deal(deal), deal)
+        return b"" if check is None else self._findings.verdict_of(check.proof)
 
     def _touch(self, receipt: bytes) -> None:
         deal = self._deals.get(receipt)

@@ -29,11 +29,13 @@ class Kind(Enum):
     GOOD = "good"
     WRONG = "wrong"
     """Adjudicated, never by the rater alone."""
+    FOUND = "found"
+    """Wrong by a verdict, where no receipt says what it cost: it counts as far as the rater is heard."""
     SOFT = "soft"
     """It failed, or somebody complains."""
 
 
-_PLACE = {Kind.GOOD: 0, Kind.WRONG: 1, Kind.SOFT: 2}
+_PLACE = {Kind.GOOD: 0, Kind.WRONG: 1, Kind.SOFT: 2, Kind.FOUND: 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +60,20 @@ class Sums:
     soft: int = 0
     fraud: int = 0
     """The wrong ones once more, with the longer memory."""
+    found: int = 0
+    """Wrong without a receipt."""
+    found_fraud: int = 0
+    """These once more, with the longer memory."""
+
+    @property
+    def dealt(self) -> int:
+        """What the rater spent on it, as receipts say."""
+        return self.good + self.wrong + self.soft
 
     @property
     def total(self) -> int:
-        """All that the rater spent on it."""
-        return self.good + self.wrong + self.soft
+        """All that the rater says of it."""
+        return self.dealt + self.found
 
 
 class RatingBook:
@@ -107,7 +118,7 @@ class RatingBook:
             self._changed = set(self._cells)
         for pair in self._changed:
             found = self._sum_up(pair, epoch)
-            if found.total or found.fraud:
+            if found.total or found.fraud or found.found_fraud:
                 self._sums[pair] = found
             else:
                 self._sums.pop(pair, None)
@@ -119,7 +130,7 @@ class RatingBook:
             return
         pair = (rating.rater, rating.rated)
         epochs = self._cells.setdefault(pair, {})
-        cell = epochs.setdefault(rating.epoch, [0, 0, 0])
+        cell = epochs.setdefault(rating.epoch, [0] * len(_PLACE))
         cell[_PLACE[rating.kind]] += sign * rating.value
         if not any(cell):
             del epochs[rating.epoch]
@@ -128,7 +139,7 @@ class RatingBook:
         self._changed.add(pair)
 
     def _sum_up(self, pair: Pair, epoch: int) -> Sums:
-        good = wrong = soft = fraud = 0
+        good = wrong = soft = fraud = found = found_fraud = 0
         for then, cell in self._cells.get(pair, {}).items():
             age = epoch - then
             if 0 <= age <= limits.REPUTATION_HORIZON_EPOCHS:
@@ -137,4 +148,6 @@ class RatingBook:
                 wrong += cell[1] * factor
                 soft += cell[2] * factor
                 fraud += cell[1] * self._fraud_factors[age]
-        return Sums(good >> ONE_BITS, wrong >> ONE_BITS, soft >> ONE_BITS, fraud >> ONE_BITS)
+                found += cell[3] * factor
+                found_fraud += cell[3] * self._fraud_factors[age]
+        return Sums(*(value >> ONE_BITS for value in (good, wrong, soft, fraud, found, found_fraud)))

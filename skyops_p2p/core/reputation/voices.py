@@ -78,7 +78,7 @@ def credit(sums: Mapping[Pair, Sums], seed: Mapping[bytes, int], parameters: Par
     """
     names = sorted({*seed, *(account for pair in sums for account in pair)})
     place = {account: number for number, account in enumerate(names)}
-    edges = [(place[rater], place[rated], found.good, found.total) for (rater, rated), found in sums.items()]
+    edges = [(place[rater], place[rated], found.good, found.dealt) for (rater, rated), found in sums.items()]
     start = [seed.get(account, 0) for account in names]
     found_credit = start
     for _ in range(parameters.rounds):

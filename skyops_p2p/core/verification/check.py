@@ -48,7 +48,12 @@ class Judged:
     shard: int
     epoch: int
     award: bytes
-    """With the three before: which receipt of chapter 07 it is about."""
+    commit: bytes
+    """Digest of its enveloped ResultCommit, 32 bytes: what it is judged by."""
+    price: int
+    """Microcredits an hour, as both sides signed."""
+    run_ms: int
+    """How long its program ran, as it says; 0: it showed no result."""
     receipt: bytes | None
     """Digest of the enveloped ResultReceipt; None: it showed none."""
     fault: FaultName
@@ -65,6 +70,8 @@ class CheckedVerdict:
     """None: it cannot be read at all."""
     judged: tuple[Judged, ...] = ()
     """The primary, then the replicas; empty where something does not hold."""
+    requester_wallet: bytes | None = None
+    """Of the requester's binding, 20 bytes; None: the verdict holds none."""
     winner: int | None = None
     """Whose answer stands: a place in `judged`."""
     is_drawn: bool = False
@@ -78,12 +85,13 @@ class CheckedVerdict:
         return not self.findings
 
 
-def check_verdict(data: bytes, *, network: str | None = None) -> CheckedVerdict:
+def check_verdict(data: bytes, *, network: str | None = None, chain_id: int | None = None) -> CheckedVerdict:
     """Check a verdict as it lies in a file.
 
     Args:
         data: The enveloped Verdict and nothing else.
         network: What network it must be of; None: whichever it says.
+        chain_id: What chain its bindings must be for; None: whichever they say.
 
     Rules: VER-14, VER-15.
     """
@@ -92,10 +100,15 @@ def check_verdict(data: bytes, *, network: str | None = None) -> CheckedVerdict:
         network = network or peek(data, Verdict).network
         signed = open_envelope(data, Verdict, network)
         opened = [open_signatures(answer, network) for answer in signed.message.answers]
-        wallets = [_wallet(signed.message, place, one) for place, one in enumerate(opened)]
+        bindings = [answer.binding for answer in signed.message.answers]
+        wallets = [
+            _wallet(signed.message, data, one.commit.signer, chain_id)
+            for data, one in zip(bindings, opened, strict=True)
+        ]
+        requester = _wallet(signed.message, signed.message.binding, signed.signer, chain_id)
     except RemoteProtocolError as error:
         return CheckedVerdict((Finding(error.rule or "VER-14", error.message),), digest)
-    case = _Case(signed, opened, wallets)
+    case = _Case(signed, opened, wallets, requester)
     judgement = judge_opened(opened, signed.message.comparisons)
     findings = tuple(case.findings(judgement))
     if findings:
@@ -105,30 +118,38 @@ def check_verdict(data: bytes, *, network: str | None = None) -> CheckedVerdict:
         digest,
         signed.message,
         tuple(case.judged()),
+        requester,
         judgement.winner,
         is_drawn=case.is_drawn(),
         is_reworked=case.is_reworked(),
     )
 
 
-def _wallet(verdict: Verdict, place: int, opened: Opened) -> bytes | None:
-    """Return whose wallet a worker's binding names, as it was good when the verdict was made."""
-    data = verdict.answers[place].binding
+def _wallet(verdict: Verdict, data: bytes | None, peer: PeerId, chain_id: int | None) -> bytes | None:
+    """Return whose wallet a peer's binding names, as it was good when the verdict was made."""
     if data is None:
         return None
-    rules = NetworkRules(NetworkName(verdict.network), peek(data, Binding).chain_id)
+    chain = peek(data, Binding).chain_id if chain_id is None else chain_id
+    rules = NetworkRules(NetworkName(verdict.network), chain)
     now = UnixMs(verdict.made_unix_ms)
-    return check_binding(data, rules, now=now, peer=opened.commit.signer).wallet_bytes
+    return check_binding(data, rules, now=now, peer=peer).wallet_bytes
 
 
 class _Case:
     """A verdict whose envelopes are all open."""
 
-    def __init__(self, signed: Signed[Verdict], opened: list[Opened], wallets: list[bytes | None]) -> None:
+    def __init__(
+        self,
+        signed: Signed[Verdict],
+        opened: list[Opened],
+        wallets: list[bytes | None],
+        requester: bytes | None,
+    ) -> None:
         self._signer = signed.signer
         self._verdict = signed.message
         self._opened = opened
         self._wallets = wallets
+        self._requester = requester
         self._commits = [one.commit.message for one in opened]
         seed = seed_of(opened[0].commit.digest, signed.message.secret)
         own = {one.wallet for one in self._candidates if one.peer == self._commits[0].worker}
@@ -155,9 +176,18 @@ class _Case:
         """Say what it says of each worker."""
         for answer, one, wallet in zip(self._verdict.answers, self._opened, self._wallets, strict=True):
             its = one.commit.message
-            receipt = None if one.receipt is None else one.receipt.digest
             yield Judged(
-                one.commit.signer, wallet, its.job_id, its.shard, its.epoch, its.award, receipt, answer.fault
+                worker=one.commit.signer,
+                wallet=wallet,
+                job_id=its.job_id,
+                shard=its.shard,
+                epoch=its.epoch,
+                award=its.award,
+                commit=one.commit.digest,
+                price=its.price,
+                run_ms=0 if one.receipt is None else one.receipt.message.usage.wall_ms,
+                receipt=None if one.receipt is None else one.receipt.digest,
+                fault=answer.fault,
             )
 
     def is_drawn(self) -> bool:
@@ -183,7 +213,7 @@ class _Case:
                 yield Finding("VER-4", f"commitment {place} is not its worker's")
             if not same_work(its, primary):
                 yield Finding("VER-14", f"commitment {place} is to other work")
-        wallets = [wallet for wallet in self._wallets if wallet is not None]
+        wallets = [wallet for wallet in (self._requester, *self._wallets) if wallet is not None]
         everybody = ([its.worker for its in self._commits], [its.job_id for its in self._commits], wallets)
         if any(len(set(names)) < len(names) for names in everybody):
             yield Finding("VER-14", "one worker, wallet or lease is there twice")

@@ -57,7 +57,13 @@ def commitment_of(receipt: ResultReceipt, salt: bytes) -> bytes:
 
 
 def commit_to(
-    receipt: ResultReceipt, *, salt: bytes, draw: bytes, verification: ComparedName, redundancy: int
+    receipt: ResultReceipt,
+    *,
+    salt: bytes,
+    draw: bytes,
+    verification: ComparedName,
+    redundancy: int,
+    price: int,
 ) -> ResultCommit:
     """Return what a worker signs before it shows its result.
 
@@ -67,6 +73,7 @@ def commit_to(
         draw: Of the LeaseOpen, 32 bytes.
         verification: Class of the specification.
         redundancy: Of the specification, at least 2.
+        price: Of the award, microcredits an hour.
 
     Returns:
         The same for the same arguments, so that what is told after a restart is what was told before.
@@ -86,11 +93,12 @@ def commit_to(
         redundancy=redundancy,
         draw=draw,
         commitment=commitment_of(receipt, salt),
+        price=price,
     )
 
 
 def check_commit(
-    data: bytes, facts: LeaseFacts, *, draw: bytes, verification: ComparedName, redundancy: int
+    data: bytes, facts: LeaseFacts, *, draw: bytes, verification: ComparedName, redundancy: int, price: int
 ) -> Signed[ResultCommit]:
     """Open a worker's commitment and compare it with its lease.
 
@@ -100,6 +108,7 @@ def check_commit(
         draw: What the LeaseOpen said.
         verification: Class of the specification.
         redundancy: Of the specification.
+        price: Of the award, microcredits an hour.
 
     Raises:
         RemoteProtocolError: `worker_lied`, or what opening the envelope raises.
@@ -121,6 +130,7 @@ def check_commit(
         redundancy=redundancy,
         draw=draw,
         commitment=message.commitment,
+        price=price,
     )
     if signed.signer != facts.worker or message != wanted:
         raise _lie("it is for another lease", facts.worker, rule="VER-4")

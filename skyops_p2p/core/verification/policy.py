@@ -5,10 +5,11 @@ is a lot that the worker cannot know. Spec: protocol/06-verification.md, "Spot c
 BOINC's adaptive replication, with a floor, since money is at stake.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from skyops_p2p.core.reputation.deals import Check
+from skyops_p2p.core.reputation.findings import Finding
 from skyops_p2p.core.reputation.uses import Record, check_chance
+from skyops_p2p.core.settlement.prices import HOUR_MS
 from skyops_p2p.core.verification.check import CheckedVerdict
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.types import UnixMs
@@ -45,20 +46,20 @@ def needs_check(record: Record, value: int, *, lot: int) -> bool:
     return lot * _MILLION >> 64 < check_chance(record, value)
 
 
-def checks_of(checked: CheckedVerdict, receipts: Mapping[bytes, bytes]) -> Iterator[Check]:
+def findings_of(checked: CheckedVerdict) -> Iterator[Finding]:
     """Yield what a verdict says of each worker's result, for reputation.
 
-    Where nothing is decided, and of a worker that opened nothing, it says nothing. A check counts as a third party's if
-    the replicas were drawn and nothing rests on the requester's word, or if the worker's own signatures convict it.
+    Where nothing is decided, and of a worker that opened nothing, it says nothing; nor where it does not say whose
+    wallets they are. A finding counts as a third party's if the replicas were drawn and nothing rests on the
+    requester's word, or if the worker's own signatures convict it.
 
     Args:
         checked: A verdict that holds.
-        receipts: Digest of an enveloped ResultReceipt -> SHA-256 of the encoded Receipt (chapter 07) that names it.
 
-    Rules: VER-15, REP-6.
+    Rules: VER-15, REP-6, REP-37.
     """
-    verdict = checked.verdict
-    if not checked.holds or verdict is None:
+    verdict, requester = checked.verdict, checked.requester_wallet
+    if not checked.holds or verdict is None or requester is None:
         return
     level = LEVEL_THIRD_PARTY if checked.is_drawn and checked.is_reworked else LEVEL_OWN
     right = (
@@ -67,16 +68,39 @@ def checks_of(checked: CheckedVerdict, receipts: Mapping[bytes, bytes]) -> Itera
         else {place: one.wallet for place, one in enumerate(checked.judged) if one.fault == "none"}
     )
     for place, one in enumerate(checked.judged):
-        receipt = receipts.get(one.receipt or b"")
         is_convicted = one.fault == "lied"
-        if receipt is None or not (place in right or one.fault == "wrong" or is_convicted):
+        is_judged = place in right or one.fault == "wrong" or is_convicted
+        if not is_judged or one.wallet is None or one.receipt is None:
             continue
         checkers = tuple(wallet for other, wallet in right.items() if other != place and wallet is not None)
-        yield Check(
+        yield Finding(
             proof=sha256(_PROOF_DOMAIN + checked.digest + bytes([place])),
-            receipt=receipt,
+            verdict=checked.digest,
+            rater=requester,
+            rated=one.wallet,
+            result=one.receipt,
             level=LEVEL_THIRD_PARTY if is_convicted else level,
             is_right=one.fault == "none",
             decided_unix_ms=UnixMs(verdict.made_unix_ms),
+            value=value_at_stake(one.price, one.run_ms),
             checkers=() if is_convicted else checkers,
         )
+
+
+def counts_for_others(checked: CheckedVerdict) -> bool:
+    """Tell whether a verdict says anything that others count. Rules: VER-15."""
+    return any(finding.level >= LEVEL_THIRD_PARTY for finding in findings_of(checked))
+
+
+def value_at_stake(price: int, run_ms: int) -> int:
+    """Return what a wrong result counts for, microcredits: its run, or an hour of it if that is more.
+
+    So a wrong result costs no less than none (REP-7), and nobody says how much but its worker.
+
+    Args:
+        price: Microcredits an hour, of the worker's commitment.
+        run_ms: How long its program ran, of its ResultReceipt.
+
+    Rules: REP-37.
+    """
+    return max(price, price * run_ms // HOUR_MS)

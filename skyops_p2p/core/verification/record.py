@@ -95,6 +95,7 @@ def make_verdict(
     secret: bytes,
     candidates: Sequence[CandidatePart],
     comparisons: Sequence[ComparisonPart] = (),
+    binding: bytes | None = None,
 ) -> Verdict:
     """Put together what the requester signs.
 
@@ -106,6 +107,7 @@ def make_verdict(
         secret: What `draw` of the primary's lease commits to.
         candidates: From whom was drawn, as `candidates_of` returned them.
         comparisons: Of the class `numeric`, ascending.
+        binding: The requester's, enveloped; without it the verdict counts with nobody else.
 
     Raises:
         RemoteProtocolError: What opening an envelope raises.
@@ -133,6 +135,7 @@ def make_verdict(
         ),
         comparisons=tuple(comparisons),
         outcome=outcome_name(judgement),
+        binding=binding,
     )
 
 

@@ -15,6 +15,7 @@ from skyops_p2p.core import node_events
 from skyops_p2p.core.evidence import events as ev
 from skyops_p2p.core.evidence.exchange import Exchange
 from skyops_p2p.core.evidence.items import HISTORY_KEYS, Scope, check_proof
+from skyops_p2p.core.evidence.verdict_exchange import VerdictExchange
 from skyops_p2p.core.intake import Judgement
 from skyops_p2p.core.machine import Effect, Event
 from skyops_p2p.core.node_core import NodeCore
@@ -23,6 +24,7 @@ from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.crypto.wallet import address_from_bytes
 from skyops_p2p.errors import ChainError, SkyopsError, StoreError
 from skyops_p2p.node.evidence.accuser import Accuser
+from skyops_p2p.node.evidence.verdict_desk import VerdictDesk, VerdictTools
 from skyops_p2p.node.evidence.views import EvidenceView, InclusionView, evidence_view
 from skyops_p2p.node.host import Host
 from skyops_p2p.node.lookup import find_peer, unknown_peer
@@ -98,6 +100,20 @@ class EvidenceDesk:
         """Neighbours that do not speak the protocol, until when they are left out."""
         self._looks = trio.CapacityLimiter(limits.PAIRS_LOOKED_UP_MAX)
         self._events_in, self._events_out = trio.open_memory_channel[Event](limits.RECEIPT_EVENTS_MAX)
+        self.verdicts = VerdictDesk(
+            VerdictExchange(scope, self.exchange.gate, salt=entropy.token(32)),
+            VerdictTools(
+                network,
+                core.rules.protocol_id(RECEIPTS_PROTOCOL),
+                store,
+                host,
+                book,
+                publish=self._publish,
+                is_funded=self._is_funded,
+                neighbours=self._neighbours,
+            ),
+        )
+        """Those of everybody, which go the same way."""
         host.hears({core.rules.receipts_topic: self._hear})
 
     @property
@@ -108,7 +124,7 @@ class EvidenceDesk:
             "this wallet has signed two histories of receipts: two nodes use it, or its database was put back; "
             "nothing that it did counts any more (docs/troubleshooting.md)"
         )
-        return tuple(text for text in (doubled if own else "", self.trouble) if text)
+        return tuple(text for text in (doubled if own else "", self.trouble, self.verdicts.trouble) if text)
 
     def view(self, who: str, inclusions: dict[bytes, InclusionView]) -> EvidenceView:
         """Return what is held of a wallet, a job or a peer; see Payments.evidence.
@@ -130,7 +146,8 @@ class EvidenceDesk:
             NetworkError: `unknown_peer` or `ambiguous_peer`.
         """
         account = self._account(who) if who else None
-        evidence = sha256(self.exchange.shelf.digests()).hex()
+        names = self.exchange.shelf.digests() + self.verdicts.exchange.shelf.names.digests()
+        evidence = sha256(names).hex()
         return await read_scores(self.book, self._core, account, evidence=evidence)
 
     def _account(self, who: str) -> bytes:
@@ -167,6 +184,7 @@ class EvidenceDesk:
             if self._accuser is not None:
                 nursery.start_soon(self._accuser.run)
             nursery.start_soon(self.book.run)
+            nursery.start_soon(self.verdicts.run)
             await self._loop(nursery)
 
     def keep_own(self, data: bytes) -> None:
@@ -210,10 +228,12 @@ class EvidenceDesk:
         return _VERDICTS[self.exchange.judge(author, payload, _now())]
 
     def _hear(self, author: PeerId, payload: bytes) -> None:
-        self._post(ev.GossipAccepted(author, payload, self._now_ms()))
+        if not self.verdicts.hears(author, payload):
+            self._post(ev.GossipAccepted(author, payload, self._now_ms()))
 
     async def _answer(self, peer: PeerId, request: bytes) -> bytes:
-        return self.exchange.answer(peer, request, _now())
+        reply = self.verdicts.answer(peer, request)
+        return self.exchange.answer(peer, request, _now()) if reply is None else reply
 
     # --- what it does -----------------------------------------------------------------------------------------------
     async def _perform(self, effect: Effect, nursery: trio.Nursery) -> None:
@@ -295,16 +315,19 @@ class EvidenceDesk:
         await self._events_in.send(event)
 
     async def _look(self, pair: ev.Pair) -> None:
-        """Look whether a pair has money on chain. Rules: RCP-6."""
-        is_funded: bool | None = None
+        is_funded = await self._is_funded(pair)
+        await self._events_in.send(ev.PairJudged(pair, is_funded, self._now_ms()))
+
+    async def _is_funded(self, pair: ev.Pair) -> bool | None:
+        """Look whether a pair has money on chain; None: the chain cannot be asked. Rules: RCP-6."""
         try:
             async with self._looks:
                 with trio.fail_after(limits.FUNDS_WAIT_S):
                     funds = await self._money.pair_funds(*pair)
-            is_funded = funds.redeemed + funds.allotted > 0
         except (ChainError, trio.TooSlowError) as error:
             log.info("pair_not_looked_up error=%s", getattr(error, "code", "timeout"))
-        await self._events_in.send(ev.PairJudged(pair, is_funded, self._now_ms()))
+            return None
+        return funds.redeemed + funds.allotted > 0
 
     def _neighbours(self) -> tuple[PeerId, ...]:
         now = trio.current_time()

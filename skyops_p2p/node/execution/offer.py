@@ -91,5 +91,6 @@ def commit_result(receipt: bytes, opened: OpenedLease, tools: RunTools) -> KeptC
         draw=request.draw,
         verification=compared,
         redundancy=spec.verification.redundancy,
+        price=opened.terms.bid.price,
     )
     return KeptCommit(salt, seal(commit, tools.node_key, tools.network))

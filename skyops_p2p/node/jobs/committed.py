@@ -19,11 +19,13 @@ class CommittedResult:
     Args:
         facts: Of the lease.
         job: Whose.
+        price: Of its award, microcredits an hour.
     """
 
-    def __init__(self, facts: LeaseFacts, job: OpenJob) -> None:
+    def __init__(self, facts: LeaseFacts, job: OpenJob, price: int) -> None:
         self._facts = facts
         self._job = job
+        self._price = price
         self._commit: Signed[ResultCommit] | None = None
         self._others: tuple[bytes, ...] | None = None
         """What the worker is shown of others; None: it is not told to show its result yet."""
@@ -59,7 +61,9 @@ class CommittedResult:
                 "nothing is compared here", code="wrong_type", rule="EXE-18", peer=facts.worker
             )
         draw, redundancy = job.draw_of(facts.shard), job.spec.verification.redundancy
-        signed = check_commit(data, facts, draw=draw, verification=compared, redundancy=redundancy)
+        signed = check_commit(
+            data, facts, draw=draw, verification=compared, redundancy=redundancy, price=self._price
+        )
         if self._commit is not None and self._commit.digest != signed.digest:
             raise self._lie("a second commitment for one lease", rule="VER-5")
         self._commit = signed

@@ -83,7 +83,7 @@ class HeldLease:
         self._post = post
         self._payment = payment
         self._client = LeaseClient(facts, job.tools.open_session)
-        self.committed = CommittedResult(facts, job)
+        self.committed = CommittedResult(facts, job, payment.price)
         """What its worker has committed to, where results are compared."""
         self._scope = trio.CancelScope()
         """Of the present session."""

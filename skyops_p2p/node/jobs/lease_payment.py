@@ -44,6 +44,11 @@ class LeasePayment:
         self._lease: PaidLease | None = None
         self._is_begun = False
 
+    @property
+    def price(self) -> int:
+        """Of the award, microcredits an hour."""
+        return self._attempt.price
+
     def begin(self, session: LiveSession, phase: str) -> None:
         """Offer a lane to a worker that has granted the lease, once; a free one, or one that takes nothing, gets none.
 

@@ -193,6 +193,7 @@ class Settling:
             secret=self._job.draw_secret(shard),
             candidates=self._candidates(),
             comparisons=comparisons,
+            binding=tools.own_binding(),
         )
         try:
             await tools.verdicts.keep(tools.sign(verdict), self._job.job_id, shard)

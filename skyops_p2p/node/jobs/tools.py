@@ -91,6 +91,8 @@ class JobTools:
     """Scheme of an input's URI -> how its data gets here, besides `file:` and `job:`."""
     draws: Draws
     """Workers from whom those are drawn that compute a result once more."""
+    own_binding: Callable[[], bytes]
+    """Says whose node this is; enveloped."""
     sign: Callable[[Message], bytes]
     """Envelopes what this node says, for others to check."""
     verdicts: VerdictFiles

@@ -1,7 +1,9 @@
 """What `skyops verdict` shows: frozen models shared by the library, the control API and the command line."""
 
+from skyops_p2p.core.evidence.verdicts import VerdictItem, VerdictShelf
 from skyops_p2p.core.verification.check import CheckedVerdict
 from skyops_p2p.crypto.node_key import peer_id_from_bytes
+from skyops_p2p.crypto.wallet import address_from_bytes
 from skyops_p2p.node.views import View
 
 
@@ -70,4 +72,56 @@ def verdict_view(checked: CheckedVerdict, data: bytes) -> VerdictView:
         is_drawn=checked.is_drawn,
         is_reworked=checked.is_reworked,
         data=data.hex(),
+    )
+
+
+VERDICT_ROWS_MAX = 200
+"""Verdicts in one answer; the newest."""
+
+
+class VerdictRowView(View):
+    """One verdict among those that a node holds."""
+
+    digest: str
+    """Hex: its name; `skyops verdict --name` shows it."""
+    requester: str
+    """Wallet."""
+    made_unix_ms: int
+    outcome: str
+    workers: tuple[str, ...]
+    """Wallets of those who computed it, the primary first."""
+    at_fault: tuple[str, ...]
+    """Wallets of those who were wrong, or lied."""
+
+
+class VerdictsView(View):
+    """Verdicts that a node holds: its own that say something to others, and others'."""
+
+    held: int
+    """In all."""
+    verdicts: tuple[VerdictRowView, ...]
+    """The newest first, VERDICT_ROWS_MAX at most."""
+
+
+def verdicts_view(shelf: VerdictShelf) -> VerdictsView:
+    """Return what a shelf has."""
+    newest = shelf.all()[::-1][:VERDICT_ROWS_MAX]
+    return VerdictsView(held=len(shelf), verdicts=tuple(map(_row, newest)))
+
+
+def _row(item: VerdictItem) -> VerdictRowView:
+    judged = [one for one in item.checked.judged if one.wallet is not None]
+    verdict = item.checked.verdict
+    assert verdict is not None, "what is held holds"
+    return VerdictRowView(
+        digest=item.name.hex(),
+        requester=address_from_bytes(item.requester),
+        made_unix_ms=item.made_unix_ms,
+        outcome=verdict.outcome,
+        workers=tuple(address_from_bytes(one.wallet) for one in judged if one.wallet is not None),
+        at_fault=tuple(
+            address_from_bytes(one.wallet)
+            for one in judged
+            if one.wallet is not None and one.fault in ("wrong", "lied")
+        ),
     )

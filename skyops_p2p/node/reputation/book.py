@@ -6,7 +6,7 @@ nothing is stored here: a restarted node works its scores out anew. Spec: protoc
 """
 
 import logging
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,13 +18,14 @@ from skyops_p2p.core.evidence.items import Evidence
 from skyops_p2p.core.reputation.conduct import EPOCH_MS, Day
 from skyops_p2p.core.reputation.deals import Check, deal_of
 from skyops_p2p.core.reputation.explanation import Explanation, explain
+from skyops_p2p.core.reputation.findings import Finding
 from skyops_p2p.core.reputation.ledger import Ledger
 from skyops_p2p.core.reputation.ratings import Pair, Role, Sums
 from skyops_p2p.core.reputation.standings import Assessment, Standing, seen_by
 from skyops_p2p.core.reputation.uses import Record
 from skyops_p2p.core.reputation.voices import Stake
 from skyops_p2p.core.verification.check import CheckedVerdict
-from skyops_p2p.core.verification.policy import checks_of
+from skyops_p2p.core.verification.policy import findings_of
 from skyops_p2p.node.reputation.looks import ChainLooks
 from skyops_p2p.ports import Money, WallClock
 from skyops_p2p.wire.messages.settlement import Receipt, SignedReceipt
@@ -109,10 +110,10 @@ class ReputationBook:
         """Receipts that are held no more and are still counted."""
         self._checks: dict[bytes, Check] = {}
         """Verdicts that are not counted yet, by proof."""
-        self._verdicts: OrderedDict[bytes, CheckedVerdict] = OrderedDict()
-        """Verdicts of which not every receipt is held, by digest."""
-        self._results: dict[bytes, bytes] = {}
-        """Digest of an enveloped ResultReceipt -> receipt that names it, of this node's own jobs."""
+        self._findings: dict[bytes, Finding | None] = {}
+        """What verdicts say that is not counted yet, by proof; None: it is not to be counted any more."""
+        self._judged: dict[bytes, frozenset[bytes]] = {}
+        """Verdict that is held -> accounts whose stake matters for what it says."""
         self._banned: set[bytes] = set()
         self._followed: frozenset[bytes] = frozenset()
         self._views: dict[tuple[bytes, Role], Standing] = {}
@@ -168,19 +169,25 @@ class ReputationBook:
         self.note_news()
         return True
 
-    def take_verdict(self, checked: CheckedVerdict) -> None:
-        """Count what a verdict of this node says of each worker, once the worker's receipt is held; returns at once.
+    def hold_verdict(self, checked: CheckedVerdict) -> None:
+        """Count what a verdict says of each worker from now on; returns at once.
 
-        At most REPUTATION_CHECKS_WAITING_MAX wait for receipts; the oldest goes. What was counted changes nothing.
+        What was counted already changes nothing. Whoever calls holds at most VERDICTS_HELD_MAX of them.
 
         Args:
-            checked: It holds, and this node's own jobs are what it is about.
+            checked: It holds.
 
-        Rules: VER-15, REP-6.
+        Rules: VER-15, REP-6, REP-37.
         """
-        self._verdicts[checked.digest] = checked
-        while len(self._verdicts) > limits.REPUTATION_CHECKS_WAITING_MAX:
-            self._verdicts.popitem(last=False)
+        found = list(findings_of(checked))
+        self._findings |= {finding.proof: finding for finding in found}
+        self._judged[checked.digest] = frozenset(who for finding in found for who in finding.parties)
+        self.note_news()
+
+    def drop_verdict(self, checked: CheckedVerdict) -> None:
+        """Count a verdict no more that is not held any more."""
+        self._findings |= dict.fromkeys(finding.proof for finding in findings_of(checked))
+        self._judged.pop(checked.digest, None)
         self.note_news()
 
     # --- rounds -----------------------------------------------------------------------------------------------------
@@ -286,13 +293,14 @@ class ReputationBook:
         async with self._lock:
             if self.scores is None:
                 return None
-            return explain(self.scores.of[role], account, self._ledger.receipts_behind(account, role))
+            return explain(self.scores.of[role], account, self._ledger.sources_of(account, role))
 
     # --- within -----------------------------------------------------------------------------------------------------
     def _accounts(self) -> list[bytes]:
         parties = {account for pair in self._pairs for account in pair}
         if self.conduct is not None:
             parties.update(self.conduct.witnesses())
+        parties |= {account for judged in self._judged.values() for account in judged}
         found = [*sorted({self.own, *parties}), *sorted({*self._members()} - parties)]
         return found[: limits.REPUTATION_ACCOUNTS_MAX]
 
@@ -303,12 +311,9 @@ class ReputationBook:
             ledger.set_money(*pair, money)
         for digest in self._gone:
             ledger.forget_deal(digest)
-        self._results = {result: name for result, name in self._results.items() if name not in self._gone}
         self._gone.clear()
         for number, (digest, item) in enumerate(list(self._waiting.items())):
             receipt = decode_message(Receipt, decode_message(SignedReceipt, item.data).receipt)
-            if item.requester == self.own:
-                self._results[receipt.result] = digest
             if ledger.add_deal(deal_of(item, receipt), now=now) and self._waiting.get(digest) is item:
                 del self._waiting[digest]
             if number % limits.REPUTATION_BATCH == limits.REPUTATION_BATCH - 1:
@@ -316,11 +321,12 @@ class ReputationBook:
         for check in self._checks.values():
             ledger.add_check(check)
         self._checks.clear()
-        for name, checked in list(self._verdicts.items()):
-            for check in checks_of(checked, self._results):
-                ledger.add_check(check)
-            if all(one.receipt in self._results for one in checked.judged if one.receipt is not None):
-                del self._verdicts[name]
+        for proof, finding in self._findings.items():
+            if finding is None:
+                ledger.forget_finding(proof)
+            else:
+                ledger.add_finding(finding)
+        self._findings.clear()
         for account in self._banned:
             ledger.ban(account)
         self._banned.clear()

@@ -129,6 +129,7 @@ def _explanation(book: ReputationBook, found: Explanation) -> ExplanationView:
                 value_micro=one.rating.value,
                 epoch=one.rating.epoch,
                 outcome=one.outcome,
+                verdict=one.verdict.hex(),
             )
             for one in found.sources
         ),

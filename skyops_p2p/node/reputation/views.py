@@ -48,16 +48,19 @@ class VoiceView(View):
 
 
 class SourceView(View):
-    """A receipt and what it says."""
+    """A receipt or a verdict, and what it says."""
 
     receipt: str
-    """Hex of its digest; `skyops receipts` has it."""
+    """Hex of its digest; `skyops receipts` has it. Empty: there is none, and the verdict alone says it."""
     rater: str
-    kind: Literal["good", "wrong", "soft"]
+    kind: Literal["good", "wrong", "soft", "found"]
+    """`found`: wrong by a verdict, where there is no receipt."""
     value_micro: int
     epoch: int
-    """In which its job ended: days since 1970."""
+    """In which its job ended, or the verdict was made: days since 1970."""
     outcome: str
+    verdict: str = ""
+    """Hex of the digest of the verdict that decides; empty: none has compared the result."""
 
 
 class ChangeView(View):
@@ -109,7 +112,9 @@ class ReputationView(View):
     parameters: str
     """Digest of the parameters, hex."""
     evidence: str
-    """Digest of the receipts that are held, hex: nodes with the same one, and the same stakes, have the same scores."""
+    """Digest of the receipts and verdicts that are held, hex: nodes with the same one, and the same stakes, have the
+    same scores.
+    """
     probes: str = ""
     """Digest of the witnesses' statements that are held, hex, to compare likewise; empty where nobody takes part."""
     receipts: int

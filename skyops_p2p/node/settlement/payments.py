@@ -12,9 +12,12 @@ from skyops_p2p.core.settlement.amounts import wei_from_bytes
 from skyops_p2p.core.settlement.lanes import Lane
 from skyops_p2p.core.settlement.meters import NOTHING
 from skyops_p2p.core.settlement.prices import BP, FEE_BP
+from skyops_p2p.core.verification.check import check_verdict
 from skyops_p2p.crypto.wallet import address_from_bytes
 from skyops_p2p.errors import ConfigError, ExecutionError
+from skyops_p2p.node.evidence.verdict_desk import VerdictDesk
 from skyops_p2p.node.evidence.views import EvidenceView
+from skyops_p2p.node.jobs.verdict_views import VerdictsView, VerdictView, verdict_view, verdicts_view
 from skyops_p2p.node.reputation.views import ReputationView
 from skyops_p2p.node.settlement.batcher import Batcher
 from skyops_p2p.node.settlement.desk import PaymentDesk
@@ -222,6 +225,27 @@ class Payments:
         desk = self._need_desk()
         assert desk.evidence is not None, "a node's desk has it"
         return desk.evidence.view(who, desk.inclusions())
+
+    def verdicts(self) -> VerdictsView:
+        """Return the verdicts that this node holds, of whomever."""
+        return verdicts_view(self._verdict_desk().exchange.shelf)
+
+    def verdict(self, name: str) -> VerdictView:
+        """Return one of these, checked anew from its bytes.
+
+        Args:
+            name: How its name in hex begins, 4 to 64 digits.
+
+        Raises:
+            ExecutionError: `no_verdict`.
+        """
+        data = self._verdict_desk().find(name)
+        return verdict_view(check_verdict(data), data)
+
+    def _verdict_desk(self) -> VerdictDesk:
+        desk = self._need_desk()
+        assert desk.evidence is not None, "a node's desk has it"
+        return desk.evidence.verdicts
 
     @property
     def purse(self) -> "Purse":

@@ -1,4 +1,5 @@
-"""Messages of the exchange of receipts: names by gossip, questions and answers, and proofs of double histories.
+"""Messages of the exchange of receipts and verdicts: names by gossip, questions and answers, and proofs of double
+histories.
 
 Spec: protocol/07b-receipts.md.
 """
@@ -11,6 +12,8 @@ from skyops_p2p import limits
 from skyops_p2p.wire.messages.settlement import HalfBytes
 from skyops_p2p.wire.model import Bytes20, Bytes32, Count, Message, N, Signature65
 
+VerdictBytes = Annotated[bytes, Field(min_length=1, max_length=limits.VERDICT_TOLD_BYTES_MAX)]
+"""An enveloped Verdict."""
 Place = Annotated[int, Field(ge=1, le=2**53 - 1)]
 """In a party's chain, from 1."""
 
@@ -73,6 +76,45 @@ class ReceiptSyncReply(Message):
 
     names: Annotated[tuple[Bytes32, ...], Field(max_length=limits.RECEIPT_SYNC_NAMES_MAX), N(1)]
     is_complete: Annotated[bool, N(2)]
+
+
+class VerdictNames(Message):
+    """Gossip: verdicts that the author has made, and gives to whoever asks."""
+
+    number: ClassVar[int] = 100
+    name: ClassVar[str] = "verdict-names"
+
+    names: Annotated[tuple[Bytes32, ...], Field(min_length=1, max_length=limits.RECEIPT_NAMES_TOLD_MAX), N(1)]
+
+
+class VerdictsRequest(Message):
+    """Please give me these verdicts."""
+
+    number: ClassVar[int] = 101
+    name: ClassVar[str] = "verdicts-request"
+
+    names: Annotated[tuple[Bytes32, ...], Field(min_length=1, max_length=limits.VERDICTS_ASKED_MAX), N(1)]
+
+
+class VerdictsReply(Message):
+    """What is held of what was asked for, as much as fits: enveloped Verdicts."""
+
+    number: ClassVar[int] = 102
+    name: ClassVar[str] = "verdicts-reply"
+
+    items: Annotated[tuple[VerdictBytes, ...], Field(max_length=limits.VERDICTS_ASKED_MAX), N(1)]
+
+
+class VerdictSyncRequest(Message):
+    """Name the verdicts that you hold in the buckets that differ from these; ReceiptSyncReply is the answer."""
+
+    number: ClassVar[int] = 103
+    name: ClassVar[str] = "verdict-sync-request"
+
+    digests: Annotated[bytes, Field(min_length=512, max_length=512), N(1)]
+    """As of ReceiptSyncRequest."""
+    after: Annotated[bytes, Field(max_length=32), N(2)]
+    """Continue behind this name; empty at first."""
 
 
 class DoubleHistoryProof(Message):

@@ -45,6 +45,8 @@ class ResultCommit(Message):
     draw: Annotated[Bytes32, N(11)]
     """Of the LeaseOpen: what the requester committed itself to before it knew this commitment."""
     commitment: Annotated[Bytes32, N(12)]
+    price: Annotated[Count, N(13)]
+    """Of the award, microcredits an hour: so a verdict says what both sides took the work to be worth."""
 
 
 class ResultCommitted(Message):
@@ -142,3 +144,5 @@ class Verdict(Message):
     comparisons: Annotated[tuple[ComparisonPart, ...], Field(max_length=limits.VERDICT_COMPARISONS_MAX), N(7)]
     """Of the class `numeric`: each pair of answers that were opened, ascending; else empty."""
     outcome: Annotated[OutcomeName, N(8)]
+    binding: Annotated[EnvelopeBytes | None, N(9)] = None
+    """Enveloped Binding of the requester; without it others do not know whose word it is."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from skyops_p2p.core.reputation.accuracy import Tally, accuracy, capped, prior_of
 from skyops_p2p.core.reputation.conduct import EPOCH_MS, Day
 from skyops_p2p.core.reputation.deals import Check, Deal, Offence, PairMoney, ratings_of
+from skyops_p2p.core.reputation.findings import Finding
 from skyops_p2p.core.reputation.fixed import MILLION, ONE, decay, geometric, root
 from skyops_p2p.core.reputation.ledger import Ledger
 from skyops_p2p.core.reputation.parameters import DEFAULTS
@@ -37,7 +38,7 @@ def name(number: int) -> bytes:
 RATINGS = st.lists(
     st.builds(
         lambda rater, rated, kind, value, age: Rating(name(rater), name(rated), kind, value, TODAY - age),
-        WHO, WHO, st.sampled_from([Kind.GOOD, Kind.GOOD, Kind.SOFT, Kind.WRONG]), VALUE, st.integers(-1, 400),
+        WHO, WHO, st.sampled_from([Kind.GOOD, *Kind]), VALUE, st.integers(-1, 400),
     ),
     max_size=60,
 )  # fmt: skip
@@ -90,6 +91,7 @@ def evidence(draw: st.DrawFn) -> list[tuple[str, object]]:
             ended_unix_ms=UnixMs(NOW - rng.randrange(300 * EPOCH_MS)), metered_ms=rng.randrange(10**6),
             rate=rng.randrange(3 * SKY), amount=rng.randrange(3 * SKY), cumulative=rng.randrange(9 * SKY),
             requester_place=place if halves[0] else None, worker_place=place if halves[1] else None,
+            result=sha256(b"result %d" % number),
         )  # fmt: skip
         deals.append(deal)
         items.append(("deal", deal))
@@ -97,6 +99,16 @@ def evidence(draw: st.DrawFn) -> list[tuple[str, object]]:
             proof = sha256(b"check %d" % number)
             items.append(("check", Check(proof, deal.receipt, rng.randrange(1, 4), rng.random() < 0.7, UnixMs(NOW),
                                          rng.randrange(10**6), (b"somebody",))))  # fmt: skip
+    for number in range(draw(st.integers(0, 12))):
+        rater, rated, *checkers = rng.sample(range(PEOPLE), 4)
+        named = (
+            rng.choice(deals).result if deals and rng.random() < 0.5 else sha256(b"result %d" % (number // 2))
+        )
+        items.append(("finding", Finding(
+            sha256(b"finding %d" % number), sha256(b"verdict"), name(rater), name(rated), named, rng.choice((1, 2)),
+            rng.random() < 0.5, UnixMs(NOW - rng.randrange(90 * EPOCH_MS)), rng.randrange(3 * UNIT),
+            tuple(map(name, checkers)),
+        )))  # fmt: skip
     for number in range(draw(st.integers(0, 3))):
         victim, account = rng.sample(range(PEOPLE), 2)
         items.append(("offence", Offence(sha256(b"offence %d" % number), name(account), rng.choice(list(Role)),
@@ -126,6 +138,8 @@ def put(ledger: Ledger, item: tuple[str, object]) -> None:
             assert ledger.add_deal(deal, now=NOW)
         case "check", Check() as check:
             assert ledger.add_check(check)
+        case "finding", Finding() as finding:
+            assert ledger.add_finding(finding)
         case "offence", Offence() as offence:
             assert ledger.add_offence(offence)
         case "days", dict() as days:

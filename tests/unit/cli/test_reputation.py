@@ -54,6 +54,7 @@ def test_one_account_is_explained(scores: Scores, capsys: Capture) -> None:
     assert " 560 (+62)  one more job of 1 credit that others have checked" in out
     assert " 101 (-397)  one wrong result of 1 credit" in out
     assert "abababababab" in out
+    assert [word in out for word in ("found", "result_wrong", "efefefefefef")] == [True] * 3
 
 
 def test_without_a_name_it_explains_the_node_itself(scores: Scores) -> None:

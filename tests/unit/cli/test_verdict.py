@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from skyops_p2p.cli.main import run_main
+from skyops_p2p.node.control_client import ControlClient
+from tests.gateway.fake_payments import FakePayments
+from tests.unit.cli.fake_client import stand_in_front
 from tests.vectors.people import BOB, CAROL, MALLORY
 from tests.vectors.verification_examples import Part, drawn_after, sealed_verdict
 
@@ -59,6 +62,24 @@ def test_what_the_requester_did_not_sign_does_not_hold(
     assert "DOES NOT HOLD" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [[], ["train", "--check", "."]])
+def test_verdicts_of_everybody_are_listed_and_shown_by_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stand_in_front(monkeypatch)
+    fake = FakePayments()
+    monkeypatch.setattr(ControlClient, "payments", property(lambda _client: fake))
+    (row,) = fake.verdicts().verdicts
+    assert run_main(["verdict"]) == 0
+    out = capsys.readouterr().out
+    assert [text in out for text in (row.digest[:12], "decided", row.at_fault[0][:12], "1 held")] == [
+        True
+    ] * 4
+    assert run_main(["verdict", "--name", row.digest[:6]]) == 0
+    assert "wrong: not the result of the majority" in capsys.readouterr().out
+    assert run_main(["verdict", "--name", "ffff0000"]) == 6
+    assert run_main(["verdict", "--name", "no digits"]) == 2
+
+
+@pytest.mark.parametrize("arguments", [["train", "--name", "abcd"], ["train", "--check", "."]])
 def test_a_job_or_a_file_is_named(arguments: list[str]) -> None:
     assert run_main(["verdict", *arguments]) == 2

@@ -8,6 +8,7 @@ from skyops_p2p import limits
 from skyops_p2p.core.reputation.conduct import EPOCH_MS, Day
 from skyops_p2p.core.reputation.deals import Check, Deal, Offence, PairMoney
 from skyops_p2p.core.reputation.explanation import explain
+from skyops_p2p.core.reputation.findings import Finding
 from skyops_p2p.core.reputation.ledger import Ledger
 from skyops_p2p.core.reputation.newest import Newest
 from skyops_p2p.core.reputation.ratings import Kind, Role
@@ -191,7 +192,7 @@ def test_at_the_limit_the_newest_stay() -> None:  # REP-23
 
 def behind(made: Ledger) -> list[tuple[Deal, object]]:
     made.assess(Role.WORKER, STAKES, epoch=TODAY)
-    return [*made.receipts_behind(BOBS, Role.WORKER)]
+    return [(one.deal, one.rating) for one in made.sources_of(BOBS, Role.WORKER) if one.deal is not None]
 
 
 def test_one_pair_keeps_no_more_than_its_part() -> None:  # REP-23
@@ -252,7 +253,7 @@ def test_the_newest_of_many_is_a_set() -> None:
 def test_an_explanation_names_parts_receipts_and_what_would_change_them() -> None:
     made = ledger(*(deal(n) for n in range(1, 4)), deal(4, outcome="run_lost"))
     found = made.assess(Role.WORKER, STAKES, epoch=TODAY)
-    told = explain(found, BOBS, made.receipts_behind(BOBS, Role.WORKER))
+    told = explain(found, BOBS, made.sources_of(BOBS, Role.WORKER))
     assert told.standing == found.standing(BOBS)
     (voice,) = told.voices
     assert (voice.rater, voice.part) == (ALICES, 10**6)
@@ -277,3 +278,113 @@ def test_what_an_explanation_foretells_comes_true() -> None:
     (foretold,) = [change for change in told.changes if change.code == "verified_job"]
     after = made.assess(Role.WORKER, stakes, epoch=TODAY).standing(BOBS)
     assert (after.accuracy, after.credibility) == (foretold.accuracy, foretold.credibility)
+
+
+# --- what verdicts say ------------------------------------------------------------------------------------------
+DAVES, ERINS = b"d" * 20, b"e" * 20
+KNOWN = {**STAKES, **{who: Stake(10**8, TODAY - 3) for who in (DAVES, ERINS)}}
+
+
+def finding(number: int = 1, **changes: object) -> Finding:
+    """Return that bob's result was found wrong by two who were drawn."""
+    plain = Finding(
+        proof=sha256(b"finding %d" % number), verdict=sha256(b"verdict %d" % number), rater=ALICES, rated=BOBS,
+        result=sha256(b"result"), level=2, is_right=False, decided_unix_ms=NOW, value=10**6,
+        checkers=(DAVES, ERINS),
+    )  # fmt: skip
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def heard(*findings: Finding, deals: tuple[Deal, ...] = (), stakes: dict[bytes, Stake] = KNOWN) -> Ledger:
+    made = ledger(*deals)
+    for one in findings:
+        assert made.add_finding(one)
+    made.assess(Role.WORKER, stakes, epoch=TODAY)
+    return made
+
+
+def score(made: Ledger, stakes: dict[bytes, Stake] = KNOWN) -> int:
+    return made.assess(Role.WORKER, stakes, epoch=TODAY).standing(BOBS).accuracy
+
+
+def test_a_wrong_result_costs_its_worker_without_any_receipt() -> None:  # REP-37, I6
+    once, more = heard(finding()), heard(finding(), finding(2, result=sha256(b"another")))
+    assert score(more) < score(once) < score(ledger())
+    assert once.worker_checks() == {BOBS: (0, 1)}
+    ((source),) = once.sources_of(BOBS, Role.WORKER)
+    assert (source.receipt, source.verdict, source.rating.kind) == (b"", finding().verdict, Kind.FOUND)
+    once.forget_finding(finding().proof)
+    once.forget_finding(finding().proof)
+    assert score(once) == score(ledger())
+
+
+def test_verdicts_of_a_requester_that_nobody_hears_cost_nothing() -> None:  # REP-37
+    silent = {who: stake for who, stake in KNOWN.items() if who != ALICES}
+    assert score(heard(finding(), stakes=silent), silent) == score(ledger(), silent)
+
+
+@pytest.mark.parametrize(
+    ("changes", "stakes"),
+    [
+        ({"level": 1}, KNOWN),
+        ({}, STAKES),
+        ({}, {**KNOWN, ERINS: Stake(0, 0)}),
+        ({}, {**KNOWN, ERINS: Stake(10**8, TODAY + 1)}),
+        ({}, {**KNOWN, ERINS: Stake(10**8, TODAY - 3, is_slashed=True)}),
+        ({"checkers": (ALICES, ERINS)}, KNOWN),
+    ],
+)
+def test_what_strangers_or_parties_say_counts_with_the_requester_alone(
+    changes: dict[str, object], stakes: dict[bytes, Stake]
+) -> None:  # REP-37
+    made = heard(finding(**changes), stakes=stakes)
+    assert score(made, stakes) == score(ledger(), stakes)
+    assert made.worker_checks() == {}
+    assert made.experience(ALICES, BOBS, Role.WORKER, epoch=TODAY).wrong == 10**6
+    assert not made.experience(CAROLS, BOBS, Role.WORKER, epoch=TODAY).total
+
+
+def test_a_witness_that_registers_or_is_banned_changes_what_counts() -> None:  # REP-37
+    made = heard(finding(), stakes=STAKES)
+    assert score(made, KNOWN) < score(ledger()) == score(made, STAKES)
+    assert score(made) < score(ledger())
+    made.ban(ERINS)
+    assert score(made) == score(ledger())
+
+
+def test_one_result_is_wrong_once_and_its_receipt_says_for_how_much() -> None:  # REP-6, REP-37
+    twice = heard(finding(), finding(2), finding(3, value=5))
+    assert score(twice) == score(heard(finding()))
+    whole = deal(1, result=sha256(b"result"))
+    paid = heard(finding(), deals=(whole,))
+    (source,) = paid.sources_of(BOBS, Role.WORKER)
+    assert (source.rating.kind, source.receipt, source.verdict) == (
+        Kind.WRONG, whole.receipt, finding().verdict,
+    )  # fmt: skip
+    assert paid.worker_checks() == {BOBS: (0, 1)}
+    half = heard(finding(), deals=(replace(whole, worker_place=None),))
+    assert [one.rating.kind for one in half.sources_of(BOBS, Role.WORKER)] == [Kind.FOUND]
+    assert half.worker_checks() == {BOBS: (0, 1)}
+
+
+def test_right_results_count_in_full_where_a_receipt_names_them() -> None:  # REP-5, REP-6
+    right = finding(is_right=True)
+    alone, paid = deal(1, result=sha256(b"result")), heard(right, deals=(deal(1, result=sha256(b"result")),))
+    assert score(paid) > score(ledger(alone))
+    assert score(heard(right)) == score(ledger())
+    assert paid.worker_checks() == {BOBS: (1, 1)}
+
+
+def test_findings_pass_no_credit_on() -> None:  # REP-12
+    many = [finding(n, result=sha256(b"%d" % n), rater=CAROLS, value=10**12) for n in range(2, 9)]
+    stakes = {**KNOWN, BOBS: Stake(10**8, TODAY - 3)}
+    found = heard(*many, deals=(deal(1),), stakes=stakes).assess(Role.WORKER, stakes, epoch=TODAY)
+    assert found.credit[CAROLS] == 0
+    assert found.part_of(CAROLS) == 0
+
+
+def test_a_wrong_result_costs_no_less_than_none() -> None:  # REP-6, REP-7
+    lost = deal(1, amount=1, outcome="run_lost", cumulative=1)
+    wrong = ledger(deal(1, amount=1, cumulative=1))
+    wrong.add_check(verdict(deal(1).receipt, level=2, is_right=False))
+    assert accuracy(wrong) < accuracy(ledger(lost))

@@ -118,11 +118,10 @@ def test_root_covers_all_that_is_said(change: dict[str, Any], is_answer: bool) -
 def test_commitment_fits_its_lease() -> None:  # VER-4
     its = BOBS.commit().message
     facts = facts_of(BOBS)
-    checked = check_commit(
-        BOBS.commit().data, facts, draw=its.draw, verification=its.verification, redundancy=its.redundancy
-    )
-    assert checked.message == its
-    said = {"draw": its.draw, "verification": its.verification, "redundancy": its.redundancy}
+    said: dict[str, Any] = {
+        name: getattr(its, name) for name in ("draw", "verification", "redundancy", "price")
+    }
+    assert check_commit(BOBS.commit().data, facts, **said).message == its
     others: list[tuple[LeaseFacts, dict[str, Any]]] = [
         (replace(facts, worker=CAROL.node_key.peer_id), said),
         (replace(facts, job_id=bytes(16)), said),
@@ -132,6 +131,7 @@ def test_commitment_fits_its_lease() -> None:  # VER-4
         (facts, said | {"draw": bytes(32)}),
         (facts, said | {"verification": "numeric"}),
         (facts, said | {"redundancy": 2}),
+        (facts, said | {"price": its.price - 1}),
     ]
     for where, what in others:
         assert code_of(check_commit, BOBS.commit().data, where, rule="VER-4", **what) == "worker_lied"
@@ -140,7 +140,7 @@ def test_commitment_fits_its_lease() -> None:  # VER-4
 def test_commitment_signed_by_another_is_a_lie() -> None:  # VER-4
     its = BOBS.commit().message
     data = seal(its, MALLORY.node_key, RULES.network)
-    said = {"draw": its.draw, "verification": its.verification, "redundancy": its.redundancy}
+    said = {name: getattr(its, name) for name in ("draw", "verification", "redundancy", "price")}
     assert code_of(check_commit, data, facts_of(BOBS), rule="VER-4", **said) == "worker_lied"
 
 

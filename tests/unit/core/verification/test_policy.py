@@ -7,10 +7,26 @@ from hypothesis import strategies as st
 
 from skyops_p2p.core.reputation.uses import CHECK_FLOOR, Record, check_chance
 from skyops_p2p.core.verification.check import CheckedVerdict, check_verdict
-from skyops_p2p.core.verification.policy import check_lot, checks_of, needs_check
+from skyops_p2p.core.verification.policy import (
+    check_lot,
+    counts_for_others,
+    findings_of,
+    needs_check,
+    value_at_stake,
+)
 from skyops_p2p.crypto.hashing import sha256
 from tests.unit.core.verification.test_verdict import BOBS, FIRST, SECOND, THIRD, THREE, comparisons
-from tests.vectors.verification_examples import CANDIDATES, Part, candidate, drawn_after, raw, sealed_verdict
+from tests.vectors.execution_examples import USAGE
+from tests.vectors.people import ALICE
+from tests.vectors.verification_examples import (
+    CANDIDATES,
+    PRICE,
+    Part,
+    candidate,
+    drawn_after,
+    raw,
+    sealed_verdict,
+)
 
 OLD_HAND = Record(streak=400, checked=400, stake=1_000_000_000)
 LOTS = st.integers(0, 2**64 - 1)
@@ -48,17 +64,14 @@ def test_lot_needs_the_secret_and_the_result() -> None:  # VER-16
 
 
 # --- what a verdict says to others ------------------------------------------------------------------------------------
-def receipts_of(parts: list[Part]) -> dict[bytes, bytes]:
-    """Name the settlement's receipt of each result."""
-    return {part.receipt(part.shows).digest: part.who.name.encode() for part in parts}
-
-
 def said(parts: list[Part], found: CheckedVerdict) -> dict[str, tuple[int, bool, int]]:
     """Return by name: level, right or wrong, how many checkers."""
     assert found.holds
-    checks = list(checks_of(found, receipts_of(parts)))
-    assert len({one.proof for one in checks}) == len(checks)
-    return {one.receipt.decode(): (one.level, one.is_right, len(one.checkers)) for one in checks}
+    names_of = {part.receipt(part.shows).digest: part.who.name for part in parts}
+    findings = list(findings_of(found))
+    assert len({one.proof for one in findings}) == len(findings)
+    assert {one.rater for one in findings} <= {candidate(ALICE).wallet}
+    return {names_of[one.result]: (one.level, one.is_right, len(one.checkers)) for one in findings}
 
 
 def names(parts: list[Part]) -> list[str]:
@@ -109,10 +122,33 @@ def test_nothing_is_said_of_who_opened_nothing_nor_where_nothing_is_decided() ->
     assert said(apart, check_verdict(sealed_verdict(apart))) == {}
 
 
-def test_check_without_a_receipt_of_the_settlement_is_none() -> None:  # REP-6
-    assert list(checks_of(check_verdict(sealed_verdict(THREE)), {})) == []
+def test_verdict_that_does_not_say_whose_word_it_is_says_nothing() -> None:  # REP-37
+    assert list(findings_of(check_verdict(sealed_verdict(THREE, binding=None)))) == []
+    bare = check_verdict(sealed_verdict(THREE, candidates=()))
+    assert (counts_for_others(bare), counts_for_others(check_verdict(sealed_verdict(THREE)))) == (False, True)
+
+
+def test_requester_with_the_wallet_of_a_worker_makes_no_verdict() -> None:  # VER-14
+    found = check_verdict(sealed_verdict(THREE, binding=THREE[1].who.binding))
+    assert [one.rule for one in found.findings] == ["IDN-3"]
+    own = replace(THREE[2], who=replace(THREE[2].who, wallet=ALICE.wallet))
+    found = check_verdict(sealed_verdict([*THREE[:2], own], candidates=()))
+    assert [one.rule for one in found.findings] == ["VER-14"]
 
 
 def test_checkers_are_wallets_of_the_others() -> None:  # REP-6
-    checks = list(checks_of(check_verdict(sealed_verdict(THREE)), receipts_of(THREE)))
-    assert set(checks[0].checkers) == {candidate(part.who).wallet for part in THREE[1:]}
+    findings = list(findings_of(check_verdict(sealed_verdict(THREE))))
+    assert set(findings[0].checkers) == {candidate(part.who).wallet for part in THREE[1:]}
+
+
+def test_value_is_what_the_worker_signed_and_no_less_than_of_a_failure() -> None:  # REP-37
+    run = USAGE.model_copy(update={"wall_ms": 3 * 3_600_000})
+    long = replace(BOBS, receipt_changes=(("usage", run),))
+    values = [
+        next(
+            findings_of(check_verdict(sealed_verdict([part, *(Part(who) for who in drawn_after(part)[:2])])))
+        )
+        for part in (BOBS, long)
+    ]
+    assert [one.value for one in values] == [PRICE, 3 * PRICE]
+    assert value_at_stake(0, 10**12) == 0

@@ -8,10 +8,11 @@ from pathlib import Path
 import trio
 from trio.testing import MockClock
 
+from skyops_p2p import limits
 from tests.unit.node.jobs.job_world import ended
 from tests.unit.node.jobs.paid_world import PRICE, STAKED, paid_world
 from tests.unit.node.jobs.redundant_world import redundant_job
-from tests.unit.node.small_world import account
+from tests.unit.node.small_world import account, identity
 
 
 async def test_whoever_was_right_has_receipts_and_whoever_was_wrong_has_none(
@@ -38,3 +39,45 @@ async def test_whoever_was_right_has_receipts_and_whoever_was_wrong_has_none(
         assert len(bill.lanes) == 3
         assert {lane.code for lane in bill.lanes if not lane.has_receipt} == {codes["dave"]}
         assert bill.paid_wei == sum(lane.paid_wei for lane in bill.lanes) > 0
+
+
+async def test_whoever_was_wrong_loses_score_on_all_nodes_without_a_receipt(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:  # REP-37, RCP-14, I1, I10
+    async with paid_world(tmp_path) as world:
+        world.bank.stakes[account("dave")] = STAKED
+        await world.start("dave", enabled=True, misbehaves="wrong-result", **PRICE)
+        await world.all_know_each_other()
+        job = await world.nodes["alice"].submit(redundant_job(), base_dir=world.folder)
+        assert (await ended(job)).shards[0].checked == "decided"
+        await trio.sleep(60)
+        for name in ("bob", "carol"):
+            await world.nodes[name].payments.settle()
+        await trio.sleep(3 * limits.REPUTATION_LOOK_S)
+
+        views = {name: await world.nodes[name].reputation() for name in ("alice", "bob", "carol", "dave")}
+        common = [
+            [row.model_copy(update={"own_credibility": 0}) for row in view.rows] for view in views.values()
+        ]
+        assert all(rows == common[0] for rows in common)
+        rows = {row.wallet: row for row in views["bob"].rows if row.role == "worker"}
+        wrong, right = (rows[identity(name).wallet.address] for name in ("dave", "carol"))
+        assert wrong.bad_micro > 0 == right.bad_micro
+        assert wrong.credibility < right.credibility
+        assert (wrong.checked, right.checked) == (1, 1)
+
+        (row,) = world.nodes["carol"].payments.verdicts().verdicts
+        assert row.at_fault == (wrong.wallet,)
+        assert world.nodes["carol"].payments.verdict(row.digest[:12]).holds
+        why = (await world.nodes["carol"].reputation(wrong.wallet)).explanations[0]
+        assert [(one.kind, one.verdict, one.receipt) for one in why.sources] == [("found", row.digest, "")]
+
+        pair = world.bank.pair(account("alice"), account("dave"))
+        assert (pair.redeemed, pair.held) == (0, 0), "nothing is redeemed, and nothing waits to be released"
+        await world.stop("bob")
+        await world.start("bob", enabled=True, **PRICE)
+        await trio.sleep(limits.REPUTATION_LOOK_S)
+        again = {
+            one.wallet: one for one in (await world.nodes["bob"].reputation()).rows if one.role == "worker"
+        }
+        assert again[wrong.wallet].credibility == wrong.credibility

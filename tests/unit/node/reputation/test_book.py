@@ -202,21 +202,48 @@ class Made:
 
 def judged(world: ReceiptWorld, worker: int, result: bytes, fault: FaultName) -> Judged:
     peer = PeerId(f"worker-{worker}")
-    return Judged(peer, world.account(worker), bytes(16), 0, 1, bytes(32), result, fault)
+    return Judged(
+        peer,
+        world.account(worker),
+        bytes(16),
+        0,
+        1,
+        bytes(32),
+        bytes([worker]) * 32,
+        2 * 10**6,
+        9,
+        result,
+        fault,
+    )
 
 
-async def test_a_verdict_waits_for_the_receipts_that_it_is_about(autojump_clock: MockClock) -> None:  # VER-15
+async def test_a_verdict_counts_with_receipts_and_convicts_without(
+    autojump_clock: MockClock,
+) -> None:  # VER-15, REP-37
     world = traded(6, deals=3)
     results = {worker: bytes([worker]) * 32 for worker in (1, 2, 3)}
     rows = [judged(world, 1, results[1], "none"), judged(world, 2, results[2], "none")]
     rows.append(judged(world, 3, results[3], "wrong"))
     message: Any = Made()
-    verdict = CheckedVerdict((), bytes(32), message, tuple(rows), winner=0, is_drawn=True, is_reworked=True)
+    verdict = CheckedVerdict(
+        (), bytes(32), message, tuple(rows), world.account(0), winner=0, is_drawn=True, is_reworked=True
+    )
     bank = bank_of(world)
     book = book_of(world.nodes[0], world, bank)
-    book.take_verdict(verdict)
     await book.refresh()
-    assert [book.record(world.account(worker), open_value=0).checked for worker in results] == [0, 0, 0]
+    before = book.standing(world.account(3), Role.WORKER)
+    book.hold_verdict(verdict)
+    await book.refresh()
+    assert [book.record(world.account(worker), open_value=0).checked for worker in results] == [0, 0, 1]
+    lone = book.standing(world.account(3), Role.WORKER)
+    assert lone is not None
+    assert before is not None
+    assert lone.accuracy < before.accuracy
+    why = await book.explain(world.account(3), Role.WORKER)
+    assert why is not None
+    assert [(one.verdict, one.receipt, one.rating.value) for one in why.sources if one.verdict] == [
+        (bytes(32), b"", 2 * 10**6)
+    ]
     for worker, result in results.items():
         digest = world.deal(
             0, worker, result=result, rate=wei(SKYOPS), amount=wei(SKYOPS), cumulative=wei(90 * SKYOPS)
@@ -231,3 +258,6 @@ async def test_a_verdict_waits_for_the_receipts_that_it_is_about(autojump_clock:
     assert wrong is not None
     assert right is not None
     assert wrong.tally.fraud > 0 == right.tally.fraud
+    book.drop_verdict(verdict)
+    await book.refresh()
+    assert [book.record(world.account(worker), open_value=0).checked for worker in results] == [0, 0, 0]
