@@ -16,7 +16,7 @@ import trio
 from skyops_p2p import limits
 from skyops_p2p.core.evidence.items import Evidence
 from skyops_p2p.core.reputation.conduct import EPOCH_MS, Day
-from skyops_p2p.core.reputation.deals import Check, deal_of
+from skyops_p2p.core.reputation.deals import LEVEL_DRAWN, Check, deal_of
 from skyops_p2p.core.reputation.explanation import Explanation, explain
 from skyops_p2p.core.reputation.findings import Finding
 from skyops_p2p.core.reputation.ledger import Ledger
@@ -113,7 +113,7 @@ class ReputationBook:
         self._findings: dict[bytes, Finding | None] = {}
         """What verdicts say that is not counted yet, by proof; None: it is not to be counted any more."""
         self._judged: dict[bytes, frozenset[bytes]] = {}
-        """Verdict that is held -> accounts whose stake matters for what it says."""
+        """Verdict that says something to others -> accounts whose stake matters for what it says."""
         self._banned: set[bytes] = set()
         self._followed: frozenset[bytes] = frozenset()
         self._views: dict[tuple[bytes, Role], Standing] = {}
@@ -181,7 +181,8 @@ class ReputationBook:
         """
         found = list(findings_of(checked))
         self._findings |= {finding.proof: finding for finding in found}
-        self._judged[checked.digest] = frozenset(who for finding in found for who in finding.parties)
+        if any(finding.level >= LEVEL_DRAWN for finding in found):
+            self._judged[checked.digest] = frozenset(who for finding in found for who in finding.parties)
         self.note_news()
 
     def drop_verdict(self, checked: CheckedVerdict) -> None:
