@@ -365,9 +365,9 @@ class ReceiptWorld:
         if not server.is_up:
             self._later(limits.RECEIPT_ANSWER_S, self._fail, node, side, peer)
             return
-        asked = server.verdicts if decode_fields(request)[0] in REQUESTS else server.exchange
+        answers = server.verdicts if decode_fields(request)[0] in REQUESTS else server.exchange
         try:
-            reply = asked.answer(asker, request, MonotonicS(self.now))
+            reply = answers.answer(asker, request, MonotonicS(self.now))
         except RemoteProtocolError:
             self._later(back_s, self._fail, node, side, peer)
             return

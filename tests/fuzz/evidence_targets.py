@@ -14,7 +14,7 @@ from skyops_p2p.wire.model import encode_message
 from tests.vectors.evidence_cases import SCOPE, evidence_examples, held
 from tests.vectors.people import BOB, NOW
 from tests.vectors.signed_receipt_cases import receipt, signed_receipt
-from tests.vectors.verification_examples import Part, drawn_after, sealed_verdict
+from tests.vectors.verification_examples import Part, drawn_after, sealed_verdict, verification_examples
 
 PEER = PeerId("somebody")
 START = MonotonicS(0.0)
@@ -99,4 +99,5 @@ def seeds(target: str) -> set[bytes]:
     """Return further inputs to begin with."""
     if target not in TARGETS:
         return set()
-    return {*(encode_message(message) for message in evidence_examples()), signed_receipt(receipt(3))}
+    messages = [*evidence_examples(), *verification_examples()]
+    return {*VERDICTS, *map(encode_message, messages), signed_receipt(receipt(3))}

@@ -226,7 +226,11 @@ def faults_of_commits(verdict: Fields, signer: str, answers: list[Fields]) -> An
         if any(answer["commit"][name] != first[name] for name in WORK):
             yield "VER-14"
     wallets = [wallet_of(part, one, verdict) for part, one in zip(verdict["answers"], answers, strict=True)]
-    owners = [who for who in (wallet_of(verdict, {"signer": signer}, verdict), *wallets) if who is not None]
+    owners = [
+        who
+        for who in (wallet_of(verdict, {"signer": peer_id_text(verdict["requester"])}, verdict), *wallets)
+        if who is not None
+    ]
     if len(set(owners)) < len(owners):
         yield "VER-14"
     for name in ("worker", "job_id"):

@@ -17,7 +17,7 @@ from skyops_p2p.core.verification.result_root import has_answer
 from skyops_p2p.core.verification.tolerance import WITHIN_PERMILLE_LEAST
 from skyops_p2p.core.verification.verdict import Judgement
 from skyops_p2p.crypto.hashing import sha256
-from skyops_p2p.crypto.node_key import peer_id_to_bytes
+from skyops_p2p.crypto.node_key import peer_id_from_bytes, peer_id_to_bytes
 from skyops_p2p.errors import RemoteProtocolError
 from skyops_p2p.types import NetworkName, PeerId, UnixMs
 from skyops_p2p.wire.envelope import Signed, open_envelope, peek
@@ -105,7 +105,9 @@ def check_verdict(data: bytes, *, network: str | None = None, chain_id: int | No
             _wallet(signed.message, data, one.commit.signer, chain_id)
             for data, one in zip(bindings, opened, strict=True)
         ]
-        requester = _wallet(signed.message, signed.message.binding, signed.signer, chain_id)
+        requester = _wallet(
+            signed.message, signed.message.binding, peer_id_from_bytes(signed.message.requester), chain_id
+        )
     except RemoteProtocolError as error:
         return CheckedVerdict((Finding(error.rule or "VER-14", error.message),), digest)
     case = _Case(signed, opened, wallets, requester)
