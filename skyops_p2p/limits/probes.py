@@ -33,8 +33,8 @@ PROBE_SYNC_NAMES_MAX = 512
 """Names in one answer of a synchronisation. protocol/08b."""
 PROBE_SYNC_ROUNDS_MAX = 256
 """Answers of one synchronisation: with all of them it names more than anybody holds."""
-PROBE_SYNC_S = 60.0
-"""Between two synchronisations, each with another neighbour."""
+PROBE_SYNC_S = 300.0
+"""Between two synchronisations, each with another neighbour; a slot if that is less."""
 PROBE_SYNC_SOON_S = 2.0
 """The same after one that brought news: others may know more."""
 PROBE_REQUEST_BURST = 64.0

@@ -96,10 +96,12 @@ class ProbeWorld:
         seed: Decides everything.
         nodes: How many; all are workers.
         links: What links do to packets.
+        times: Lengths of slots and watches.
     """
 
-    def __init__(self, seed: int, *, nodes: int, links: LinkFaults = CALM) -> None:
+    def __init__(self, seed: int, *, nodes: int, links: LinkFaults = CALM, times: ProbeTimes = TIMES) -> None:
         self.seed = seed
+        self.times = times
         self.now = 0.0
         self.faults = FaultBoard(derived_random(seed, "links"), links=links)
         self.steps = 0
@@ -125,7 +127,7 @@ class ProbeWorld:
 
     def run_watches(self, count: float) -> None:
         """Handle everything that is due within so many watches."""
-        until = self.now + count * TIMES.watch_ms / 1000
+        until = self.now + count * self.times.watch_ms / 1000
         while self._heap and self._heap[0][0] <= until:
             self.now, _, callback, args = heappop(self._heap)
             self.steps += 1
@@ -159,8 +161,8 @@ class ProbeWorld:
     def contradict(self, number: int) -> None:
         """Let a node sign another statement of the last watch that is over, and tell it."""
         node, wallet = self.nodes[number], sim_identity(self.seed, number).wallet
-        watch = TIMES.watch_of(TIMES.slot_at(self.unix_ms)) - 1
-        seen = {self.accounts[number - 1]: [Outcome.SILENT] * TIMES.watch_slots}
+        watch = self.times.watch_of(self.times.slot_at(self.unix_ms)) - 1
+        seen = {self.accounts[number - 1]: [Outcome.SILENT] * self.times.watch_slots}
         statement = make_statement(seen, watch, wallet, SIM_RULES.network)
         assert statement is not None, "it says something"
         self._speak(node, statement.data)
@@ -170,7 +172,7 @@ class ProbeWorld:
         """Return what everything comes to that a node holds."""
         shelf = self.nodes[number].exchange.shelf
         beacons = {watch: self._beacon(watch) for watch in shelf.watches()}
-        return Tally(TIMES).days(Evidence(shelf.watches(), beacons, self._facts(shelf.doubled())))
+        return Tally(self.times).days(Evidence(shelf.watches(), beacons, self._facts(shelf.doubled())))
 
     def answered_part(self, number: int, *, seen_by: int = 0) -> float | None:
         """Return the answered part of a node's probed slots; None: nobody has probed it."""
@@ -195,17 +197,17 @@ class ProbeWorld:
         identity = sim_identity(self.seed, number)
         salt = derived_bytes(self.seed, "salt", number, self.now)
         exchange = StatementExchange(
-            SIM_RULES.network, TIMES, salt=salt, is_staked=lambda who: who in self.stakes
+            SIM_RULES.network, self.times, salt=salt, is_staked=lambda who: who in self.stakes
         )
         account, network = self.accounts[number], SIM_RULES.network
         watcher = Watcher(
             identity.wallet,
             network,
-            TIMES,
+            self.times,
             salt=salt,
             has_spoken=lambda watch: exchange.shelf.has_of(account, watch),
         )
-        answerer = Answerer(identity.node_key, network, TIMES)
+        answerer = Answerer(identity.node_key, network, self.times)
         return ProbeNode(number, account, watcher, exchange, StatementService(exchange.shelf), answerer)
 
     def _start(self, node: ProbeNode) -> None:
@@ -218,20 +220,20 @@ class ProbeWorld:
         return StakeFacts(self.stakes, sum(stake.amount for stake in self.stakes.values()), out)
 
     def _beacon(self, watch: int) -> bytes:
-        return sha256(derived_bytes(self.seed, "block", TIMES.beacon_unix_s(watch)))
+        return sha256(derived_bytes(self.seed, "block", self.times.beacon_unix_s(watch)))
 
     def _begin_slot(self, node: ProbeNode, run: int) -> None:
         if node.runs != run:
             return
-        slot = TIMES.slot_at(self.unix_ms)
+        slot = self.times.slot_at(self.unix_ms)
         targets = [Target(self.accounts[n], peer) for peer, n in self._numbers.items() if n != node.number]
-        beacon = None if self.is_chain_away else self._beacon(TIMES.watch_of(slot))
+        beacon = None if self.is_chain_away else self._beacon(self.times.watch_of(slot))
         reached = any(
             self.faults.fate(node.number, n, now=self.now) for n in self._numbers.values() if n != node.number
         )
         began = SlotBegan(self.unix_ms, targets, beacon, self._facts(), has_neighbours=reached)
         self._tell_watcher(node, began)
-        self._later((TIMES.slot_start(slot + 1) - self.unix_ms) / 1000, self._begin_slot, node, run)
+        self._later((self.times.slot_start(slot + 1) - self.unix_ms) / 1000, self._begin_slot, node, run)
 
     def _tick(self, node: ProbeNode, run: int) -> None:
         """Wake a node each second: coarse, and the same for all."""
@@ -259,9 +261,9 @@ class ProbeWorld:
         """Return what a liar says in the place of what it saw."""
         if not node.slanders:
             return data
-        watch = TIMES.watch_of(TIMES.slot_at(self.unix_ms)) - 1
+        watch = self.times.watch_of(self.times.slot_at(self.unix_ms)) - 1
         wallet = sim_identity(self.seed, node.number).wallet
-        lies = {account: [Outcome.SILENT] * TIMES.watch_slots for account in node.slanders}
+        lies = {account: [Outcome.SILENT] * self.times.watch_slots for account in node.slanders}
         statement = make_statement(lies, watch, wallet, SIM_RULES.network)
         assert statement is not None, "it says something"
         return statement.data

@@ -81,6 +81,8 @@ def create_files(directory: Path, *, name: str, topology: Topology) -> TestnetRe
             network=f"testnet-{secrets.token_hex(2)}",
             chain_id=CHAIN_ID,
             beat_s=topology.network.beat_s,
+            probe_slot_s=topology.network.probe_slot_s,
+            probe_watch_slots=topology.network.probe_watch_slots,
             psk_file=PSK_NAME if topology.network.private else "",
             chain=_chain_entry(chain_port, topology.network) if has_chain else None,
             created_unix_ms=time.time_ns() // 1_000_000,
@@ -150,6 +152,8 @@ def shared_settings(record: TestnetRecord, directory: Path) -> dict[str, object]
         "network.name": record.network,
         "network.chain_id": record.chain_id,
         "network.bootstrap": list(record.bootstrap),
+        "network.probe_slot_s": record.probe_slot_s,
+        "network.probe_watch_slots": record.probe_watch_slots,
         "presence.beat_s": record.beat_s,
         "presence.probe_timeout_s": min(2.0, max(0.5, record.beat_s)),
     }

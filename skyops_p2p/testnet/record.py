@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from skyops_p2p.errors import TestnetError
+from skyops_p2p.limits import PROBE_SLOT_MS, PROBE_WATCH_SLOTS
 
 RECORD_NAME = "testnet.json"
 LOCK_NAME = ".lock"
@@ -80,6 +81,10 @@ class TestnetRecord(BaseModel):
     chain_id: int
     beat_s: float
     """Seconds between heartbeats."""
+    probe_slot_s: int = PROBE_SLOT_MS // 1000
+    """Seconds in which witnesses ask each worker once."""
+    probe_watch_slots: int = PROBE_WATCH_SLOTS
+    """Such slots for which the same witnesses are drawn."""
     psk_file: str = ""
     """File name of the pre-shared key inside the directory; empty: none."""
     chain: ChainEntry | None = None

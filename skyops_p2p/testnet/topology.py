@@ -19,6 +19,8 @@ from skyops_p2p.config.models import MisbehaviourName
 from skyops_p2p.errors import TestnetError
 from skyops_p2p.limits import (
     CHAIN_REORG_BLOCKS_MAX,
+    PROBE_SLOT_MS,
+    PROBE_WATCH_SLOTS,
     RECORD_GPUS_MAX,
     RECORD_LABELS_MAX,
     TESTNET_NODES_MAX,
@@ -84,6 +86,10 @@ class NetworkPlan(BaseModel):
 
     beat_s: float = Field(BEAT_S_DEFAULT, ge=0.2, le=3600.0)
     """Seconds between heartbeats; where a file says nothing, more in a network of more than 10 nodes."""
+    probe_slot_s: int = Field(PROBE_SLOT_MS // 1000, ge=2, le=PROBE_SLOT_MS // 1000)
+    """Seconds in which witnesses ask each worker once; with less, availability shows within minutes."""
+    probe_watch_slots: int = Field(PROBE_WATCH_SLOTS, ge=1, le=PROBE_WATCH_SLOTS)
+    """Such slots for which the same witnesses are drawn, and after which they say what they saw."""
     private: bool = False
     """Give the network a pre-shared key."""
     chain: bool = True

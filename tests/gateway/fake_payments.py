@@ -111,6 +111,7 @@ def reputation_view(*, is_explained: bool) -> ReputationView:
             ),
         ),
         changes=(ChangeView(code="verified_job", score=560), ChangeView(code="wrong_result", score=101)),
+        slots_probed=144, slots_answered=140, slots_announced=2, slots_voices=718,
     )  # fmt: skip
     return ReputationView(
         epoch=20_000, parameters="cd" * 32, evidence="ef" * 32, receipts=1, waiting=0, is_chain_away=False,

@@ -337,11 +337,7 @@ def use_cases() -> list[Case]:
         (0, 1, 3),
         (2, 1, 2),
     ]
-    said = [
-        {bytes([n]): outcome for n, outcome in enumerate(outcome for outcome, count in zip(KINDS, slot, strict=True)
-                                                         for _ in range(count))}
-        for slot in slots
-    ]  # fmt: skip
+    said = [[kind for kind, count in zip(KINDS, slot, strict=True) for _ in range(count)] for slot in slots]
     day = day_of(said)
     chances = [(0, 0, 40, 1), (10, 10, 40, 1), (9, 50, 40, 1), (100, 100, 40, 0), (100, 100, 40, 1), (69, 69, 10**4, 1),
                (70, 70, 10**4, 1), (1000, 1000, 3, 2), (1000, 1000, 2, 2)]  # fmt: skip

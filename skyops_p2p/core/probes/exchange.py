@@ -69,7 +69,7 @@ class StatementExchange:
             burst=limits.PROBE_GOSSIP_BURST, per_s=limits.PROBE_GOSSIP_PER_S, peers_max=peers_max
         )
         self._turn = 0
-        self._schedule = Schedule(sync=limits.PROBE_SYNC_S, old=3600.0)
+        self._schedule = Schedule(sync=min(limits.PROBE_SYNC_S, times.slot_ms / 1000), old=3600.0)
 
     # --- entries ----------------------------------------------------------------------------------------------------
     def handle(self, event: Event, now: MonotonicS) -> list[Effect]:

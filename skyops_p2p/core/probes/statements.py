@@ -3,6 +3,7 @@
 Spec: protocol/08b-probes.md, "Statements".
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ _DOMAIN = b"skyops/probe-statement/1"
 _NAME_DOMAIN = b"skyops/probe-name/1"
 STATEMENT_KEYS = "statement/"
 """How statements are kept: by their name, in hex."""
+_QUADS = tuple(tuple(Outcome(byte >> shift & 3) for shift in (0, 2, 4, 6)) for byte in range(256))
+"""Four outcomes for each byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,7 @@ def packed(outcomes: Sequence[Outcome]) -> bytes:
 
 def unpacked(data: bytes, slots: int) -> tuple[Outcome, ...]:
     """Return the outcomes of `slots` slots."""
-    whole = int.from_bytes(data, "little")
-    return tuple(Outcome(whole >> 2 * place & 3) for place in range(slots))
+    return tuple(itertools.chain.from_iterable(_QUADS[byte] for byte in data))[:slots]
 
 
 def make_statement(

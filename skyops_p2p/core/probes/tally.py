@@ -29,6 +29,23 @@ class Evidence:
     """`out` has those too who have contradicted themselves."""
 
 
+@dataclass(slots=True)
+class _Watch:
+    """What came of one watch."""
+
+    names: tuple[bytes, ...]
+    beacon: bytes
+    days: Days
+    kept: "_Kept"
+    """Days that were counted from certain rows: they stay the same when only ranks have changed."""
+
+
+_Row = tuple[int, bytes, bytes]
+"""Rank, witness, packed outcomes."""
+_Kept = dict[bytes, tuple[tuple[bytes, ...], dict[int, Day]]]
+"""Account -> outcomes of its witnesses, and the days that they come to."""
+
+
 class Tally:
     """Counts, and remembers what it has counted of each watch.
 
@@ -39,8 +56,7 @@ class Tally:
     def __init__(self, times: ProbeTimes) -> None:
         self._times = times
         self._facts: StakeFacts | None = None
-        self._counted: dict[int, tuple[tuple[bytes, ...], bytes, Days]] = {}
-        """Watch -> names and beacon that it was counted with, and what came of it."""
+        self._watches: dict[int, _Watch] = {}
 
     def days(self, evidence: Evidence) -> Days:
         """Return the slots of all accounts.
@@ -48,27 +64,49 @@ class Tally:
         Rules: PRB-13, PRB-14.
         """
         facts = replace(evidence.facts, total=1 << max(evidence.facts.total.bit_length() - 1, 0))
-        if facts != self._facts:
-            self._facts = facts
-            self._counted.clear()
+        is_same = facts == self._facts
+        self._facts = facts
         total: Days = {}
+        counted: dict[int, _Watch] = {}
         for watch, statements in evidence.watches.items():
             beacon = evidence.beacons.get(watch)
             if beacon is None:
                 continue
             names = tuple(one.name for one in statements)
-            known = self._counted.get(watch)
-            if known is None or known[:2] != (names, beacon):
-                known = (names, beacon, self._count(watch, statements, beacon, facts))
-                self._counted[watch] = known
-            _add(total, known[2])
-        self._counted = {watch: its for watch, its in self._counted.items() if watch in evidence.watches}
+            known = self._watches.get(watch)
+            if known is None or not is_same or (known.names, known.beacon) != (names, beacon):
+                kept = {} if known is None else known.kept
+                days, kept = self._count(watch, statements, beacon, kept)
+                known = _Watch(names, beacon, days, kept)
+            counted[watch] = known
+            _add(total, known.days)
+        self._watches = counted
         return total
 
-    def _count(self, watch: int, statements: Sequence[Statement], beacon: bytes, facts: StakeFacts) -> Days:
-        """Return what the statements of one watch come to."""
+    def _count(
+        self, watch: int, statements: Sequence[Statement], beacon: bytes, kept: _Kept
+    ) -> tuple[Days, _Kept]:
+        """Return what the statements of one watch come to, and from which rows."""
+        facts, now = self._facts, _Kept()
+        assert facts is not None, "they were given"
+        until, days = self._times.beacon_unix_s(watch), Days()
+        for account, rows in self._said(watch, statements, beacon, facts).items():
+            if not is_heard(account, facts, until):
+                continue
+            outcomes = tuple(said for _, _, said in sorted(rows)[:WITNESSES])
+            known = kept.get(account)
+            if known is None or known[0] != outcomes:
+                known = (outcomes, self._days_of(watch, outcomes))
+            now[account] = known
+            days[account] = known[1]
+        return days, now
+
+    def _said(
+        self, watch: int, statements: Sequence[Statement], beacon: bytes, facts: StakeFacts
+    ) -> Mapping[bytes, list[_Row]]:
+        """Return what drawn witnesses say of each account."""
         bar, until = bar_of(facts.total), self._times.beacon_unix_s(watch)
-        said: defaultdict[bytes, list[tuple[int, bytes, bytes]]] = defaultdict(list)
+        said: defaultdict[bytes, list[_Row]] = defaultdict(list)
         for statement in statements:
             if not is_heard(statement.witness, facts, until):
                 continue
@@ -77,19 +115,14 @@ class Tally:
                 rank = rank_of(lot_of(beacon, watch, probed=account, witness=statement.witness), stake)
                 if rank < bar:
                     said[account].append((rank, statement.witness, outcomes))
-        return {
-            account: self._days_of(watch, sorted(rows)[:WITNESSES])
-            for account, rows in said.items()
-            if is_heard(account, facts, until)
-        }
+        return said
 
-    def _days_of(self, watch: int, rows: Sequence[tuple[int, bytes, bytes]]) -> dict[int, Day]:
+    def _days_of(self, watch: int, outcomes: Sequence[bytes]) -> dict[int, Day]:
         slots = self._times.watch_slots
-        by_witness = {witness: unpacked(outcomes, slots) for _, witness, outcomes in rows}
-        by_epoch: defaultdict[int, list[dict[bytes, Outcome]]] = defaultdict(list)
-        for place, epoch in enumerate(self._times.epochs(watch)):
-            heard = {who: said[place] for who, said in by_witness.items() if said[place]}
-            by_epoch[epoch].append(heard)
+        by_epoch: defaultdict[int, list[tuple[Outcome, ...]]] = defaultdict(list)
+        columns = zip(*(unpacked(said, slots) for said in outcomes), strict=True)
+        for epoch, column in zip(self._times.epochs(watch), columns, strict=True):
+            by_epoch[epoch].append(column)
         return {epoch: day_of(found) for epoch, found in by_epoch.items()}
 
 

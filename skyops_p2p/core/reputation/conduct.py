@@ -3,8 +3,7 @@
 Nothing that an account says of itself counts. Spec: protocol/08-reputation.md, "Availability" and "Efficiency".
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -67,21 +66,25 @@ class Pace:
     """Microcredits, what of the rater's voice counts."""
 
 
-def day_of(slots: Iterable[Mapping[bytes, Outcome]]) -> Day:
+def day_of(slots: Iterable[Sequence[Outcome]]) -> Day:
     """Count one epoch's slots; one on which fewer than WITNESSES_NEEDED agree is none. Rules: REP-17.
 
     Args:
         slots: For each slot what at most WITNESSES drawn witnesses signed.
     """
-    total = Day(0, 0)
+    probed = answered = announced = voices = 0
     for said in slots:
-        count = Counter(said.values())
-        outcome = next((one for one in Outcome if one and count[one] >= WITNESSES_NEEDED), Outcome.UNASKED)
-        if outcome is Outcome.ANNOUNCED:
-            total += Day(0, 0, 1, len(said))
-        elif outcome:
-            total += Day(1, int(outcome is Outcome.ANSWERED), 0, len(said))
-    return total
+        heard = said.count(Outcome.ANSWERED)
+        silent, away = said.count(Outcome.SILENT), said.count(Outcome.ANNOUNCED)
+        if max(heard, silent) >= WITNESSES_NEEDED:
+            probed += 1
+            answered += heard >= WITNESSES_NEEDED
+        elif away >= WITNESSES_NEEDED:
+            announced += 1
+        else:
+            continue
+        voices += heard + silent + away
+    return Day(probed, answered, announced, voices)
 
 
 def uptime(days: Mapping[int, Day], epoch: int, parameters: Parameters) -> int:

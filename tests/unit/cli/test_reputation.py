@@ -51,10 +51,31 @@ def test_one_account_is_explained(scores: Scores, capsys: Capture) -> None:
     assert scores.asked == WALLET
     assert "accuracy      0.497000   (without evidence 0.450000)" in out
     assert "goes by 512" in out
+    assert (
+        "availability  0.500000   (answered 140 of 144 slots, 2 as announced, by 4.9 witnesses each)" in out
+    )
     assert " 560 (+62)  one more job of 1 credit that others have checked" in out
     assert " 101 (-397)  one wrong result of 1 credit" in out
     assert "abababababab" in out
     assert [word in out for word in ("found", "result_wrong", "efefefefefef")] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"slots_probed": 0, "slots_announced": 0}, "(nobody has been drawn to look yet)"),
+        ({"slots_voices": 730}, "by 5 witnesses each"),
+        ({"has_contradicted": True}, "(as a witness it has signed two statements of one watch)"),
+    ],
+)
+def test_what_witnesses_saw_is_said(
+    scores: Scores, capsys: Capture, changes: dict[str, object], words: str
+) -> None:
+    view = reputation_view(is_explained=True)
+    (why,) = view.explanations
+    scores.view = view.model_copy(update={"explanations": (why.model_copy(update=changes),)})
+    assert run_main(["reputation", WALLET, "--explain"]) == 0
+    assert words in capsys.readouterr().out
 
 
 def test_without_a_name_it_explains_the_node_itself(scores: Scores) -> None:

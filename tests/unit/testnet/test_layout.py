@@ -60,6 +60,18 @@ def test_no_node_has_the_chains_name(tmp_path: Path) -> None:
     assert code_of(error) == "topology_invalid"
 
 
+def test_slots_and_watches_are_those_of_the_network(tmp_path: Path) -> None:
+    record = record_of("a").model_copy(update={"probe_slot_s": 10, "probe_watch_slots": 6})
+    settings = shared_settings(record, tmp_path)
+    assert (settings["network.probe_slot_s"], settings["network.probe_watch_slots"]) == (10, 6)
+    usual = shared_settings(record_of("a"), tmp_path)
+    assert (usual["network.probe_slot_s"], usual["network.probe_watch_slots"]) == (600, 36)
+    path = tmp_path / "t.toml"
+    path.write_text("[network]\nprobe_slot_s = 10\nprobe_watch_slots = 6\n[[nodes]]\n")
+    network = load_topology(path).network
+    assert (network.probe_slot_s, network.probe_watch_slots) == (10, 6)
+
+
 def test_many_nodes_beat_less_often_unless_it_is_said_how_often(tmp_path: Path) -> None:
     assert default_topology(10).network.beat_s == BEAT_S_DEFAULT
     assert default_topology(50).network.beat_s == 50 / BEATS_A_SECOND_MAX

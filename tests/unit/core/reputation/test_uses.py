@@ -104,8 +104,8 @@ def test_gossip_thinks_little_of_strangers_and_nothing_of_liars() -> None:  # RE
 
 
 def test_three_of_five_witnesses_make_a_slot() -> None:  # REP-17
-    def said(*outcomes: Outcome) -> dict[bytes, Outcome]:
-        return {bytes([n]): outcome for n, outcome in enumerate(outcomes)}
+    def said(*outcomes: Outcome) -> tuple[Outcome, ...]:
+        return outcomes
 
     yes, no, away = Outcome.ANSWERED, Outcome.SILENT, Outcome.ANNOUNCED
     assert day_of([said(*[yes] * 5), said(yes, yes, yes, no, no)]) == Day(2, 2, 0, 10)
