@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from skyops_p2p.core.reputation.findings import Finding
 from skyops_p2p.core.reputation.uses import Record, check_chance
 from skyops_p2p.core.settlement.prices import HOUR_MS
-from skyops_p2p.core.verification.check import CheckedVerdict
+from skyops_p2p.core.verification.check import CheckedVerdict, Judged
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.types import UnixMs
 
@@ -51,7 +51,8 @@ def findings_of(checked: CheckedVerdict) -> Iterator[Finding]:
 
     Where nothing is decided, and of a worker that opened nothing, it says nothing; nor where it does not say whose
     wallets they are. A finding counts as a third party's if the replicas were drawn and nothing rests on the
-    requester's word, or if the worker's own signatures convict it.
+    requester's word, or if the worker's own signatures convict it; but not of work that was free, for which nobody has
+    money on chain.
 
     Args:
         checked: A verdict that holds.
@@ -79,12 +80,16 @@ def findings_of(checked: CheckedVerdict) -> Iterator[Finding]:
             rater=requester,
             rated=one.wallet,
             result=one.receipt,
-            level=LEVEL_THIRD_PARTY if is_convicted else level,
+            level=_level(one, LEVEL_THIRD_PARTY if is_convicted else level),
             is_right=one.fault == "none",
             decided_unix_ms=UnixMs(verdict.made_unix_ms),
             value=value_at_stake(one.price, one.run_ms),
             checkers=() if is_convicted else checkers,
         )
+
+
+def _level(judged: Judged, level: int) -> int:
+    return level if judged.price else LEVEL_OWN
 
 
 def counts_for_others(checked: CheckedVerdict) -> bool:

@@ -141,6 +141,13 @@ def test_checkers_are_wallets_of_the_others() -> None:  # REP-6
     assert set(findings[0].checkers) == {candidate(part.who).wallet for part in THREE[1:]}
 
 
+def test_verdict_on_free_work_says_nothing_to_others() -> None:  # REP-37
+    free = replace(BOBS, output=2, commit_changes=(("price", 0),))
+    found = check_verdict(sealed_verdict([free, *(Part(who) for who in drawn_after(free)[:2])]))
+    assert {one.rated: one.level for one in findings_of(found)}[candidate(BOBS.who).wallet] == 1
+    assert counts_for_others(found), "the others were paid"
+
+
 def test_value_is_what_the_worker_signed_and_no_less_than_of_a_failure() -> None:  # REP-37
     run = USAGE.model_copy(update={"wall_ms": 3 * 3_600_000})
     long = replace(BOBS, receipt_changes=(("usage", run),))
