@@ -325,18 +325,8 @@ KINDS = (Outcome.ANSWERED, Outcome.SILENT, Outcome.ANNOUNCED)
 
 # --- uses, earnings, slashes ------------------------------------------------------------------------------------
 def use_cases() -> list[Case]:
-    slots = [
-        (5, 0, 0),
-        (3, 2, 0),
-        (3, 0, 0),
-        (2, 3, 0),
-        (2, 2, 1),
-        (0, 3, 0),
-        (0, 0, 0),
-        (1, 4, 0),
-        (0, 1, 3),
-        (2, 1, 2),
-    ]
+    slots = [(5, 0, 0), (3, 2, 0), (3, 0, 0), (2, 3, 0), (2, 2, 1), (0, 3, 0), (0, 0, 0), (1, 4, 0), (0, 1, 3),
+             (2, 1, 2)]  # fmt: skip
     said = [[kind for kind, count in zip(KINDS, slot, strict=True) for _ in range(count)] for slot in slots]
     day = day_of(said)
     chances = [(0, 0, 40, 1), (10, 10, 40, 1), (9, 50, 40, 1), (100, 100, 40, 0), (100, 100, 40, 1), (69, 69, 10**4, 1),
