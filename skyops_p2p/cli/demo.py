@@ -25,7 +25,7 @@ _TIMES_A_LINE = 4
     "count",
     default=8,
     type=click.IntRange(2, 63),
-    help="How many workers; at least 5 in the default scenario.",
+    help="How many workers; at least 5 where one lies.",
 )
 @click.option("--scenario", "name", default="worker-crash", show_default=True, help="What goes wrong.")
 @click.option("--list", "is_list", is_flag=True, help="Tell what scenarios there are, and end.")

@@ -46,8 +46,7 @@ _SETTLED = (
     Stage("prove", "The contract proves what was computed", money.prove),
 )
 _SCORES = Stage("scores", "Scores have followed, alike on every node", reputation.after)
-"""Not where the chain was hurt: then nodes look at it again within two minutes; nor where results were judged: a
-verdict counts where it was made."""
+"""Not where the chain was hurt: then nodes look at it again within two minutes."""
 DOWN = Stage("down", "All is taken down", network.take_down)
 
 
@@ -98,7 +97,6 @@ SCENARIOS: dict[str, Scenario] = {
         Stage("verdict", "Anybody can check who was wrong", verdict.check_training),
         after=[Stage("restart", "The dead node comes back", network.restart)],
         paid=[Stage("unpaid", "The liar is paid no further", verdict.check_pay)],
-        last=[],
         cast=network.with_lying_heir,
     ),
     "requester-crash": _story(
@@ -145,6 +143,7 @@ SCENARIOS: dict[str, Scenario] = {
             *_RESULT,
             _BILL,
             *_SETTLED,
+            _SCORES,
         ),
         cast=network.with_liar,
     ),

@@ -31,8 +31,8 @@ SLOTS = 2
 BLOCK_S = 2.0
 """Between blocks where the chain is reorganised, on a quiet machine: long enough to see a block, and take it back."""
 REDEEM_S_NEVER = 86_400.0
-WITH_LIAR_LEAST = 4
-"""Workers where one lies: two compute the same as it does, and one has no part in it."""
+WITH_LIAR_LEAST = 5
+"""Workers where one lies: two compute the same as it does, one has the training, and one has no part in it."""
 WITH_HEIR_LEAST = 5
 """Workers where one that lies is the heir of one that dies: two compute the same, and one has no part in it."""
 _HEIR_PRICE = 90_000
@@ -68,7 +68,7 @@ def with_liar(topology: Topology) -> tuple[Topology, str, tuple[str, ...]]:
     workers = sorted((plan.price_microcredits_per_hour, plan.name) for plan in topology.nodes if plan.worker)
     if len(workers) < WITH_LIAR_LEAST:
         raise failed(
-            f"this needs {WITH_LIAR_LEAST} workers at least: three that compute the same, and one besides"
+            f"this needs {WITH_LIAR_LEAST} workers at least: three that compute the same, and two besides"
         )
     bare = {plan.name for plan in topology.nodes if not plan.gpus}
     liar = next((name for _, name in workers if name in bare), workers[1][1])

@@ -37,7 +37,7 @@ def after(demo: Demo) -> str:
         raise failed("no lease of the training has a receipt")
     known = demo.figures["scores_before"]
     assert isinstance(known, Mapping), "noted before"
-    busy = {demo.name_of(lane.peer_id) for lane in lanes} | {demo.victim}
+    busy = {demo.name_of(lane.peer_id) for lane in lanes} | {demo.victim, demo.liar, *demo.honest}
     idle = next((name for name in known if name not in busy), None)
     if idle is None:
         raise failed("every worker has had a part in the training")
@@ -46,15 +46,20 @@ def after(demo: Demo) -> str:
     def have_counted() -> bool:
         views = [worker_rows(demo, client) for client in nodes.values()]
         rows = [{name: _common(row) for name, row in view.items()} for view in views]
-        return rows[0] == rows[1] and best in rows[0] and rows[0][best].good_micro > 0
+        is_convicted = not demo.liar or (demo.liar in rows[0] and rows[0][demo.liar].bad_micro > 0)
+        return rows[0] == rows[1] and best in rows[0] and rows[0][best].good_micro > 0 and is_convicted
 
-    what = "two nodes have the same scores, with the training's receipt in them"
+    what = "two nodes have the same scores, with the training's receipt in them" + ", and the verdict" * bool(
+        demo.liar
+    )
     # Each looks at the chain in its turn.
     wait_until(demo, have_counted, what, limit_s=2 * limits.REPUTATION_LOOK_S)
     found = worker_rows(demo, demo.client)
     changed = {name: (known[name], row.credibility) for name, row in found.items() if row.raters}
     if changed[best][1] <= changed[best][0]:
         raise failed(f"the receipt of {best} has not raised its score: {changed[best]}")
+    if demo.liar and changed[demo.liar][1] >= changed[demo.liar][0]:
+        raise failed(f"the verdict about {demo.liar} has not lowered its score: {changed[demo.liar]}")
     demo.figures["scores_after"] = {name: row.credibility for name, row in found.items()}
     sentences = [
         f"{name}: {old / 1e6:.6f} -> {new / 1e6:.6f}" for name, (old, new) in sorted(changed.items())

@@ -72,7 +72,7 @@ def test_demo_does_all_it_says_and_leaves_nothing(skyops: Skyops, tmp_path: Path
     names = [stage["name"] for stage in told["stages"]]
     network = ["up", "join", "deposit", "map", "trust", "ping", "handshake", "match", "route"]
     training = ["submit", "train", "kill", "resume", "compare", "verdict", "result", "audit", "restart"]
-    assert names == [*network, *training, "bill", "unpaid", "settle", "prove", "down"]
+    assert names == [*network, *training, "bill", "unpaid", "settle", "prove", "scores", "down"]
     assert told["figures"]["accuracy"] > 0.9
     assert int(told["figures"]["paid_wei"]) > 0
     assert "</svg>" in (tmp_path / "model" / "loss.svg").read_text(encoding="utf-8")

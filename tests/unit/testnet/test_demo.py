@@ -57,7 +57,7 @@ def test_a_scenario_has_stages_of_its_own_names_and_ends_with_the_money(
     assert len(set(names)) == len(names)
     assert all(len(stage.title) <= 44 and len(stage.name) <= 9 for stage in scenario.stages)
     assert names[:2] == ["up", "join"]
-    is_without_scores = name in ("worker-crash", "chain-outage", "reorg", "bad-result")
+    is_without_scores = name in ("chain-outage", "reorg")
     assert names[-2:] == (["settle", "prove"] if is_without_scores else ["prove", "scores"])
     order = [names.index(name) for name in ("submit", "train", "result", "audit", "bill", "settle")]
     assert order == sorted(order)
@@ -156,7 +156,7 @@ def test_the_training_is_the_example_and_short() -> None:
 
 @pytest.mark.parametrize(
     ("workers", "liar", "honest"),
-    [(4, "node-3", ("node-1", "node-2")), (8, "node-8", ("node-1", "node-2"))],
+    [(5, "node-5", ("node-1", "node-2")), (8, "node-8", ("node-1", "node-2"))],
 )
 def test_one_worker_lies_and_is_cheaper_than_those_that_compute_the_same(
     workers: int, liar: str, honest: tuple[str, ...]
@@ -185,7 +185,7 @@ def test_the_liar_is_dearer_than_the_first_one_and_cheaper_than_those_that_compa
 
 
 def test_too_small_a_network_has_no_room_for_a_liar() -> None:
-    with pytest.raises(TestnetError, match="needs 4 workers"):
+    with pytest.raises(TestnetError, match="needs 5 workers"):
         with_liar(demo_topology(WITH_LIAR_LEAST - 1))
     with pytest.raises(TestnetError, match="needs 5 workers"):
         with_lying_heir(demo_topology(WITH_HEIR_LEAST - 1))
