@@ -9,7 +9,7 @@ from skyops_p2p.node.control_client import ControlClient
 from skyops_p2p.node.views import MapQuery, NodeView
 from skyops_p2p.testnet.creation import guests_dir
 from skyops_p2p.testnet.demo_pace import measure_slowness, stretched_beat_s
-from skyops_p2p.testnet.demo_stage import ANSWER_TIMEOUT_S, MICROCREDITS, Demo, failed, wait_until
+from skyops_p2p.testnet.demo_stage import ANSWER_TIMEOUT_S, MICROCREDITS, POLL_S, Demo, failed, wait_until
 from skyops_p2p.testnet.launcher import READY_TIMEOUT_S, STOP_TIMEOUT_S, Testnet
 from skyops_p2p.testnet.processes import send_signal, start_detached, state_of, wait_state
 from skyops_p2p.testnet.startup import bring_up as start_nodes
@@ -214,11 +214,26 @@ def restart(demo: Demo) -> str:
     peer_id = demo.network.record.entry(demo.victim).peer_id
     started = time.monotonic()
     demo.network.start([demo.victim])
-    demo.network.wait_ready([demo.victim], timeout_s=READY_TIMEOUT_S * demo.slowness)
+    wait_until(demo, lambda: _answers(demo), f"{demo.victim} answers", limit_s=READY_TIMEOUT_S)
     answers_s = time.monotonic() - started
     wait_until(demo, lambda: all_see(demo, peer_id, "active"), f"{demo.victim} is ACTIVE on every map")
     everywhere_s = time.monotonic() - started
     return f"{demo.victim}: answers after {answers_s:.1f} s, ACTIVE on every map after {everywhere_s:.1f} s."
+
+
+def _answers(demo: Demo) -> bool:
+    """Tell whether the node that was hurt answers.
+
+    Raises:
+        TestnetError: `node_died`.
+    """
+    try:
+        demo.network.wait_ready([demo.victim], timeout_s=POLL_S)
+    except TestnetError as error:
+        if error.code != "timed_out":
+            raise
+        return False
+    return True
 
 
 def take_down(demo: Demo) -> str:
