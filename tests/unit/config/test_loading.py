@@ -117,6 +117,14 @@ def test_whole_numbers_in_the_file_serve_as_numbers(tmp_path):
             "[worker]\nmisbehaves = 'wrong-result'\n",
             "config.toml:2: worker.misbehaves: a worker may do wrong on test networks only",
         ),
+        (
+            "[network]\nprobe_slot_s = 10\n",
+            "config.toml:2: network.probe_slot_s: only test networks may shorten slots",
+        ),
+        (
+            "is_testnet = true\n[network]\nprobe_watch_slots = 37\n",
+            "network.probe_watch_slots: found 37, allowed is a whole number, at least 1, at most 36",
+        ),
         ("is_testnet = true\n[worker]\ndeclared_gpus = ['A100']\n", "'A100': declare a GPU as"),
         (
             "[worker]\ndeclared_cpu_cores = 64\n",
