@@ -153,6 +153,11 @@ def _bill_fields(view: "BillingView") -> Iterator[tuple[str, str]]:
         yield "paid", "nothing: it runs free"
         return
     yield "paid", f"{_amount(view.paid_wei)}, of which the contract keeps {_amount(view.fee_wei)}"
+    if view.replicas_wei:
+        yield (
+            "for checks",
+            f"{_amount(view.replicas_wei)} of it, to those that computed the same to compare results",
+        )
     yield "runtime", span(view.runtime_ms / 1000)
     if view.moved_bytes:
         yield "moved", f"{bytes_text(view.moved_bytes)} of inputs, outputs and logs"
@@ -187,7 +192,7 @@ def _lane_rows(lanes: "Sequence[LaneView]") -> list[tuple[str, ...]]:
     paid = format_column([lane.paid_wei for lane in lanes], SKYOPS)
     return [
         (
-            str(lane.shard),
+            f"{lane.shard} check" if lane.is_replica else str(lane.shard),
             str(lane.epoch),
             short_peer(lane.peer_id),
             rates[place],

@@ -155,6 +155,10 @@ def _print_preview(preview: "PreviewView", *, is_color: bool) -> None:
     if preview.cost_min is not None and preview.cost_max is not None:
         cost = f"{credits_text(preview.cost_min)} to {credits_text(preview.cost_max)}"
         click.echo(f"Estimated cost if the execution time-out is used up: {cost} credits.")
+        if preview.computing > 1:
+            click.echo(
+                f"{_computing_text(preview)}: at most {credits_text(preview.cost_max)} credits in all."
+            )
     if preview.reasons:
         columns = [
             Column("REASON"),
@@ -170,6 +174,14 @@ def _print_preview(preview: "PreviewView", *, is_color: bool) -> None:
     if preview.candidates:
         click.echo()
         _print_candidates(preview, is_color=is_color)
+
+
+def _computing_text(preview: "PreviewView") -> str:
+    """Return how many compute it, so that results can be compared."""
+    others = preview.computing - 1
+    if preview.is_by_lot:
+        return f"1 worker computes it, and {others} more if the lot of the spot checks falls on it"
+    return f"{preview.computing} workers compute it, to compare their results"
 
 
 def _print_candidates(preview: "PreviewView", *, is_color: bool) -> None:

@@ -60,10 +60,16 @@ def result(
     if as_json:
         print_json(found)
         return
-    from skyops_p2p.cli.job_text import bytes_text
+    from skyops_p2p.cli.job_text import bytes_text, discrepancy_fields
 
     print_fields(
-        [("directory", found.folder), ("files", str(found.files)), ("size", bytes_text(found.size_bytes))]
+        [
+            ("directory", found.folder),
+            ("files", str(found.files)),
+            ("size", bytes_text(found.size_bytes)),
+            *([("checked", view.verified)] if view.verified else []),
+            *discrepancy_fields(view),
+        ]
     )
 
 

@@ -8,7 +8,7 @@ from skyops_p2p.cli.invocation import Invocation, data_dir_option
 from skyops_p2p.cli.output import paint
 
 if TYPE_CHECKING:
-    from skyops_p2p.node.jobs.job_views import LogLineView
+    from skyops_p2p.node.jobs.job_views import JobView, LogLineView
 
 
 @click.command()
@@ -46,6 +46,16 @@ def logs(
             click.echo(line.text, nl=False, err=line.stream != "stdout")
         else:
             _print(line, is_array=is_array, has_time=timestamps, is_color=invocation.is_color)
+    if not (as_json or raw):
+        _tell_discrepancies(jobs.show(job), is_color=invocation.is_color)
+
+
+def _tell_discrepancies(view: "JobView", *, is_color: bool) -> None:
+    """Say below the log if somebody came to another result: whose log it is says nothing of that."""
+    from skyops_p2p.cli.job_text import discrepancy_fields
+
+    for name, text in discrepancy_fields(view):
+        click.echo(paint("skyops: ", "cyan", is_color=is_color) + f"{name} {text}".strip(), err=True)
 
 
 def _print(line: "LogLineView", *, is_array: bool, has_time: bool, is_color: bool) -> None:

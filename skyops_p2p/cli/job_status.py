@@ -11,6 +11,7 @@ from skyops_p2p.cli.job_text import (
     CHECKED_TEXTS,
     attempt_end,
     bytes_text,
+    discrepancy_fields,
     gpu_text,
     is_leased,
     local_time,
@@ -100,6 +101,9 @@ def _fields(view: JobView, *, is_color: bool) -> Iterator[tuple[str, str]]:
     at = local_time(view.submitted_unix_ms)
     yield "submitted", f"{at}, {span(time.time() - view.submitted_unix_ms / 1000)} ago"
     yield "runtime", view.runtime
+    if view.verified and len(view.shards) > 1:
+        yield "checked", view.verified
+    yield from discrepancy_fields(view)
     if len(view.shards) == 1:
         yield from _of_shard(view.shards[0])
 

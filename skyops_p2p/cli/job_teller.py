@@ -6,6 +6,7 @@ from skyops_p2p.cli.job_text import (
     attempt_end,
     bar,
     bytes_text,
+    discrepancy_fields,
     is_leased,
     lease_text,
     metrics_text,
@@ -251,6 +252,9 @@ def ending(view: JobView, now_s: float) -> list[str]:
     exits = {shard.exit_code for shard in view.shards if shard.exit_code}
     if exits:
         lines.append(f"exit code {', '.join(map(str, sorted(exits)))}")
+    if view.verified and any(shard.checked for shard in view.shards):
+        lines.append(view.verified)
+    lines += [f"{name} {text}".strip() for name, text in discrepancy_fields(view)]
     if view.change:
         lines.append(f"what to do: {view.change}")
     return lines + next_steps(view)

@@ -2,11 +2,11 @@
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from skyops_p2p.cli.output import age, credits_text, short_peer
-from skyops_p2p.node.jobs.job_views import AttemptView, GpuLoadView, ShardView, UsageView
+from skyops_p2p.node.jobs.job_views import AttemptView, GpuLoadView, JobView, ShardView, UsageView
 
 ID_CHARS = 12
 """Of a job's id, for people; enough to be unique on one node."""
@@ -97,12 +97,26 @@ def rest_text(shard: ShardView) -> str:
     return f"{span(shard.remaining_s)} left{basis}"
 
 
+DISCREPANCIES_SHOWN = 10
+"""Shards with different results that are told of one by one."""
 CHECKED_TEXTS = {
     "agreed": "all who computed it came to the same result",
     "decided": "the result of the majority; somebody was wrong: `skyops verdict`",
     "no_replica": "NO: unverified, nobody else could compute it (no_replica)",
+    "no_budget": "NO: unverified, price.total_max left nothing to have it checked (no_budget)",
+    "not_drawn": "NO: unverified, the lot of the spot checks did not fall on it (not_drawn)",
 }
 """What came of comparing results -> a sentence."""
+
+
+def discrepancy_fields(view: JobView) -> Iterator[tuple[str, str]]:
+    """Yield a field for each shard in which somebody came to another result, at most DISCREPANCIES_SHOWN."""
+    found = [shard for shard in view.shards if shard.discrepancy]
+    for shard in found[:DISCREPANCIES_SHOWN]:
+        where = f"shard {shard.index}: " if len(view.shards) > 1 else ""
+        yield "discrepancy", where + shard.discrepancy
+    if len(found) > DISCREPANCIES_SHOWN:
+        yield "", f"… and {len(found) - DISCREPANCIES_SHOWN} more shards; `skyops status --json` has all"
 
 
 def is_leased(shard: ShardView) -> bool:

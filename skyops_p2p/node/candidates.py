@@ -42,6 +42,7 @@ def screen_map(
     standing: StandingSource,
     lot: bytes,
     excluded: Collection[PeerId] = (),
+    computing: Collection[PeerId] = (),
 ) -> tuple[tuple[Bidder, ...], tuple[Outcome, ...]]:
     """Split the workers of the map into those to ask, best first, and those that do not qualify, with reasons.
 
@@ -54,6 +55,7 @@ def screen_map(
         standing: Tells how workers stand.
         lot: Of this job, so that jobs differ in whom they ask among equals.
         excluded: They failed at this job before.
+        computing: They, or other nodes of their wallets, compute the same already.
     """
     needs, placement = needs_of(spec), spec.placement
     allow, deny = (frozenset(PeerId(peer) for peer in peers) for peers in (placement.allow, placement.deny))
@@ -67,6 +69,10 @@ def screen_map(
             continue
         if entry.peer in excluded:
             unfit.append(Outcome(entry.peer, "denied", "it failed at this job before"))
+            continue
+        if entry.peer in computing:
+            text = "it, or another node of its wallet, computes the same already"
+            unfit.append(Outcome(entry.peer, "denied", text))
             continue
         codes = screen_candidate(needs, entry, allow=allow, deny=deny, price_max=spec.price.per_hour_max)
         if codes or entry.record is None:

@@ -15,6 +15,7 @@ from skyops_p2p.core.jobs.needs import cost_of, needs_of
 from skyops_p2p.core.jobs.sizes import millionths_text
 from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.core.node_map import NodeEntry
+from skyops_p2p.core.verification.commit import compared_class
 from skyops_p2p.limits import PREVIEW_NODES_MAX
 from skyops_p2p.node.views import View
 from skyops_p2p.types import PeerId
@@ -66,6 +67,10 @@ class PreviewView(View):
     cost_min: int | None
     """Microcredits for the whole job at these prices, if each shard needs its whole execution time-out."""
     cost_max: int | None
+    computing: int = 1
+    """Workers that compute each shard to compare their results; others decide if these differ."""
+    is_by_lot: bool = False
+    """Spot checks: the first of them alone, unless a lot falls on its result."""
     reasons: tuple[ReasonView, ...]
     """The most frequent first."""
     candidates: tuple[CandidateView, ...]
@@ -109,6 +114,8 @@ def preview_job(
         price_max=max(prices, default=None),
         cost_min=cost_of(spec, min(prices)) if prices else None,
         cost_max=cost_of(spec, min(max(prices), spec.price.per_hour_max)) if prices else None,
+        computing=1 if compared_class(spec) is None else spec.verification.redundancy,
+        is_by_lot=spec.verification.check == "adaptive",
         reasons=tuple(_reason(code, nodes) for code, nodes in counts.most_common()),
         candidates=tuple(
             _candidate(needs, entry, codes, price_max=spec.price.per_hour_max, held=held.get(entry.peer))

@@ -165,6 +165,7 @@ class Market:
         excluded: Sequence[PeerId] = (),
         job_id: bytes | None = None,
         only: Sequence[PeerId] = (),
+        computing: Sequence[PeerId] = (),
     ) -> MatchView:
         """Look for a worker for a job; see Node.match.
 
@@ -174,12 +175,19 @@ class Market:
             excluded: Not asked, and not taken if they offer: they failed at this job.
             job_id: 16 bytes under which tender and bid book are known; random if it is not given.
             only: If there are any, nobody else is asked or taken; they must be allowed by the job too.
+            computing: Neither asked nor taken: they compute the same already.
         """
         own, standing = self._core.peer_id, self._ports.standing
         job_id = job_id or self._ports.entropy.token(16)
         until = trio.current_time() + spec.timeouts.queue
         bidders, unfit = screen_map(
-            spec, self._core.nodes, own=own, standing=standing, lot=job_id, excluded=excluded
+            spec,
+            self._core.nodes,
+            own=own,
+            standing=standing,
+            lot=job_id,
+            excluded=excluded,
+            computing=computing,
         )
         if only:
             bidders = tuple(bidder for bidder in bidders if bidder.peer in only)
@@ -209,7 +217,9 @@ class Market:
             expects_gossip=expects_gossip,
             screened=unfit,
             allow=frozenset(only or (PeerId(peer) for peer in placement.allow)),
-            deny=frozenset((*(PeerId(peer) for peer in placement.deny), *excluded, *admission.refused)),
+            deny=frozenset(
+                (*(PeerId(peer) for peer in placement.deny), *excluded, *computing, *admission.refused)
+            ),
         )
 
         def report(step: ReportProgress) -> None:

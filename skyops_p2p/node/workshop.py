@@ -50,6 +50,7 @@ from skyops_p2p.node.settlement.journal import PayJournal
 from skyops_p2p.node.settlement.ledger import Ledger
 from skyops_p2p.node.settlement.office import PaymentOffice
 from skyops_p2p.node.settlement.tools import PayRules, PayTools
+from skyops_p2p.node.spot_checks import SpotChecks
 from skyops_p2p.node.witnesses import Witnesses
 from skyops_p2p.ports import Money, Network, PeerAddrs, Sandbox, Store, Workspace
 from skyops_p2p.ports.content import BlockStore
@@ -306,6 +307,7 @@ class Workshop:
             draws=DrawPool(self._core, self._parts.market.standing),
             own_binding=lambda: binding(clock.now_ms()),
             sign=lambda message: seal(message, identity.node_key, self._core.rules.network),
+            spot_checks=SpotChecks(self._parts.market.standing),
             publish=publish,
             tell=self._host.tell,
             workspace=workspace,

@@ -40,8 +40,8 @@ def test_result_roots(case: Case) -> None:  # VER-2, VER-3, VER-4
 def test_draws(case: Case) -> None:  # VER-9, VER-10, VER-16
     secret = raw(case, "secret")
     if "lot" in case:
-        lot = int.from_bytes(second.sha(b"skyops/check/1", secret, raw(case, "receipt"))[:8], "big")
-        assert check_lot(secret, raw(case, "receipt")) == lot == int(case["lot"])
+        lot = int.from_bytes(second.sha(b"skyops/check/1", secret, raw(case, "commit"))[:8], "big")
+        assert check_lot(secret, raw(case, "commit")) == lot == int(case["lot"])
         return
     commit = raw(case, "commit")
     rows = [

@@ -92,7 +92,7 @@ def draw_cases() -> list[Case]:
             }
             for name, candidates, digest, secret, computing in rows
         ),
-        {"name": "a spot check", "secret": SECRET.hex(), "receipt": commit.hex(),
+        {"name": "a spot check", "secret": SECRET.hex(), "commit": commit.hex(),
          "lot": str(check_lot(SECRET, commit))},
     ]  # fmt: skip
 

@@ -143,6 +143,11 @@ OUTCOMES: dict[str, Outcome] = {
         "The worker's result is not that of the majority of those who computed the same.",
         "Nothing: the right result is taken, and the worker is paid no further.",
     ),
+    "worker_doubted": Outcome(
+        Cause.WORKER,
+        "Nobody has checked the worker's result, and it was wrong at another shard of the job.",
+        "Nothing: another worker computes the shard anew. What was paid for it is lost.",
+    ),
     "no_reveal": Outcome(
         Cause.WORKER,
         "The worker committed to a result and did not show it.",

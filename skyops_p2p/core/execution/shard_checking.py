@@ -25,12 +25,10 @@ class CheckedResults(ShardMoves):
     def _on_result_committed(self, event: ev.ResultCommitted, _now: MonotonicS) -> list[Effect]:
         if self.state not in (_O, _R) or not self._is_newest(event.epoch):
             return []
-        self.record = self.record.with_commit(event.commit)
+        self.record = self.record.with_commit(event.commit, is_spared=event.is_spared)
         self._move(_K)
-        return [
-            ev.StoreShard(),
-            ev.TellShard("computed; its result is compared with others' before it is taken"),
-        ]
+        told = "is asked for" if event.is_spared else "is compared with others' before it is taken"
+        return [ev.StoreShard(), ev.TellShard(f"computed; its result {told}")]
 
     def _on_reveal_wanted(self, event: ev.RevealWanted, _now: MonotonicS) -> list[Effect]:
         if self.state is not _K or not self._is_newest(event.epoch):
@@ -88,3 +86,8 @@ class CheckedResults(ShardMoves):
         self._move(_F)
         told = ev.TellShard("the result of another worker is taken in its place")
         return [ev.StoreShard(), stop, ev.FetchOutputs(event.epoch, event.receipt), told]
+
+    def _on_result_doubted(self, event: ev.ResultDoubted, now: MonotonicS) -> list[Effect]:
+        self._set_times(event.queue_until, event.total_until, now)
+        self.record = self.record.doubted()
+        return self._search("its worker was wrong at another shard, and nobody has checked this one")

@@ -107,6 +107,8 @@ class ResultCommitted(Event):
     epoch: int
     commit: bytes
     """Enveloped ResultCommit."""
+    is_spared: bool = False
+    """No lot fell on it: the result is taken without a comparison. Rules: VER-16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,17 @@ class ResultReplaced(Event):
     code: str
     """What this worker's attempt ends with."""
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResultDoubted(Event):
+    """Nobody has checked the result that was taken, and its worker was wrong at another shard: it is computed anew.
+
+    Rules: VER-23.
+    """
+
+    queue_until: MonotonicS
+    total_until: MonotonicS | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,8 @@ class Attempt:
     """Enveloped ResultCommit, where results are compared."""
     reveal: bytes | None = None
     """Enveloped ResultReveal, once it came with the receipt."""
+    is_spared: bool = False
+    """No lot fell on it when it was committed to: nobody computes it once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,8 @@ class ShardRecord:
     """Outcome; empty before the end."""
     text: str = ""
     checked: str = ""
-    """What came of the comparison: "agreed", "decided", "no_replica"; empty: there was none."""
+    """What came of the comparison: "agreed", "decided", "no_replica", "no_budget", "not_drawn"; empty: there was
+    none."""
 
     @property
     def lease(self) -> Attempt | None:
@@ -112,6 +115,21 @@ class ShardRecord:
             checkpoint_sequence=self.checkpoint_sequence,
         )
 
+    def doubted(self) -> "ShardRecord":
+        """Return the record of a shard whose result is believed no more, nor anything that its worker has left."""
+        last = self.attempts[-1]
+        wrong = replace(last, code="worker_doubted", text="it was wrong at another shard")
+        return replace(
+            self.excluding(last.worker),
+            attempts=(*self.attempts[:-1], wrong),
+            checkpoints=(),
+            checkpoint_sequence=0,
+            result=None,
+            code="",
+            text="",
+            checked="",
+        )
+
     def leased(self, attempt: Attempt) -> "ShardRecord":
         """Return the record with one more attempt, whose epoch is used up by that."""
         return replace(
@@ -127,9 +145,10 @@ class ShardRecord:
         last = replace(self.attempts[-1], receipt=receipt, reveal=reveal)
         return replace(self, attempts=(*self.attempts[:-1], last))
 
-    def with_commit(self, commit: bytes) -> "ShardRecord":
-        """Return the record with the newest attempt's commitment in it."""
-        return replace(self, attempts=(*self.attempts[:-1], replace(self.attempts[-1], commit=commit)))
+    def with_commit(self, commit: bytes, *, is_spared: bool = False) -> "ShardRecord":
+        """Return the record with the newest attempt's commitment in it, and whether it is left unchecked."""
+        last = replace(self.attempts[-1], commit=commit, is_spared=is_spared)
+        return replace(self, attempts=(*self.attempts[:-1], last))
 
     def closed(self, code: str, text: str) -> "ShardRecord":
         """Return the record with the attempt that stands closed; its result counts only if it succeeded."""

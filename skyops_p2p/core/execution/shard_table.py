@@ -46,6 +46,7 @@ TRANSITIONS: Table = {
     **{(state, ev.CancelRequested): to(_C) for state in (_I, *_OPEN)},
     **{(state, ev.CancelRequested): to(state) for state in _OVER},
     **{(state, ev.RetryRequested): to(_M) for state in (_X, _C)},
+    (_OK, ev.ResultDoubted): to(_M),
     (_W, DeadlineReached): to(_W, _M, _X),
     **{(state, DeadlineReached): to(state, _X) for state in (_M, _O, _K, _F)},
     (_R, DeadlineReached): to(_R, *_NEXT),

@@ -244,6 +244,14 @@ class Checkpoint(Section):
     """A completed checkpoint is saved this often."""
 
 
+CheckName = Literal["adaptive"]
+
+
+def _short_check(value: Any, info: ValidationInfo) -> Any:
+    """Read "always", which is what is meant where nothing is said."""
+    return None if value == "always" and form_of(info) != "canonical" else value
+
+
 class Verification(Section):
     """How results are checked."""
 
@@ -252,8 +260,24 @@ class Verification(Section):
     chain of checkpoints; "interactive": results are not checked."""
     redundancy: int = Field(1, ge=1, le=7)
     """Workers that compute the same; they do not know of each other."""
+    check: Annotated[
+        CheckName | None,
+        BeforeValidator(_short_check, json_schema_input_type=Literal["always", "adaptive"] | None),
+    ] = None
+    """"always" (also if left out): all results are computed by as many workers as `redundancy` says; "adaptive": the
+    first worker's alone, unless a lot falls on it, more often the less its worker is known. `redundancy` is 2 then, if
+    nothing else is said."""
     tolerance: Share = 0
     """numeric: largest relative difference."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, value: Any, info: ValidationInfo) -> Any:
+        """Have two workers compute what is checked, if nothing else is said."""
+        if form_of(info) == "canonical" or not isinstance(value, dict):
+            return value
+        is_open = value.get("check") == "adaptive" and value.get("redundancy") is None
+        return {**value, "redundancy": 2} if is_open else value
 
 
 class Placement(Section):

@@ -183,6 +183,8 @@ def _contradictions(spec: JobSpec) -> Iterator[tuple[str, str]]:
         yield "placement.deny", f"holds peers that placement.allow holds too: {', '.join(both[:3])}"
     if spec.verification.tolerance and spec.verification.kind != "numeric":
         yield "verification.tolerance", 'goes with class = "numeric" only'
+    if spec.verification.check is not None:
+        yield from _spot_checked(spec)
     for field, items in (("inputs", spec.inputs), ("outputs", spec.outputs)):
         yield from _repeated(field, [item.path for item in items], "path")
     yield from _repeated("secrets", [secret.name for secret in spec.secrets], "name")
@@ -217,6 +219,20 @@ def _gang(spec: JobSpec) -> Iterator[tuple[str, str]]:
             "gang",
             'goes with runtime = "docker" or "native": a WebAssembly module has no sockets to reach others by',
         )
+
+
+def _spot_checked(spec: JobSpec) -> Iterator[tuple[str, str]]:
+    """Yield what keeps results from being checked by lot."""
+    kind = spec.verification.kind
+    if kind not in ("exact", "numeric"):
+        yield (
+            "verification.check",
+            f'goes with class = "exact" or "numeric": results of the class "{kind}" cannot be compared',
+        )
+    if spec.verification.redundancy < 2:
+        yield "verification.redundancy", "is 1, so nobody could check; allowed with check is 2 to 7"
+    if spec.gang:
+        yield "verification.check", "does not go with gang: its members compute together"
 
 
 def _repeated(field: str, names: list[str], what: str) -> Iterator[tuple[str, str]]:

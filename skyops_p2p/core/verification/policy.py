@@ -21,16 +21,18 @@ _PROOF_DOMAIN = b"skyops/verdict-check/1"
 _MILLION = 1_000_000
 
 
-def check_lot(secret: bytes, receipt: bytes) -> int:
+def check_lot(secret: bytes, commit: bytes) -> int:
     """Return a lot of 64 bits that decides whether a result is checked.
 
+    It is drawn over the commitment: replicas must be drawn before the result is shown, or they could copy it.
+
     Args:
-        secret: The requester's 32 random bytes; the worker never sees them.
-        receipt: Digest of the enveloped ResultReceipt.
+        secret: The requester's 32 bytes of this shard alone; the worker never sees them.
+        commit: Digest of the enveloped ResultCommit.
 
     Rules: VER-16.
     """
-    return int.from_bytes(sha256(_LOT_DOMAIN + secret + receipt)[:8], "big")
+    return int.from_bytes(sha256(_LOT_DOMAIN + secret + commit)[:8], "big")
 
 
 def needs_check(record: Record, value: int, *, lot: int) -> bool:

@@ -68,6 +68,8 @@ class Array:
         excluded: tuple[PeerId, ...],
         tender_job: bytes,
         progress: Callable[[MatchStepView], None],
+        *,
+        computing: tuple[PeerId, ...] = (),
     ) -> MatchView:
         """Run a match for one shard when it is its turn; see Market.match.
 
@@ -79,7 +81,7 @@ class Array:
             try:
                 await trio.sleep_until(self._rest_until)
                 ended = await self._tools.find_worker(
-                    self._spec, progress, excluded=excluded, job_id=tender_job
+                    self._spec, progress, excluded=excluded, job_id=tender_job, computing=computing
                 )
             finally:
                 self._matching.discard(shard)

@@ -298,7 +298,10 @@ class HeldLease:
     async def _take_commit(self, data: bytes) -> None:
         """Tell of a commitment, and answer it if all have committed."""
         self.committed.take(data)
-        await self._post(self, ev.ResultCommitted(self.facts.epoch, data))
+        self._payment.rest()
+        facts = self.facts
+        is_spared = self._job.is_spared(facts.shard, facts.worker, self._payment.price, data)
+        await self._post(self, ev.ResultCommitted(facts.epoch, data, is_spared))
         if self.committed.request is not None:
             await self._client.send(self.committed.request)
 

@@ -14,6 +14,8 @@ from skyops_p2p.core.execution.shard_record import ShardRecord, ShardState
 from skyops_p2p.core.machine import Event
 from skyops_p2p.errors import SkyopsError
 from skyops_p2p.node.jobs.array import Array
+from skyops_p2p.node.jobs.check_words import verified_text
+from skyops_p2p.node.jobs.doubts import Doubts, found_wrong, is_doubtful
 from skyops_p2p.node.jobs.gang import Gang
 from skyops_p2p.node.jobs.inputs import InputSealer
 from skyops_p2p.node.jobs.job_views import JobView, ReplicaView, meaning_of, state_of
@@ -22,7 +24,7 @@ from skyops_p2p.node.jobs.present import replica_view, shard_view
 from skyops_p2p.node.jobs.records import JobPart, ReplicaPart
 from skyops_p2p.node.jobs.redundancy import Comparisons, Crew
 from skyops_p2p.node.jobs.shard_task import ShardTask
-from skyops_p2p.types import MonotonicS
+from skyops_p2p.types import MonotonicS, PeerId
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +106,8 @@ class JobTask:
     def is_over(self) -> bool:
         """Whether it has ended."""
         return self._part.ended_code is not None or (
-            bool(self.shards) and all(task.is_over for task in self.shards)
+            bool(self.shards)
+            and all(task.is_over and not is_doubtful(task.record, self.job.suspects) for task in self.shards)
         )
 
     def standing(self) -> "Standing":
@@ -113,7 +116,7 @@ class JobTask:
         if code:
             state = "cancelled" if code == "cancelled" else "failed"
         elif self.shards:
-            state = state_of(tuple(task.record.state for task in self.shards))
+            state = state_of(tuple(self._state_of(task) for task in self.shards))
             failed = [task for task in self.shards if task.record.code not in ("", SUCCEEDED)]
             last = next(
                 (task for task in failed if task.record.code != GANG_FAILED), next(iter(failed), None)
@@ -122,9 +125,14 @@ class JobTask:
             text = last.record.text if last else self.shards[-1].text or text
         return Standing(state, code, text)
 
+    def _state_of(self, task: ShardTask) -> ShardState:
+        is_begun_again = task.is_over and is_doubtful(task.record, self.job.suspects)
+        return ShardState.WAITING if is_begun_again else task.record.state
+
     def view(self) -> JobView:
         """Return how it stands, with all its shards."""
         standing = self.standing()
+        shards = tuple(shard_view(task, self._replica_views(task.index)) for task in self.shards)
         meaning, change = meaning_of(standing.code)
         return JobView.model_validate(
             {
@@ -137,7 +145,8 @@ class JobTask:
                 "change": change,
                 "submitted_unix_ms": self.submitted_unix_ms,
                 "runtime": self.job.spec.runtime,
-                "shards": tuple(shard_view(task, self._replica_views(task.index)) for task in self.shards),
+                "shards": shards,
+                "verified": verified_text(shards),
             }
         )
 
@@ -202,6 +211,7 @@ class JobTask:
         await self._wait_for_others()
         if self._part.inputs is None:
             await self._prepare()
+        self.job.suspects.update(self._wrong_replicas())
         events = {task.index: self._first_event(task, first) for task in self.shards}
         begun = {index: event for index, event in events.items() if event is not None}
         async with trio.open_nursery() as nursery:
@@ -210,13 +220,25 @@ class JobTask:
             if self.comparisons is not None:
                 nursery.start_soon(self.comparisons.run)
             async with trio.open_nursery() as shards:
+                again = Doubts(self.job, self.shards, self.comparisons, self._deadlines)
+                self.job.suspected = lambda worker: again.suspect(worker, shards)
                 for task in self.shards:
                     if task.index in begun:
-                        shards.start_soon(task.run, begun[task.index])
+                        shards.start_soon(again.drive, task, begun[task.index])
             if self.job.gang is not None:
                 nursery.cancel_scope.cancel()
 
+    def _wrong_replicas(self) -> set[PeerId]:
+        """Return whose replicas did not stand."""
+        kin, found = self.job.tools.draws.kin, set[PeerId]()
+        for shard in self.shards if self.comparisons is not None else ():
+            for replica in self._crew.replicas(self.job_id, shard.index):
+                found |= {peer for one in replica.shards for peer in found_wrong(one.record, kin)}
+        return found
+
     def _first_event(self, task: ShardTask, first: Callable[[], Event] | None) -> Event | None:
+        if is_doubtful(task.record, self.job.suspects):
+            return ev.ResultDoubted(*self._deadlines())
         if task.record.state is ShardState.SUCCEEDED or (task.is_over and first is None):
             return None
         if task.is_over and first is not None:
@@ -265,6 +287,8 @@ class JobTask:
         )
         if self.replica_of is not None:
             return
+        for task in self.shards:
+            self.job.suspects.update(found_wrong(task.record, self.job.tools.draws.kin))
         if self.job.compared is not None:
             self.job.checks = self.comparisons = Comparisons(self.job, self.shards, self._crew)
         if self.job.spec.gang:

@@ -105,10 +105,13 @@ class ShardView(View):
     search: SearchView | None = None
     """Its newest search for a worker; None before the first, after a restart, and in a job of many shards."""
     checked: str = ""
-    """What came of comparing results: "agreed", "decided", "no_replica" (it is taken unverified); empty: nothing yet,
-    or nothing is compared."""
+    """What came of comparing results: "agreed", "decided", "no_replica" and "no_budget" (it is taken
+    unverified: there was nobody, or no money), "not_drawn" (spot checks: no lot fell on it); empty: nothing yet, or
+    nothing is compared."""
     replicas: tuple[ReplicaView, ...] = ()
     """Who else computes it; at most REPLICAS_PER_SHARD_MAX."""
+    discrepancy: str = ""
+    """Who came to another result, in a sentence; empty: nobody, or nothing was compared."""
 
 
 class JobView(View):
@@ -127,6 +130,8 @@ class JobView(View):
     submitted_unix_ms: int
     runtime: str
     shards: tuple[ShardView, ...]
+    verified: str = ""
+    """By how many workers its results were verified, or why not, in words; empty before there is one."""
 
     @property
     def replica_ids(self) -> tuple[bytes, ...]:

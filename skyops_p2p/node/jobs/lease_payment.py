@@ -72,18 +72,27 @@ class LeasePayment:
                     name=spec.name,
                     mode=spec.mode.kind,
                     budget_wei=None if total is None else wei_of_credits(MicroCredits(total)),
+                    bound_job=self._job.replica_of,
                     stopped=self._stopped,
                     told=self._told,
                 )
             except (ExecutionError, ChainError) as error:
                 self._stopped(error.code, error.message)
                 return
+            self._lease.is_computed = self._attempt.commit is not None
         self.hear(phase)
+
+    def rest(self) -> None:
+        """Note that the run is over, and its result waits to be compared: it costs no more, whatever beats say."""
+        if self._lease is not None:
+            self._lease.is_computed = True
+            self._lease.clock.turn(trio.current_time(), is_running=False)
 
     def hear(self, phase: str, usage: UsagePart | None = None) -> None:
         """Note what the worker says that the run does, and has used; only what runs is paid. Rules: SET-6, SET-29."""
         if self._lease is not None:
-            self._lease.clock.turn(trio.current_time(), is_running=phase == "running")
+            is_running = phase == "running" and not self._lease.is_computed
+            self._lease.clock.turn(trio.current_time(), is_running=is_running)
             if usage is not None:
                 self._lease.note_usage(told_usage(usage, self._job.inputs))
 

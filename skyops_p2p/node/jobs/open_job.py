@@ -10,6 +10,7 @@ from skyops_p2p.core.jobs.encoding import encode_spec
 from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.core.verification.commit import compared_class
 from skyops_p2p.core.verification.draw import draw_commitment
+from skyops_p2p.core.verification.policy import check_lot
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.node.jobs.array import Array
 from skyops_p2p.node.jobs.gang import Gang
@@ -20,7 +21,7 @@ from skyops_p2p.types import PeerId
 from skyops_p2p.wire.messages.execution import HolderPart, InputPart, LeaseOpen, SecretPart
 from skyops_p2p.wire.messages.verification import ComparedName
 
-_DRAW_DOMAIN = b"skyops/draw-of-shard/1"
+_DRAW_DOMAIN, _CHECK_DOMAIN = b"skyops/draw-of-shard/1", b"skyops/check-of-shard/1"
 
 
 class Checks(Protocol):
@@ -57,8 +58,14 @@ class OpenJob:
     """Looks for their workers, where they are many and run as they come."""
     checks: "Checks | None" = None
     """Knows who computes a shard of it at the same time; None: nothing is compared."""
+    suspects: set[PeerId] = field(default_factory=set)
+    """Nodes whose wallets were wrong at one of its shards: nothing more of theirs is left unchecked. Rules: VER-23."""
+    suspected: Callable[[PeerId], None] = field(default=lambda _worker: None, repr=False)
+    """Told of each such worker, before the shard goes on at which it was wrong."""
     label: str = ""
     """For people, where the id says nothing to them: a replica's."""
+    replica_of: bytes | None = None
+    """The job of which it computes a shard once more, 16 bytes."""
 
     @property
     def short(self) -> str:
@@ -77,6 +84,25 @@ class OpenJob:
     def draw_of(self, shard: int) -> bytes:
         """Return what commits this node to that part. Rules: VER-9."""
         return draw_commitment(self.draw_secret(shard))
+
+    def is_spared(self, shard: int, worker: PeerId, price: int, commit: bytes) -> bool:
+        """Tell whether a result is taken as it is, for no lot falls on it; a replica's never is.
+
+        Args:
+            shard: Which shard.
+            worker: Who has committed to it.
+            price: Of its lease, microcredits an hour.
+            commit: Its enveloped ResultCommit.
+
+        Rules: VER-16.
+        """
+        if self.spec.verification.check != "adaptive" or self.replica_of is not None:
+            return False
+        if worker in self.suspects:
+            return False
+        secret = sha256(_CHECK_DOMAIN + self.secrets.draw_secret + shard.to_bytes(4, "big"))
+        lot = check_lot(secret, sha256(commit))
+        return not self.tools.spot_checks.is_due(worker, self.spec, price, lot=lot)
 
     @property
     def folder(self) -> Path:
@@ -106,13 +132,18 @@ class OpenJob:
         excluded: tuple[PeerId, ...],
         tender_job: bytes,
         progress: Callable[[MatchStepView], None],
+        *,
+        computing: tuple[PeerId, ...] = (),
     ) -> MatchView:
-        """Run a match for one shard, whoever else computes it."""
+        """Run a match for one shard, without those who are known to compute it already, and those that were wrong."""
+        excluded = tuple(dict.fromkeys((*excluded, *self.suspects)))
         if self.gang is not None:
             return await self.gang.find(shard, excluded, progress)
         if self.array is not None:
-            return await self.array.find(shard, excluded, tender_job, progress)
-        return await self.tools.find_worker(self.spec, progress, excluded=excluded, job_id=tender_job)
+            return await self.array.find(shard, excluded, tender_job, progress, computing=computing)
+        return await self.tools.find_worker(
+            self.spec, progress, excluded=excluded, job_id=tender_job, computing=computing
+        )
 
     def opening(
         self, *, shard: int, epoch: int, award: bytes, resume: bytes | None, keepers: tuple[HolderPart, ...]

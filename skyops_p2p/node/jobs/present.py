@@ -3,6 +3,7 @@
 import trio
 
 from skyops_p2p.crypto.node_key import peer_id_from_bytes
+from skyops_p2p.node.jobs.check_words import discrepancy_text
 from skyops_p2p.node.jobs.job_views import (
     AttemptView,
     CheckpointView,
@@ -44,6 +45,17 @@ def shard_view(task: ShardTask, replicas: tuple[ReplicaView, ...] = ()) -> Shard
     estimate = task.watch.estimate(trio.current_time())
     meaning, change = meaning_of(record.code)
     usage = result.usage if result else (beat.usage if beat else None)
+    attempts = tuple(
+        AttemptView(
+            epoch=one.epoch,
+            worker=one.worker,
+            price_microcredits_per_hour=one.price,
+            tender_job=one.tender_job.hex(),
+            code=one.code,
+            text=one.text,
+        )
+        for one in record.attempts
+    )
     return ShardView.model_validate(
         {
             "index": task.index,
@@ -58,17 +70,7 @@ def shard_view(task: ShardTask, replicas: tuple[ReplicaView, ...] = ()) -> Shard
             "remaining_s": estimate.remaining_s if estimate else None,
             "estimate_basis": estimate.basis if estimate else "",
             "usage": _usage(usage),
-            "attempts": tuple(
-                AttemptView(
-                    epoch=one.epoch,
-                    worker=one.worker,
-                    price_microcredits_per_hour=one.price,
-                    tender_job=one.tender_job.hex(),
-                    code=one.code,
-                    text=one.text,
-                )
-                for one in record.attempts
-            ),
+            "attempts": attempts,
             "checkpoints": tuple(_checkpoint(data) for data in record.checkpoints),
             "log_records": task.content.log.next_number(record.epoch),
             "is_log_proven": _is_log_proven(task, result),
@@ -76,6 +78,7 @@ def shard_view(task: ShardTask, replicas: tuple[ReplicaView, ...] = ()) -> Shard
             "exit_code": result.exit_code if result else None,
             "checked": record.checked,
             "replicas": replicas,
+            "discrepancy": discrepancy_text(attempts, replicas, record.code),
             "search": None if task.is_one_of_many else search_view(task.searches, task.steps, task.match),
         }
     )

@@ -86,6 +86,7 @@ class _AttemptPart(Part):
     """Likewise."""
     commit: Annotated[EnvelopeBytes | None, N(11)] = None
     reveal: Annotated[EnvelopeBytes | None, N(12)] = None
+    is_spared: Annotated[bool | None, N(13)] = None
 
 
 class _ShardPart(Part):
@@ -241,6 +242,7 @@ def _to_part(record: ShardRecord, now: int) -> _ShardPart:
             speed_milli=one.speed_milli or None,
             commit=one.commit,
             reveal=one.reveal,
+            is_spared=one.is_spared or None,
         )
         for one in record.attempts
     )
@@ -277,6 +279,7 @@ def _from_part(part: _ShardPart) -> ShardRecord:
             speed_milli=one.speed_milli or 0,
             commit=one.commit,
             reveal=one.reveal,
+            is_spared=bool(one.is_spared),
         )
         for one in part.attempts
     )

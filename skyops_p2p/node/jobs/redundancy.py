@@ -16,12 +16,12 @@ from skyops_p2p import limits
 from skyops_p2p.core.execution import shard_events as ev
 from skyops_p2p.core.execution.shard_record import Attempt, ShardState
 from skyops_p2p.core.verification.record import Opened, Signatures, judge_opened, open_signatures
-from skyops_p2p.core.verification.verdict import Judgement, Outcome
+from skyops_p2p.core.verification.verdict import Answer, Judgement, Outcome
 from skyops_p2p.errors import SkyopsError
 from skyops_p2p.node.jobs.open_job import OpenJob
 from skyops_p2p.node.jobs.records import ReplicaPart
 from skyops_p2p.node.jobs.replica_search import ReplicaSearch
-from skyops_p2p.node.jobs.settling import Settling
+from skyops_p2p.node.jobs.settling import NO_BUDGET, NO_REPLICA, Settling
 from skyops_p2p.node.jobs.shard_task import ShardTask
 from skyops_p2p.node.match_view import MatchStepView, MatchView
 from skyops_p2p.types import PeerId
@@ -30,6 +30,10 @@ log = logging.getLogger(__name__)
 
 _KEPT = (ShardState.CHECKING, ShardState.FETCHING, ShardState.SUCCEEDED, ShardState.FAILED)
 """States in which the commitment of the newest lease counts."""
+
+
+ENOUGH = ("no_worker", "over_budget")
+"""Ends of a replica after which no other is begun in this round: there is nobody, or no money."""
 
 
 class Replica(Protocol):
@@ -110,6 +114,7 @@ class Comparison:
         self._primary = primary
         self._crew = crew
         self._moved = trio.Event()
+        self._is_following = False
         self._replicas: list[Replica] = []
         self._round = 0
         self._asked: int | None = None
@@ -135,19 +140,56 @@ class Comparison:
         """Compare until the shard has ended, then let the replicas go."""
         self._replicas = list(self._crew.replicas(self._job.job_id, self._primary.index))
         for member in self.members():
-            member.task.on_move = self._wake
+            member.task.on_move = self.wake
         self._round = max(member.round for member in self.members())
+        await self._follow()
+
+    async def run_again(self, ended: trio.Event) -> None:
+        """Compare once more when the shard, which has ended, has begun again.
+
+        Args:
+            ended: Set when it has ended again.
+
+        Rules: VER-23.
+        """
+        self._replicas, self._asked, self._round = [], None, 0
+        while self._primary.is_over and not ended.is_set():
+            await self._moved.wait()
+        await self._follow()
+
+    async def _follow(self) -> None:
+        if self._is_following:  # both ways to here may be taken after a restart
+            return
+        self._is_following = True
+        try:
+            await self._follow_to_its_end()
+        finally:
+            self._is_following = False
+
+    async def _follow_to_its_end(self) -> None:
         while not self._primary.is_over:
             if not _is_in(self._primary, ShardState.CHECKING):
                 await self._moved.wait()
-                continue
-            async with self._crew.turns:
-                while _is_in(self._primary, ShardState.CHECKING):
-                    await self._step()
-                await self._end_of_comparison()
+            elif self._is_spared:  # nothing is compared, so it waits for no turn
+                await self._compare()
+            else:
+                async with self._crew.turns:
+                    await self._compare()
         await self._let_go()
 
-    def _wake(self) -> None:
+    async def _compare(self) -> None:
+        while _is_in(self._primary, ShardState.CHECKING):
+            await self._step()
+        await self._end_of_comparison()
+
+    @property
+    def _is_spared(self) -> bool:
+        """Whether no lot has fallen on the primary's result. Rules: VER-16."""
+        attempt = Member(self._primary, 0, None).attempt
+        return attempt is not None and attempt.is_spared
+
+    def wake(self) -> None:
+        """Look again: somebody has moved."""
         self._moved.set()
         self._moved = trio.Event()
 
@@ -184,8 +226,10 @@ class Comparison:
         )
 
     def _may_hire(self, computing: int) -> bool:
+        if self._is_spared:
+            return False
         replicas = [member for member in self.members()[1:] if member.round == self._round]
-        is_short = any(member.task.record.code == "no_worker" for member in replicas)
+        is_short = any(member.task.record.code in ENOUGH for member in replicas)
         is_room = computing < limits.VERIFICATION_WORKERS_MAX
         return not is_short and is_room and len(self._replicas) < limits.REPLICAS_PER_SHARD_MAX
 
@@ -205,7 +249,7 @@ class Comparison:
             return
         self._replicas.append(replica)
         for task in replica.shards:
-            task.on_move = self._wake
+            task.on_move = self.wake
         log.info("replica_begun job=%s shard=%d place=%d", self._job.short, part.shard, part.place)
 
     async def _ask(self, committed: Sequence[Member]) -> None:
@@ -224,6 +268,10 @@ class Comparison:
 
     # --- whose answer stands ----------------------------------------------------------------------------------------
     async def _judge(self, committed: Sequence[Member]) -> None:
+        if self._is_spared and self._answer(committed[0]).root is not None:
+            await self._settling.leave_unchecked(committed[0])
+            await self._until_settled(self._primary, ShardState.CHECKING)
+            return
         here = await self._settling.fetch(committed)
         signatures = [
             self._signatures(member)
@@ -239,9 +287,14 @@ class Comparison:
             self._tell_flagged(opened)
             return
         await self._settling.settle(
-            committed, signatures, opened, judgement=judgement, comparisons=comparisons
+            committed, signatures, opened, judgement=judgement, comparisons=comparisons, alone=self._alone()
         )
         await self._wait_decided(committed, judgement)
+
+    def _alone(self) -> str:
+        """Return why nobody else has computed it, if nobody has."""
+        codes = {member.task.record.code for member in self.members()[1:]}
+        return NO_BUDGET if "over_budget" in codes else NO_REPLICA
 
     async def _wait_decided(self, committed: Sequence[Member], judgement: Judgement) -> None:
         """Wait until the primary goes on; where it was wrong, it takes the first right answer that is here."""
@@ -260,6 +313,9 @@ class Comparison:
         text = f"{shown} results, and no majority among them: one more worker computes it"
         log.info("results_differ job=%s shard=%d", self._job.short, self._primary.index)
         self._primary.note(text)
+
+    def _answer(self, member: Member) -> Answer:
+        return open_signatures(self._signatures(member), self._job.tools.network).answer
 
     def _signatures(self, member: Member) -> Signatures:
         attempt = member.attempt

@@ -66,17 +66,20 @@ class ReplicaSearch:
             SkyopsError: As FindWorker.
         """
         if job is self._job:
-            return await job.find_plain(shard, (*excluded, *self._barred(job)), tender_job, progress)
+            barred = self._barred(job)
+            return await job.find_plain(shard, excluded, tender_job, progress, computing=barred)
         async with self._turn:
-            barred = tuple(dict.fromkeys((*excluded, *self._barred(job))))
-            find, drawn = job.tools.find_worker, self._next_drawn(barred)
+            barred, find = self._barred(job), job.tools.find_worker
+            drawn = self._next_drawn((*excluded, *barred))
             if drawn:
                 own_id = job.tools.entropy.token(16)
-                ended = await find(job.spec, progress, excluded=barred, job_id=own_id, only=drawn)
+                ended = await find(
+                    job.spec, progress, excluded=excluded, job_id=own_id, only=drawn, computing=barred
+                )
                 if ended.is_matched:
                     self._promised[job.job_id] = PeerId(ended.winner)
                     return ended
-            ended = await find(job.spec, progress, excluded=barred, job_id=tender_job)
+            ended = await find(job.spec, progress, excluded=excluded, job_id=tender_job, computing=barred)
             if ended.is_matched:
                 self._promised[job.job_id] = PeerId(ended.winner)
             return ended

@@ -112,7 +112,15 @@ class Replicas:
     ) -> JobTask:
         assert part.replica_of is not None, "only replicas"
         label = f"{job.short} replica {part.replica_of.place + 1}"
-        own = OpenJob(part.job_id, job.spec, self._tools, hidden, label=label, checks=job.checks)
+        own = OpenJob(
+            part.job_id,
+            job.spec,
+            self._tools,
+            hidden,
+            label=label,
+            replica_of=part.replica_of.job_id,
+            checks=job.checks,
+        )
         task = JobTask(own, part, records, sealer=self._sealer, depends_on=(), crew=self)
         self._by_parent.setdefault(part.replica_of.job_id, []).append(task)
         return task

@@ -27,7 +27,14 @@ log = logging.getLogger(__name__)
 
 FAULT_CODES: dict[FaultName, str] = {"wrong": "result_wrong", "lied": "worker_lied", "no_reveal": "no_reveal"}
 """Fault -> outcome of the lease."""
-NO_REPLICA, RESULTS_DIFFER = "no_replica", "results_differ"
+NO_REPLICA, NO_BUDGET, NOT_DRAWN = "no_replica", "no_budget", "not_drawn"
+UNCHECKED = (NO_REPLICA, NO_BUDGET, NOT_DRAWN)
+"""Why a result was taken that nobody has checked."""
+RESULTS_DIFFER = "results_differ"
+_ALONE_TEXTS = {
+    NO_REPLICA: "nobody else could compute it",
+    NO_BUDGET: "price.total_max left nothing to have it computed by others",
+}
 _UNDER_WAY = (ShardState.CHECKING, ShardState.FETCHING)
 
 
@@ -88,6 +95,11 @@ class Settling:
             return False
         return True
 
+    async def leave_unchecked(self, member: Committed) -> None:
+        """Take a result on which no lot has fallen, and say that nobody has checked it. Rules: VER-16."""
+        member.task.note("the spot checks leave this result out: it is taken unverified")
+        await member.task.post(ev.ResultAccepted(_epoch(member), NOT_DRAWN))
+
     async def settle(
         self,
         committed: Sequence[Committed],
@@ -96,6 +108,7 @@ class Settling:
         *,
         judgement: Judgement,
         comparisons: Sequence[ComparisonPart],
+        alone: str,
     ) -> None:
         """Write the verdict down, tell the losers' machines, and the primary's if its answer stands.
 
@@ -105,11 +118,12 @@ class Settling:
             opened: The same, opened.
             judgement: What they come to.
             comparisons: Of the class `numeric`.
+            alone: Why the primary's result is the only one, if it is: NO_REPLICA or NO_BUDGET.
         """
         primary, epoch = committed[0].task, _epoch(committed[0])
         await self._write(primary, signatures, comparisons)
         if judgement.winner is None:
-            await self._undecided(primary, epoch, opened)
+            await self._undecided(primary, epoch, opened, alone)
             return
         checked = judgement.outcome.value
         for member, fault in list(zip(committed, judgement.faults, strict=True))[1:]:
@@ -154,12 +168,12 @@ class Settling:
         lost = "the right results could not be fetched"
         await primary.post(ev.ResultRejected(epoch, "result_unavailable", lost, is_again=True))
 
-    async def _undecided(self, primary: ShardTask, epoch: int, opened: Sequence[Opened]) -> None:
+    async def _undecided(self, primary: ShardTask, epoch: int, opened: Sequence[Opened], alone: str) -> None:
         """Take the only result there is, and say so; or none, where they differ."""
         shown = [place for place, one in enumerate(opened) if one.answer.root is not None]
         if shown == [0]:
-            primary.note("nobody else could compute it: its result is taken unverified")
-            await primary.post(ev.ResultAccepted(epoch, NO_REPLICA))
+            primary.note(f"{_ALONE_TEXTS[alone]}: its result is taken unverified")
+            await primary.post(ev.ResultAccepted(epoch, alone))
         elif len(shown) > 1:
             text = f"{len(shown)} workers came to different results, and no majority to one"
             await primary.post(ev.ResultRejected(epoch, RESULTS_DIFFER, text))
@@ -174,6 +188,8 @@ class Settling:
 
     def _blame(self, task: ShardTask, worker: PeerId | None, code: str) -> None:
         """Tell whoever watches that a worker's result is not taken, and why."""
+        if worker is not None and code != FAULT_CODES["no_reveal"]:
+            self._job.suspected(worker)
         if worker is not None:
             tools, shard = self._job.tools, task.index
             log.info("result_refused job=%s shard=%d code=%s", self._job.short, shard, code)

@@ -48,6 +48,13 @@ class Draws(Protocol):
         """Return the nodes of a node's wallet, itself first."""
 
 
+class SpotChecks(Protocol):
+    """Which results are checked, where a job asks for spot checks; see spot_checks.SpotChecks."""
+
+    def is_due(self, worker: PeerId, spec: JobSpec, price: int, *, lot: int) -> bool:
+        """Tell whether a result must be checked."""
+
+
 class FindWorker(Protocol):
     """Runs a match; see Market.match."""
 
@@ -59,6 +66,7 @@ class FindWorker(Protocol):
         excluded: Sequence[PeerId],
         job_id: bytes,
         only: Sequence[PeerId] = (),
+        computing: Sequence[PeerId] = (),
     ) -> MatchView:
         """Return how it ended."""
 
@@ -93,6 +101,8 @@ class JobTools:
     """Workers from whom those are drawn that compute a result once more."""
     own_binding: Callable[[], bytes]
     """Says whose node this is; enveloped."""
+    spot_checks: SpotChecks
+    """Knows how likely a worker's results are to be checked."""
     sign: Callable[[Message], bytes]
     """Envelopes what this node says, for others to check."""
     verdicts: VerdictFiles

@@ -6,6 +6,7 @@ restart. Spec: protocol/07-settlement.md.
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import trio
@@ -147,6 +148,7 @@ class PaymentDesk:
         name: str,
         mode: str,
         budget_wei: int | None,
+        bound_job: bytes | None = None,
         stopped: Stopped,
         told: Told,
     ) -> PaidLease:
@@ -157,7 +159,8 @@ class PaymentDesk:
             terms: Of its lane; the rate is above 0.
             name: Of the job.
             mode: Of the job.
-            budget_wei: What all lanes of the job may cost together; None: no bound.
+            budget_wei: What all lanes of the job and of its replicas may cost together; None: no bound.
+            bound_job: The job whose bound that is, if this lease is a replica's; 16 bytes.
             stopped: Called once with (code, a sentence) if the lease is to end.
             told: Takes sentences for whoever watches the job.
 
@@ -168,6 +171,7 @@ class PaymentDesk:
         """
         pair = self._payer(session.peer, account_of(session.wallet))
         record = self._record(pair, terms, name=name, mode=mode, budget_wei=budget_wei)
+        record = replace(record, bound_job=bound_job)
         lease = PaidLease(pair, terms, record, self, stopped=stopped, told=told)
         self._leases[terms.lane] = lease
         assert self._nursery is not None, "paid before it runs"
@@ -181,14 +185,18 @@ class PaymentDesk:
             if self._leases.get(lease.terms.lane) is lease:
                 del self._leases[lease.terms.lane]
 
-    def is_spent(self, job_id: bytes) -> bool:
-        """Tell whether nothing more may run for a job: one more reading, and it could cost more than it may."""
-        leases = [lease for lease in self._leases.values() if lease.terms.job_id == job_id]
+    def is_spent(self, bound_id: bytes) -> bool:
+        """Tell whether nothing more may run for a job: one more reading, and it could cost more than it may.
+
+        Args:
+            bound_id: The job whose bound it is; its replicas count with it.
+        """
+        leases = [lease for lease in self._leases.values() if lease.record.bound_id == bound_id]
         budgets = [one.record.budget_wei for one in leases if one.record.budget_wei is not None]
         if not budgets:
             return False
-        open_wei = sum(lease.bound_wei(STOPPING_MS) for lease in leases)
-        return open_wei + self.tools.ledger.spent_wei[job_id] >= min(budgets)
+        open_wei = sum(lease.bound_wei(0 if lease.is_computed else STOPPING_MS) for lease in leases)
+        return open_wei + self.tools.ledger.spent_wei[bound_id] >= min(budgets)
 
     def _left_ms(self, terms: LaneTerms) -> int | None:
         return left_ms(terms, self.tools.ledger, self.payers())
@@ -202,10 +210,10 @@ class PaymentDesk:
         leases = [lease for lease in self._leases.values() if lease.record.account == account]
         return sum(lease.bound_wei(HOUR_MS) for lease in leases) // WEI_PER_MICRO
 
-    def stop_job(self, job_id: bytes) -> None:
-        """End all lanes of a job that has cost what it may."""
+    def stop_job(self, bound_id: bytes) -> None:
+        """End all that runs for a job that has cost what it may; what is computed, and waits, costs no more."""
         for lease in list(self._leases.values()):
-            if lease.terms.job_id == job_id:
+            if lease.record.bound_id == bound_id and not lease.is_computed:
                 lease.stop("over_budget", "the job has cost what it may (price.total_max)")
 
     async def note_lane(self, lane: LaneRecord) -> None:

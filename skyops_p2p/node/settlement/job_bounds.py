@@ -1,4 +1,4 @@
-"""What a job may still cost its requester, over all its lanes, where it has a bound (`price.total_max`)."""
+"""What a job may still cost, where it has a bound (`price.total_max`): all its lanes, and those of its replicas."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ STOPPING_MS = 2 * limits.METER_READ_MS
 
 
 def left_ms(terms: LaneTerms, ledger: Ledger, pairs: Iterable[PayerPair]) -> int | None:
-    """Return for how long a lane may go on, if all other lanes of its job end now, ms; None: it has no bound.
+    """Return for how long a lane may go on, if all others under its bound end now, ms; None: it has no bound.
 
     Args:
         terms: Of the lane.
@@ -22,14 +22,15 @@ def left_ms(terms: LaneTerms, ledger: Ledger, pairs: Iterable[PayerPair]) -> int
 
     Rules: SET-30.
     """
-    records = [one for one in ledger.lanes.values() if one.is_payer and one.job_id == terms.job_id]
+    bound_id = ledger.bound_id(terms)
+    records = [one for one in ledger.lanes.values() if one.is_payer and one.bound_id == bound_id]
     budgets = [one.budget_wei for one in records if one.budget_wei is not None]
     if not budgets:
         return None
-    spent_wei: int = ledger.spent_wei[terms.job_id]
+    spent_wei: int = ledger.spent_wei[bound_id]
     for pair in pairs:
         for lane in pair.account.lanes.values():
-            if lane.terms.job_id == terms.job_id:
+            if ledger.bound_id(lane.terms) == bound_id:
                 metered_wei = charge(lane.terms.rate_wei, lane.own.runtime_ms)
                 spent_wei += max(metered_wei, lane.paid) + pair.machine.pair.unit_wei
     left = max(min(budgets) - spent_wei, 0) * HOUR_MS // max(terms.rate_wei, 1)

@@ -14,6 +14,7 @@ import trio
 from skyops_p2p import limits
 from skyops_p2p.core.machine import Effect
 from skyops_p2p.core.settlement import pay_events as ev
+from skyops_p2p.core.settlement.lanes import LaneTerms
 from skyops_p2p.core.settlement.pay_events import ReceiptChain
 from skyops_p2p.core.settlement.trees import GrowingTree, Inclusion, prove
 from skyops_p2p.errors import ExecutionError, StoreError
@@ -42,7 +43,7 @@ class Ledger:
         self.lanes: OrderedDict[bytes, LaneRecord] = OrderedDict()
         """By name, as they began."""
         self.spent_wei: Counter[bytes] = Counter()
-        """Job -> what its lanes that have ended have cost this node."""
+        """Job -> what its lanes, and those of its replicas, that have ended have cost this node."""
         self.trouble = ""
         """Why nothing can be written at the moment; empty if it can."""
         self.receipt_kept: Callable[[bytes], None] = lambda _data: None
@@ -88,6 +89,11 @@ class Ledger:
         await self._journal.keep_lane(lane)
         self._note(lane)
         await self._trim_lanes()
+
+    def bound_id(self, terms: LaneTerms) -> bytes:
+        """Return the job whose bound holds for a lane, 16 bytes."""
+        known = self.lanes.get(terms.lane)
+        return terms.job_id if known is None else known.bound_id
 
     def note_usage(self, lane: bytes, usage: LaneUsage) -> None:
         """Remember what a run has used; it is written down with the lane's end. What was signed stays."""
@@ -186,7 +192,7 @@ class Ledger:
         if lane.is_payer and lane.is_over:
             known = self.lanes.get(lane.lane)
             before = known.paid_wei if known is not None and known.is_over else 0
-            self.spent_wei[lane.job_id] += lane.paid_wei - before
+            self.spent_wei[lane.bound_id] += lane.paid_wei - before
         self.lanes[lane.lane] = lane
 
     def _remember(self, key: PairKey, receipt: KeptReceipt) -> None:
@@ -216,5 +222,5 @@ class Ledger:
                 return
             await self._journal.forget_lane(oldest.lane)
             del self.lanes[oldest.lane]
-            if not any(lane.job_id == oldest.job_id for lane in self.lanes.values()):
-                self.spent_wei.pop(oldest.job_id, None)
+            if not any(lane.bound_id == oldest.bound_id for lane in self.lanes.values()):
+                self.spent_wei.pop(oldest.bound_id, None)

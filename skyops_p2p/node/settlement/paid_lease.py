@@ -29,13 +29,13 @@ Told = Callable[[str], None]
 
 
 class Budget(Protocol):
-    """What all lanes of a job may cost together."""
+    """What all lanes of a job and of its replicas may cost together."""
 
-    def is_spent(self, job_id: bytes) -> bool:
+    def is_spent(self, bound_id: bytes) -> bool:
         """Tell whether nothing more may run for the job."""
 
-    def stop_job(self, job_id: bytes) -> None:
-        """End all its lanes."""
+    def stop_job(self, bound_id: bytes) -> None:
+        """End all that runs for it."""
 
     async def note_lane(self, lane: LaneRecord) -> None:
         """Write down that a lane begins."""
@@ -73,6 +73,8 @@ class PaidLease:
         """Of the program; whoever reads the worker's beats turns it."""
         self.record = record
         self.terms = terms
+        self.is_computed = False
+        """The run is over, and its result waits to be compared: nothing more is metered."""
         self._pair = pair
         self._budget = budget
         self._stopped = stopped
@@ -125,8 +127,8 @@ class PaidLease:
             with trio.move_on_after(limits.METER_READ_MS / 1000):
                 await self._over.wait()
             self._read()
-            if self._budget.is_spent(self.terms.job_id):
-                self._budget.stop_job(self.terms.job_id)
+            if self._budget.is_spent(self.record.bound_id):
+                self._budget.stop_job(self.record.bound_id)
             if self._is_unsecured:
                 await self._offer_again()
         assert self._end is not None
@@ -137,7 +139,7 @@ class PaidLease:
         if self._pair.funds is None:
             self.stop("chain_unavailable", "the chain was not reached, so nobody knows what is deposited")
             return False
-        if self._budget.is_spent(self.terms.job_id):
+        if self._budget.is_spent(self.record.bound_id):
             self.stop("over_budget", "the job has cost what it may (price.total_max)")
             return False
         try:

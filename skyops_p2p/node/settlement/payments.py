@@ -82,6 +82,7 @@ class Payments:
             symbol=SYMBOL,
             is_paid=bool(lanes),
             paid_wei=paid_wei,
+            replicas_wei=sum(lane.paid_wei for lane in lanes if lane.is_replica),
             runtime_ms=sum(lane.runtime_ms for lane in lanes),
             gpu_ms=sum(lane.gpu_ms for lane in lanes),
             cpu_ms=sum(lane.cpu_ms for lane in lanes),
@@ -317,6 +318,7 @@ class Payments:
             began_unix_ms=record.began_unix_ms,
             ended_unix_ms=record.ended_unix_ms,
             has_receipt=record.is_over and desk.tools.ledger.receipt_of(record) is not None,
+            is_replica=record.bound_job is not None,
         )
 
 

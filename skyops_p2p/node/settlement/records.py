@@ -67,6 +67,7 @@ class _LanePart(Part):
     billed: Annotated[CountsPart, N(16)]
     contract: Annotated[Bytes20, N(17)]
     usage: Annotated[LaneUsagePart | None, N(18)] = None
+    bound_job: Annotated[Bytes16 | None, N(19)] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class LaneRecord:
     """For an hour."""
     began_unix_ms: int
     budget_wei: int | None = None
-    """At a requester: what all lanes of the job may cost together; None: no bound."""
+    """At a requester: what all lanes of the job and of its replicas may cost together; None: no bound."""
     ended_unix_ms: int = 0
     """0 while it is open."""
     code: str = ""
@@ -98,6 +99,13 @@ class LaneRecord:
     billed: Counts = NOTHING
     usage: LaneUsage | None = None
     """What the run has used besides time; None: nobody has said it."""
+    bound_job: bytes | None = None
+    """At a requester: the job whose bound holds for it, if it computes that one's shard once more."""
+
+    @property
+    def bound_id(self) -> bytes:
+        """The job whose bound holds for it, 16 bytes."""
+        return self.bound_job or self.job_id
 
     @property
     def key(self) -> PairKey:
@@ -134,6 +142,7 @@ class LaneRecord:
             billed=self.billed.part(),
             contract=self.contract,
             usage=None if self.usage is None else self.usage.part(),
+            bound_job=self.bound_job,
         )
         return canonical.encode(part.to_wire())
 
@@ -167,6 +176,7 @@ class LaneRecord:
             int.from_bytes(part.paid, "big"),
             Counts.of(part.billed),
             None if part.usage is None else LaneUsage.of_part(part.usage),
+            part.bound_job,
         )
 
 

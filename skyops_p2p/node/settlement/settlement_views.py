@@ -47,6 +47,8 @@ class LaneView(View):
     ended_unix_ms: int
     """0 while it is open."""
     has_receipt: bool
+    is_replica: bool = False
+    """It computed the same as another lease of the job, to check it."""
 
 
 class BillingView(View):
@@ -58,6 +60,8 @@ class BillingView(View):
     is_paid: bool
     """False: nothing is paid here, or by none of its leases; it runs free."""
     paid_wei: WeiField
+    replicas_wei: WeiField = 0
+    """Of `paid_wei`, what those cost that computed the same, to check it."""
     runtime_ms: int
     gpu_ms: int
     """As the workers say, like the next three: nothing is charged for it."""
@@ -69,7 +73,7 @@ class BillingView(View):
     fee_wei: WeiField
     """Of `paid_wei`, what the contract keeps of it when it is redeemed."""
     budget_wei: WeiField | None
-    """The bound of the whole job (price.total_max)."""
+    """The bound of the whole job with its replicas (price.total_max)."""
     refund_wei: WeiField
     """What of deposit and allotments comes back if everything stops now, over all workers of the job."""
     promised_wei: WeiField

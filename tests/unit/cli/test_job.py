@@ -69,6 +69,27 @@ def node_that_previews(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return asked
 
 
+@pytest.mark.parametrize(
+    ("is_by_lot", "text"),
+    [
+        (False, "2 workers compute it, to compare their results: at most 1.5 credits in all."),
+        (True, "1 worker computes it, and 1 more if the lot of the spot checks falls on it: at most 1.5"),
+    ],
+)
+def test_what_is_computed_more_than_once_says_so(
+    published: Path,
+    node_that_previews: list[object],
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    is_by_lot: bool,
+    text: str,
+) -> None:
+    preview = PREVIEW.model_copy(update={"computing": 2, "is_by_lot": is_by_lot})
+    monkeypatch.setattr("tests.unit.cli.test_job.PREVIEW", preview)
+    assert run("job", "check", published) == 0
+    assert text in capsys.readouterr().out
+
+
 # --- check ------------------------------------------------------------------------------------------------------
 def test_without_a_node_the_job_is_checked_all_the_same(published: Path, capsys: Capture) -> None:
     assert run("job", "check", published) == 0

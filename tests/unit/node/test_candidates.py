@@ -107,3 +107,16 @@ def test_ourselves_and_those_who_failed_before_are_not_asked() -> None:
     known.add(MALLORY)
     assert known.asked(job(), excluded=(CAROL.peer,)) == [BOB.peer]
     assert known.unfit == {CAROL.peer: "denied", MALLORY.peer: "gpu_count"}
+
+
+def test_whoever_computes_the_same_is_not_asked_and_has_not_failed() -> None:
+    known = Known()
+    for worker in (ALICE, BOB, CAROL):
+        known.add(worker, 24_576)
+    _, unfit = screen_map(
+        job(), known.nodes, own=ALICE.peer, standing=NeutralStanding(), lot=b"job",
+        excluded=(BOB.peer,), computing=(CAROL.peer,),
+    )  # fmt: skip
+    details = {outcome.peer: outcome.detail for outcome in unfit}
+    assert details[BOB.peer] == "it failed at this job before"
+    assert details[CAROL.peer] == "it, or another node of its wallet, computes the same already"

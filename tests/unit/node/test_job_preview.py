@@ -37,6 +37,17 @@ def codes(candidate: CandidateView) -> list[str]:
     return [mismatch.code for mismatch in candidate.mismatches]
 
 
+def test_how_many_compute_it_is_said() -> None:
+    def said(**verification: object) -> tuple[int, bool]:
+        view = Neighbourhood().preview(verification=verification)
+        return view.computing, view.is_by_lot
+
+    assert said(**{"class": "exact"}) == (1, False)
+    assert said(**{"class": "exact", "redundancy": 3}) == (3, False)
+    assert said(**{"class": "exact", "check": "adaptive"}) == (2, True)
+    assert said(**{"class": "training", "redundancy": 3}) == (1, False)
+
+
 def test_an_empty_map_qualifies_nobody() -> None:
     view = Neighbourhood().preview()
     assert (view.workers, view.qualified, view.price_min, view.cost_max) == (0, 0, None, None)

@@ -63,6 +63,7 @@ def test_every_pair_of_the_table_is_reached_and_nothing_else() -> None:
             ev.MatchFailed("no_bids", ""),
             ev.CancelRequested(),
             ev.RetryRequested(at(600), None),
+            ev.ResultDoubted(at(600), None),
             Event(),
         ]
         for event in (*others, *events_of(probe.epoch), *events_of(probe.epoch + 1)):

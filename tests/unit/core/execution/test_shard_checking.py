@@ -5,7 +5,7 @@ import pytest
 from skyops_p2p.core.execution import shard_events as ev
 from skyops_p2p.core.execution.shard_record import ShardState
 from tests.unit.core.execution.shard_story import ENDS, Story, Terms, names, story
-from tests.unit.core.people import BOB, CAROL
+from tests.unit.core.people import BOB, CAROL, at
 
 RIGHT = ENDS["succeeded", True]
 
@@ -136,3 +136,24 @@ def test_jobs_time_is_over_for_what_is_compared_too() -> None:
     alice = story(ShardState.CHECKING, Terms(total_s=900.0))
     alice.wait()
     assert alice.outcome == (ShardState.FAILED, "deadline_passed")
+
+
+def test_result_that_is_doubted_is_computed_anew_by_another_from_the_beginning() -> None:  # VER-23
+    alice = shown()
+    alice.feed(ev.ResultAccepted(1, "not_drawn"))
+    alice.fetched()
+    assert alice.outcome == (ShardState.SUCCEEDED, "succeeded")
+    effects = alice.feed(ev.ResultDoubted(at(600), None))
+    assert names(effects) == ["StoreShard", "FindWorker"]
+    assert ev.FindWorker((BOB.peer,)) in effects
+    record = alice.record
+    assert (record.state, record.result, record.checked, record.code) == (ShardState.MATCHING, None, "", "")
+    assert (record.attempts[-1].code, record.checkpoints) == ("worker_doubted", ())
+    alice.find(CAROL.peer)
+    assert alice.record.epoch == 2
+
+
+def test_result_that_no_lot_falls_on_says_so_in_the_record() -> None:  # VER-16
+    alice = Story().begin().running()
+    alice.feed(ev.ResultCommitted(1, b"commitment", is_spared=True))
+    assert alice.record.attempts[-1].is_spared

@@ -141,6 +141,18 @@ def test_the_schema_knows_short_and_long_forms() -> None:
         ({"timeouts": {"queue": "366d"}}, "timeouts.queue", "too much"),
         ({"retry": {"exit_codes": [0]}}, "retry.exit_codes.0", "greater than or equal to 1"),
         ({"verification": {"tolerance": 0.1}}, "verification.tolerance", 'class = "numeric" only'),
+        ({"verification": {"check": "often"}}, "verification.check", "allowed is 'adaptive'"),
+        ({"verification": {"check": "adaptive"}}, "verification.check", 'class "interactive" cannot be'),
+        (
+            {"verification": {"class": "exact", "check": "adaptive", "redundancy": 1}},
+            "verification.redundancy",
+            "allowed with check is 2 to 7",
+        ),
+        (
+            {"verification": {"class": "exact", "check": "adaptive"}, "gang": True, "shards": 2},
+            "verification.check",
+            "members compute together",
+        ),
         ({"placement": {"deny": ["bob"]}}, "placement.deny.0", "whole peer id"),
         ({"placement": {"deny": [ALICE], "allow": [ALICE]}}, "placement.deny", "placement.allow holds too"),
         ({"gang": True}, "gang", "two shards"),
@@ -160,6 +172,19 @@ def test_a_mistake_names_the_field_and_what_is_allowed(
 ) -> None:
     found = problems({"image": "python:3.12", "command": "true"} | changes)
     assert any(problem.startswith(f"{field}: ") and words in problem for problem in found), found
+
+
+def test_what_is_checked_by_lot_is_computed_by_two_if_nothing_else_is_said() -> None:
+    def said(**verification: object) -> tuple[str | None, int]:
+        found = spec(verification={"class": "exact", **verification}).verification
+        return found.check, found.redundancy
+
+    assert said(check="adaptive") == ("adaptive", 2)
+    assert said(check="adaptive", redundancy=3) == ("adaptive", 3)
+    assert said(check="always", redundancy=3) == (None, 3)
+    assert said() == (None, 1)
+    adaptive = spec(verification={"class": "exact", "check": "adaptive"})
+    assert decode_spec(encode_spec(adaptive)) == adaptive
 
 
 def test_a_job_without_a_program_says_what_to_give() -> None:

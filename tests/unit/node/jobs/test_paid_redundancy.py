@@ -9,6 +9,8 @@ import trio
 from trio.testing import MockClock
 
 from skyops_p2p import limits
+from skyops_p2p.core.jobs.spec import JobSpec
+from skyops_p2p.simulation.sandbox import SimBox
 from tests.unit.node.jobs.job_world import ended
 from tests.unit.node.jobs.paid_world import PRICE, STAKED, paid_world
 from tests.unit.node.jobs.redundant_world import redundant_job
@@ -81,3 +83,44 @@ async def test_whoever_was_wrong_loses_score_on_all_nodes_without_a_receipt(
             one.wallet: one for one in (await world.nodes["bob"].reputation()).rows if one.role == "worker"
         }
         assert again[wrong.wallet].credibility == wrong.credibility
+
+
+def at_most(total: str, **changes: object) -> JobSpec:
+    """A job of which three compute something that takes its time, and which may cost no more than that."""
+    return redundant_job(command=["ponder"], price={"total_max": total}, **changes)
+
+
+async def ponder(box: SimBox) -> int:
+    """Take five minutes."""
+    await box.work(300.0)
+    box.write("/results/model.txt", b"42")
+    return 0
+
+
+async def test_all_that_compute_a_job_cost_no_more_together_than_it_may(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:  # SET-30
+    async with paid_world(tmp_path) as world:
+        world.small.programs["ponder"] = ponder
+        world.bank.stakes[account("dave")] = STAKED
+        await world.start("dave", enabled=True, **PRICE)
+        await world.all_know_each_other()
+        alone = await world.nodes["alice"].submit(
+            at_most("1", verification={"class": "exact", "redundancy": 1}), base_dir=tmp_path
+        )
+        assert (await ended(alone)).state == "succeeded"
+        await trio.sleep(130)
+        one_wei = alone.billing().paid_wei
+        total_wei = 2 * one_wei
+        job = await world.nodes["alice"].submit(at_most(f"{total_wei / 10**18:.9f}"), base_dir=tmp_path)
+        view = await ended(job)
+        assert (view.state, view.shards[0].checked) == ("succeeded", "no_budget"), view
+        await trio.sleep(130)
+        bill = job.billing()
+        assert one_wei < bill.paid_wei <= total_wei
+        assert bill.paid_wei >= total_wei * 9 // 10, "stopped far too early"
+        own = [lane for lane in bill.lanes if not lane.is_replica]
+        assert bill.replicas_wei == bill.paid_wei - sum(lane.paid_wei for lane in own) > 0
+        await world.stop("alice")
+        again = (await world.start("alice")).jobs.find(job.job_id)
+        assert (again.billing().paid_wei, again.billing().replicas_wei) == (bill.paid_wei, bill.replicas_wei)
