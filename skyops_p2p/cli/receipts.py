@@ -22,6 +22,7 @@ COLUMNS = (
     Column("OUTCOME"),
     Column("AMOUNT", is_right=True),
     Column("SIGNED"),
+    Column("CHECKED"),
 )
 FILE_BYTES_MAX = 16 << 20
 """A file of a thousand receipts has about 3 MiB."""
@@ -121,6 +122,7 @@ def _cells(row: "EvidenceRowView") -> tuple[str, ...]:
         row.outcome,
         format_amount(row.amount_wei, SKYOPS),
         "both" if row.is_signed_by_both else "one side",
+        row.checked or "unverified",
     )
 
 

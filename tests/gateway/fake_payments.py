@@ -220,7 +220,7 @@ class FakePayments:
         exchange = Exchange(SCOPE, salt=bytes(32), is_member=lambda _account: False)
         for data in RECEIPTS:
             exchange.shelf.put(open_evidence(data, SCOPE)[0])
-        return evidence_view(exchange, account=None, job="", inclusions={})
+        return evidence_view(exchange, account=None, job="", inclusions={}, check_of=lambda _digest: None)
 
     def verdicts(self) -> VerdictsView:
         self._check()

@@ -231,6 +231,11 @@ class Ledger:
             book.add(replace(rating_of(one), kind=Kind.WRONG) for one in lone)
         return book.sums(epoch).get((own, other), Sums())
 
+    def check_of(self, receipt: bytes) -> Check | None:
+        """Return the check that decides about a receipt; None: nobody has checked it, or the receipt is not held."""
+        deal = self._deals.get(receipt)
+        return None if deal is None else deciding(self._checks_of_deal(deal), deal)
+
     def worker_checks(self) -> dict[bytes, tuple[int, int]]:
         """Return for each worker with a checked result: right ones in a row until now, and all of them. Rules: REP-27.
 

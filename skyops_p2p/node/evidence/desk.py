@@ -137,7 +137,9 @@ class EvidenceDesk:
             job = who
         elif who:
             account = self._account(who)
-        return evidence_view(self.exchange, account=account, job=job, inclusions=inclusions)
+        return evidence_view(
+            self.exchange, account=account, job=job, inclusions=inclusions, check_of=self.book.check_of
+        )
 
     async def scores(self, who: str) -> ReputationView:
         """Return what this node thinks of everybody, or of a wallet or a peer; see Payments.reputation.

@@ -1,7 +1,10 @@
 """What a node shows of the receipts of everybody; printed as JSON it is also the file that `--verify` reads."""
 
+from collections.abc import Callable
+
 from skyops_p2p.core.evidence.exchange import Exchange
 from skyops_p2p.core.evidence.items import Evidence
+from skyops_p2p.core.reputation.deals import LEVEL_DRAWN, Check
 from skyops_p2p.core.settlement.amounts import wei_from_bytes
 from skyops_p2p.crypto.wallet import address_from_bytes
 from skyops_p2p.node.settlement.settlement_views import WeiField
@@ -40,6 +43,9 @@ class EvidenceRowView(View):
     """Hex of the encoded SignedReceipt."""
     inclusion: InclusionView | None = None
     """Of this node's own receipts, where its tree is known."""
+    checked: str = ""
+    """What this node knows of the result: others, who were drawn, found it right ("verified") or "wrong"; its requester
+    alone has checked it ("own check", "own check: wrong"); empty: unverified."""
 
 
 class EvidenceView(View):
@@ -60,7 +66,12 @@ class EvidenceView(View):
 
 
 def evidence_view(
-    exchange: Exchange, *, account: bytes | None, job: str, inclusions: dict[bytes, InclusionView]
+    exchange: Exchange,
+    *,
+    account: bytes | None,
+    job: str,
+    inclusions: dict[bytes, InclusionView],
+    check_of: Callable[[bytes], Check | None],
 ) -> EvidenceView:
     """Return receipts of one wallet, of one job, or all.
 
@@ -69,10 +80,11 @@ def evidence_view(
         account: Requester or worker, 20 bytes; None: any.
         job: Beginning of the job's id in hex; empty: any.
         inclusions: Encoded SignedReceipt -> its place.
+        check_of: Returns the check that decides about a receipt, by the SHA-256 of the encoded Receipt.
     """
     scope = exchange.scope
     rows = [
-        _row(item, inclusions.get(item.data))
+        _row(item, inclusions.get(item.data), check_of(item.digest))
         for item in exchange.shelf.all()
         if account in (None, *item.pair)
     ]
@@ -88,7 +100,16 @@ def evidence_view(
     )
 
 
-def _row(item: Evidence, inclusion: InclusionView | None) -> EvidenceRowView:
+def checked_text(check: Check | None) -> str:
+    """Return what is known of a result; see EvidenceRowView.checked."""
+    if check is None:
+        return ""
+    if check.level < LEVEL_DRAWN:
+        return "own check" if check.is_right else "own check: wrong"
+    return "verified" if check.is_right else "wrong"
+
+
+def _row(item: Evidence, inclusion: InclusionView | None, check: Check | None) -> EvidenceRowView:
     receipt = decode_message(Receipt, decode_message(SignedReceipt, item.data).receipt)
     return EvidenceRowView(
         job_id=receipt.job_id.hex(),
@@ -101,4 +122,5 @@ def _row(item: Evidence, inclusion: InclusionView | None) -> EvidenceRowView:
         is_signed_by_both=item.is_cosigned,
         receipt=item.data.hex(),
         inclusion=inclusion,
+        checked=checked_text(check),
     )

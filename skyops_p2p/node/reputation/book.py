@@ -289,6 +289,14 @@ class ReputationBook:
         streak, checked = self.scores.checks.get(account, (0, 0))
         return Record(streak, checked, 0 if stake is None else stake.amount, open_value)
 
+    def check_of(self, receipt: bytes) -> Check | None:
+        """Return the check that decides about a receipt that is counted; None: nobody has checked it.
+
+        Args:
+            receipt: SHA-256 of the encoded Receipt.
+        """
+        return self._ledger.check_of(receipt)
+
     async def explain(self, account: bytes, role: Role) -> Explanation | None:
         """Return why an account has its score; None before the first round."""
         async with self._lock:

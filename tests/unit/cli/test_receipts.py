@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from skyops_p2p.cli.main import run_main
+from skyops_p2p.core.reputation.deals import Check
 from skyops_p2p.core.settlement.receipts import leaf_of
 from skyops_p2p.core.settlement.trees import GrowingTree, prove
 from skyops_p2p.node.control_client import ControlClient
+from skyops_p2p.node.evidence.views import checked_text
+from skyops_p2p.types import UnixMs
 from skyops_p2p.wire.messages.settlement import Receipt, SignedReceipt
 from skyops_p2p.wire.model import decode_message
 from tests.gateway.fake_payments import RECEIPTS, FakePayments
@@ -53,6 +56,7 @@ def test_receipts_are_listed(payments: FakePayments, capsys: pytest.CaptureFixtu
     assert run_main(["receipts", "0x" + "11" * 20]) == 0
     out = capsys.readouterr().out
     assert "3 of 3 receipts" in out
+    assert out.count("unverified") == 3
     assert "one side" in out
     assert payments.asked_for == "0x" + "11" * 20
 
@@ -119,3 +123,20 @@ def test_bytes_that_are_not_hexadecimal_have_a_code(
     changed(exported, lambda tree: first(tree).update(receipt="xyz"))
     assert run_main(["receipts", "--verify", str(exported)]) == 9
     assert "receipts_unreadable" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("level", "is_right", "text"),
+    [
+        (1, True, "own check"),
+        (1, False, "own check: wrong"),
+        (2, True, "verified"),
+        (2, False, "wrong"),
+        (3, True, "verified"),
+    ],
+)
+def test_what_is_known_of_a_result(level: int, is_right: bool, text: str) -> None:
+    assert (
+        checked_text(Check(bytes(32), bytes(32), level, is_right=is_right, decided_unix_ms=UnixMs(0))) == text
+    )
+    assert checked_text(None) == ""

@@ -104,6 +104,15 @@ def test_a_verdict_sinks_and_a_later_one_may_overrule_it() -> None:  # REP-6, RE
     assert accuracy(made) > unchecked
 
 
+def test_what_decides_about_a_receipt_can_be_asked() -> None:  # REP-6
+    made, receipt = ledger(deal(1)), deal(1).receipt
+    assert made.check_of(receipt) is None
+    made.add_check(verdict(receipt, level=1, is_right=True))
+    made.add_check(decisive := verdict(receipt, level=2, is_right=False))
+    assert made.check_of(receipt) == decisive
+    assert made.check_of(deal(2).receipt) is None
+
+
 def test_a_check_may_come_before_its_receipt() -> None:  # REP-6
     made = ledger()
     made.add_check(verdict(deal(1).receipt, level=2, is_right=False))
