@@ -119,15 +119,12 @@ class ShardRecord:
         """Return the record of a shard whose result is believed no more, nor anything that its worker has left."""
         last = self.attempts[-1]
         wrong = replace(last, code="worker_doubted", text="it was wrong at another shard")
-        return replace(
-            self.excluding(last.worker),
+        return ShardRecord(
+            state=self.state,
+            epoch=self.epoch,
             attempts=(*self.attempts[:-1], wrong),
-            checkpoints=(),
-            checkpoint_sequence=0,
-            result=None,
-            code="",
-            text="",
-            checked="",
+            tally=self.tally,
+            excluded=self.excluding(last.worker).excluded,
         )
 
     def leased(self, attempt: Attempt) -> "ShardRecord":
