@@ -21,7 +21,7 @@ PARAMETERS = {
     "unit": 10**6, "half_life": 25, "fraud_half_life": 60, "propagation_permille": 250, "rounds": 4, "loudness": 2,
     "wrong_weight": 5, "pair_cap": 5, "prior_weight": 3, "prior": 200_000, "prior_of_stake": 250_000,
     "stake_reference": 10**8, "stake_epochs": 10, "gate": 400_000, "uptime_half_life": 7, "uptime_floor": 900_000,
-    "uptime_full": 995_000, "uptime_prior_slots": 18, "own_weight": 10,
+    "uptime_full": 995_000, "uptime_prior_slots": 72, "uptime_least": 100_000, "own_weight": 10,
 }  # fmt: skip
 UNIT = PARAMETERS["unit"]
 NEUTRAL = {"program_failed", "cancelled"}
@@ -275,8 +275,8 @@ def availability(case: dict[str, Any], who: str) -> int:  # REP-18
             answered += heard * decay(case["epoch"] - epoch, 7)
             told += away * decay(case["epoch"] - epoch, 7)
     probed += max(0, told - 20 * (probed + told) // 1000)
-    u = (answered * MILLION + 18 * ONE * 947_500) // (probed + 18 * ONE)
-    return max(0, min(MILLION, (u - 900_000) * MILLION // 95_000))
+    u = (answered * MILLION + 72 * ONE * 947_500) // (probed + 72 * ONE)
+    return max(100_000, min(MILLION, (u - 900_000) * MILLION // 95_000))
 
 
 def efficiency(case: dict[str, Any], who: str, voice: dict[str, int]) -> int:  # REP-19

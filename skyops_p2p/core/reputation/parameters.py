@@ -50,8 +50,10 @@ class Parameters:
     """Answered part of the slots that counts as nothing, millionths."""
     uptime_full: int = 995_000
     """Answered part of the slots that counts as all, millionths."""
-    uptime_prior_slots: int = 18
-    """Slots that the prior counts as: three hours."""
+    uptime_prior_slots: int = 72
+    """Slots that the prior counts as: half a day."""
+    uptime_least: int = 100_000
+    """Availability of who is seldom there, millionths: a good worker that is off at night stays above the gate."""
     own_weight: int = 10
     """Units of own evidence at which the personal view stands half-way between own and common."""
 

@@ -119,14 +119,15 @@ def test_announced_absence_is_neutral_up_to_two_percent() -> None:  # REP-18
     assert uptime(full, 9, DEFAULTS) == uptime({9: Day(980, 980)}, 9, DEFAULTS)
     beyond = {9: Day(980, 980, 120)}
     assert uptime(beyond, 9, DEFAULTS) == uptime({9: Day(980 + 98, 980)}, 9, DEFAULTS)
-    assert availability({9: Day(0, 0, 1000)}, 9, DEFAULTS) == 0
+    assert availability({9: Day(0, 0, 1000)}, 9, DEFAULTS) == DEFAULTS.uptime_least
 
 
 def test_an_unknown_uptime_is_half_of_all() -> None:  # REP-18
     assert availability({}, 9, DEFAULTS) == 500_000
     full = dict.fromkeys(range(10), Day(144, 144))
     assert availability(full, 9, DEFAULTS) == 10**6
-    assert availability(dict.fromkeys(range(10), Day(144, 129)), 9, DEFAULTS) == 0
+    half = dict.fromkeys(range(10), Day(144, 72))
+    assert availability(half, 9, DEFAULTS) == DEFAULTS.uptime_least == 100_000
     assert uptime({10: Day(144, 0), 0 - 20: Day(144, 0)}, 9, DEFAULTS) == 947_500  # of tomorrow, and too old
 
 
