@@ -37,6 +37,7 @@ AGREE_TIMEOUT_S = 4 * limits.REPUTATION_LOOK_S
 """For receipts and verdicts to reach everybody, and for each node's next looks at the chain."""
 OPEN_PER_WORKERS = 3
 """One job is open for so many workers, as each is computed two or three times."""
+OPEN_MIN = 2
 SLOTS = 2
 REDEEM_S_NEVER = 86_400.0
 _LOOK_S = 1.0
@@ -54,7 +55,7 @@ class Ended:
     jobs_s: float
     """When the last job had ended, or was given up."""
     agreed_s: float
-    """When all that must be alike had the same scores, or that was given up."""
+    """When all honest nodes had the same scores, or that was given up."""
 
 
 class Campaign:
@@ -93,7 +94,7 @@ class Campaign:
         reader = Reader(testnet, plan, self._results)
         before = self._wait_scores(reader, KNOWN_TIMEOUT_S, lambda nodes: _knows_all(nodes, plan))
         self._began = time.monotonic()
-        runner = Runner(testnet, plan.jobs, open_max=max(1, len(plan.workers) // OPEN_PER_WORKERS))
+        runner = Runner(testnet, plan.jobs, open_max=max(OPEN_MIN, len(plan.workers) // OPEN_PER_WORKERS))
         self._run_jobs(runner)
         jobs_s = self._now()
         jobs = []
@@ -104,7 +105,7 @@ class Campaign:
         right = reader.right(runner.jobs, tuple(jobs))
         self._progress(f"{self._now():.0f} s, all workers redeem")
         earned = reader.settle()
-        after = self._wait_scores(reader, AGREE_TIMEOUT_S, lambda nodes: not scores_apart(nodes, plan.alike))
+        after = self._wait_scores(reader, AGREE_TIMEOUT_S, lambda nodes: not scores_apart(nodes))
         seen = Observation(tuple(jobs), right, before, after, earned, tuple(reader.troubles))
         return Ended(plan, seen, breaches_of(seen, plan), self._slowness, jobs_s, self._now())
 
@@ -129,7 +130,7 @@ class Campaign:
             nodes = reader.scores()
             if is_enough(nodes) or time.monotonic() > deadline:
                 return nodes
-            apart = scores_apart(nodes, self._plan.alike)
+            apart = scores_apart(nodes)
             self._progress(f"{self._now():.0f} s, scores: {apart[0] if apart else 'not all are known yet'}")
             time.sleep(_ASK_S)
 

@@ -4,7 +4,7 @@ Each check returns what does not hold. Sources: protocol/06-verification.md (VER
 REP-21).
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from skyops_p2p.testnet.trust.plan import Plan
@@ -29,21 +29,17 @@ def breaches_of(seen: Observation, plan: Plan) -> tuple[Breach, ...]:
     return tuple(Breach(name, text) for name, check in CHECKS.items() for text in check(seen, plan))
 
 
-def scores_apart(nodes: tuple[NodeSeen, ...], alike: Collection[str]) -> list[str]:
-    """Return how nodes differ from the first one: epoch, evidence, then scores; a sentence for each node that does.
-
-    Args:
-        nodes: As they were asked.
-        alike: Names of those that must be alike.
-    """
+def scores_apart(nodes: tuple[NodeSeen, ...]) -> list[str]:
+    """Return how nodes differ from the first one: epoch, evidence, then scores; a sentence for each node that does."""
     found = []
-    compared = [node for node in nodes if node.name in alike]
-    for node in compared[1:]:
-        first = compared[0]
+    for node in nodes[1:]:
+        first = nodes[0]
         if node.epoch != first.epoch:
             found.append(f"{node.name} is in epoch {node.epoch}, {first.name} in {first.epoch}")
         elif node.evidence != first.evidence:
-            found.append(f"{node.name} holds {node.receipts} receipts, {first.name} others: {first.receipts}")
+            found.append(
+                f"{node.name} holds {node.receipts} receipts, {first.name} {first.receipts}, or other ones"
+            )
         elif node.scores != first.scores:
             apart = sorted({one.name for one in set(node.scores) ^ set(first.scores)})
             found.append(f"{node.name} and {first.name} have other scores of {', '.join(apart)}")
@@ -102,7 +98,7 @@ def _apart(seen: Observation, plan: Plan) -> Iterator[str]:
     missing = set(plan.honest) - {node.name for node in seen.after}
     for name in sorted(missing):
         yield f"{name} was not asked for its scores"
-    yield from scores_apart(seen.after, plan.alike)
+    yield from scores_apart(seen.after)
 
 
 def _standing(seen: Observation, plan: Plan) -> Iterator[str]:
@@ -122,6 +118,16 @@ def _standing(seen: Observation, plan: Plan) -> Iterator[str]:
                 yield f"{node.name} has not banned {score.name}, which has signed two histories"
 
 
+def _counted(seen: Observation, _plan: Plan) -> Iterator[str]:
+    """See that a result which a verdict calls wrong counts against its worker, on every honest node. Rules: REP-14."""
+    wrong = {one.worker for job in seen.jobs for one in job.judged if one.fault == "wrong"}
+    for node in seen.after:
+        for score in node.scores:
+            is_free = score.standing != "banned" and not score.bad_micro
+            if score.role == "worker" and score.name in wrong and is_free:
+                yield f"{node.name} counts nothing against {score.name}, whose result was wrong"
+
+
 def _has_two(seen: Observation, name: str) -> bool:
     """Tell whether a worker has signed two receipts at least: it was found right twice."""
     return sum(one.worker == name and one.fault == "none" for job in seen.jobs for one in job.judged) > 1
@@ -135,6 +141,7 @@ CHECKS: dict[str, Callable[[Observation, Plan], Iterator[str]]] = {
     "honest_blamed": _blamed,
     "fault_not_found": _passed,
     "scores_apart": _apart,
+    "fault_not_counted": _counted,
     "standing_wrong": _standing,
 }
 """Code of a breach -> the check that finds it."""

@@ -79,14 +79,6 @@ class Plan:
         return (*self.requesters, *(worker.name for worker in self.workers if not worker.misbehaves))
 
     @property
-    def alike(self) -> tuple[str, ...]:
-        """Names of the honest nodes whose scores must be the same.
-
-        A requester counts its own verdicts, which the others do not have.
-        """
-        return tuple(worker.name for worker in self.workers if not worker.misbehaves)
-
-    @property
     def nodes(self) -> int:
         """How many there are."""
         return len(self.requesters) + len(self.workers) + self.has_accomplice

@@ -57,7 +57,9 @@ class Reader:
     def _score(self, row: ReputationRowView) -> ScoreSeen:
         shared = row.model_copy(update=OWN)
         who = self._names.get(row.peer_id, row.wallet)
-        return ScoreSeen(who, row.role, shared.model_dump_json(), row.credibility, row.standing)
+        return ScoreSeen(
+            who, row.role, shared.model_dump_json(), row.credibility, row.bad_micro, row.standing
+        )
 
     # --- results --------------------------------------------------------------------------------------------------
     def job(self, job: Followed) -> JobSeen:

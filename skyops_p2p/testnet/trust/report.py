@@ -74,7 +74,7 @@ def _summary(ended: Ended) -> str:
         f"Seed {plan.seed}, {plan.nodes} nodes of which {plan.misbehaving} misbehave, {asked} jobs of "
         f"{len(plan.requesters)} honest requesters{fakes}: **{verdict}**. A second of work took "
         f"{ended.slowness:.1f} s; the last job had ended after {ended.jobs_s:.0f} s, and all "
-        f"{len(plan.alike)} honest workers had the same scores after {ended.agreed_s:.0f} s.\n"
+        f"{len(plan.honest)} honest nodes had the same scores after {ended.agreed_s:.0f} s.\n"
     )
 
 
@@ -129,13 +129,12 @@ def _scores(ended: Ended) -> str:
     seen = ended.seen
     if not seen.after:
         return "Nobody was asked.\n"
-    compared = [node for node in seen.after if node.name in ended.plan.alike]
-    first = compared[0]
-    alike = sum(node.scores == first.scores and node.evidence == first.evidence for node in compared)
+    first = seen.after[0]
+    alike = sum(node.scores == first.scores and node.evidence == first.evidence for node in seen.after)
     return (
-        f"{alike} of {len(compared)} honest workers have the same {len(first.scores)} scores, to the last digit of "
-        f"every field but their own experience, from the same {first.receipts} receipts (digest "
-        f"`{first.evidence[:16]}…`) in epoch {first.epoch}. Requesters count their own verdicts besides.\n"
+        f"{alike} of {len(seen.after)} honest nodes have the same {len(first.scores)} scores, to the last digit of "
+        f"every field but their own experience, from the same verdicts and {first.receipts} receipts (digest "
+        f"`{first.evidence[:16]}…`) in epoch {first.epoch}.\n"
     )
 
 
@@ -151,8 +150,8 @@ def _breaches(ended: Ended) -> str:
     if not ended.breaches:
         return (
             "Every job ended; no wrong result reached a user unflagged; every comparison has a verdict that holds; "
-            "whoever is always wrong was never found right, and no honest worker wrong; all honest workers have "
-            "the same scores.\n"
+            "whoever is always wrong was never found right, and no honest worker wrong; each wrong result counts "
+            "against its worker; all honest nodes have the same scores.\n"
         )
     return "".join(f"- `{breach.code}`: {breach.text}\n" for breach in ended.breaches)
 

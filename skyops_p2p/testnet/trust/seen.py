@@ -46,6 +46,8 @@ class ScoreSeen:
     """The row as JSON, without what is a node's own."""
     credibility: int
     """Millionths."""
+    bad_micro: int
+    """Microcredits of evidence against it that count."""
     standing: str
 
 
@@ -56,7 +58,7 @@ class NodeSeen:
     name: str
     epoch: int
     evidence: str
-    """Digest of the receipts that it holds."""
+    """Digest of the receipts and verdicts that it holds."""
     receipts: int
     scores: tuple[ScoreSeen, ...]
 

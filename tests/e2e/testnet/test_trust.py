@@ -17,7 +17,7 @@ TIMEOUT_S = 900.0
 def test_no_wrong_result_reaches_a_user_and_all_honest_nodes_have_the_same_scores(
     skyops: Callable[..., Ran], tmp_path: Path
 ) -> None:
-    sizes = ("--seed", SEED, "--nodes", "6", "--misbehaving", "2", "--jobs", "5")
+    sizes = ("--seed", SEED, "--nodes", "6", "--misbehaving", "2", "--jobs", "4")
     done = skyops("testnet", "trust", *sizes, "--report", str(tmp_path), "--json", timeout_s=TIMEOUT_S)
     assert done.out, done.err
     told = json.loads(done.out)

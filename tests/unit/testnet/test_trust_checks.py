@@ -34,8 +34,8 @@ def job(name: str = "job-001", **changes: object) -> JobSeen:
 
 def node(name: str, **changes: object) -> NodeSeen:
     scores = (
-        ScoreSeen("dave", "worker", "{}", 300_000, "below_gate"),
-        ScoreSeen("erin", "worker", "{}", 0, "banned"),
+        ScoreSeen("dave", "worker", "{}", 300_000, 7, "below_gate"),
+        ScoreSeen("erin", "worker", "{}", 0, 0, "banned"),
     )
     return replace(NodeSeen(name, 7, "ee", 4, scores), **changes)  # type: ignore[arg-type]
 
@@ -70,8 +70,9 @@ def test_a_good_campaign_has_no_breach() -> None:
     assert codes(GOOD) == []
 
 
-UNBANNED = (node("alice").scores[0], ScoreSeen("erin", "worker", "{}", 500_000, "good"))
-BANNED = (ScoreSeen("dave", "worker", "{}", 0, "banned"), node("alice").scores[1])
+UNBANNED = (node("alice").scores[0], ScoreSeen("erin", "worker", "{}", 500_000, 0, "good"))
+UNCOUNTED = (replace(UNBANNED[0], bad_micro=0), node("alice").scores[1])
+BANNED = (ScoreSeen("dave", "worker", "{}", 0, 0, "banned"), node("alice").scores[1])
 
 
 @pytest.mark.parametrize(
@@ -90,6 +91,7 @@ BANNED = (ScoreSeen("dave", "worker", "{}", 0, "banned"), node("alice").scores[1
         (with_node(epoch=8), "scores_apart"),
         (with_node(evidence="ff"), "scores_apart"),
         (with_node(scores=(replace(UNBANNED[0], row='{"score":1}'), GOOD.after[0].scores[1])), "scores_apart"),
+        (replace(GOOD, after=tuple(node(one, scores=UNCOUNTED) for one in PLAN.honest)), "fault_not_counted"),
         (replace(GOOD, after=tuple(node(one, scores=UNBANNED) for one in PLAN.honest)), "standing_wrong"),
         (replace(GOOD, after=tuple(node(one, scores=BANNED) for one in PLAN.honest)), "standing_wrong"),
     ],
