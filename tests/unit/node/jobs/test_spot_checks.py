@@ -59,7 +59,7 @@ async def submitted(world: RedundantWorld, **changes: object) -> Job:
 
 async def result(world: RedundantWorld, job: Job) -> str:
     await job.result(world.folder / "out")
-    return (world.folder / "out/results/model.txt").read_text()
+    return (world.folder / "out/results/model.txt").read_text(errors="replace")
 
 
 def checked(world: RedundantWorld, job: Job) -> str:
