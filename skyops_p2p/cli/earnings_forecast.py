@@ -92,7 +92,7 @@ def measured_load(rows: "Sequence[EarningRowView]", today: date) -> tuple[int, i
 
 def _basis(client: "ControlClient", load_percent: float | None) -> _Basis:
     from skyops_p2p.cli.output import credits_text
-    from skyops_p2p.core.auction.prices import class_index_milli
+    from skyops_p2p.core.auction.class_index import class_index_milli
     from skyops_p2p.core.earnings.forecast import ForecastTerms
     from skyops_p2p.core.settlement.prices import holdback_bps
     from skyops_p2p.errors import ExecutionError

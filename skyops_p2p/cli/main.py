@@ -41,6 +41,7 @@ ENTRIES = {
     "id": Entry("skyops_p2p.cli.identity:show_id", "Print the peer id and the wallet.", _NODE),
     "config": Entry("skyops_p2p.cli.settings:config", "Check, show or write the settings.", _NODE),
     "doctor": Entry("skyops_p2p.cli.doctor:doctor", "Look for what is wrong, and how to mend it.", _NODE),
+    "benchmark": Entry("skyops_p2p.cli.benchmark:benchmark", "Measure this machine's speed.", _NODE),
     "run": Entry("skyops_p2p.cli.run:run", "Start the node and keep it running.", _NODE),
     "status": Entry("skyops_p2p.cli.network:status", "Show the running node, or one of its jobs.", _NETWORK),
     "peers": Entry("skyops_p2p.cli.network:peers", "List the links to peers.", _NETWORK),

@@ -1,6 +1,7 @@
 """`node show`, `node prove` and `handshake`: one peer in full."""
 
 import time
+from typing import TYPE_CHECKING
 
 import click
 
@@ -8,6 +9,9 @@ from skyops_p2p import limits
 from skyops_p2p.cli.invocation import Invocation, data_dir_option, json_option
 from skyops_p2p.cli.output import age, credits_text, gpu_text, print_fields, print_json
 from skyops_p2p.cli.waiting import waiting
+
+if TYPE_CHECKING:
+    from skyops_p2p.node.views import GpuView
 
 
 @click.group()
@@ -42,6 +46,7 @@ def show(invocation: Invocation, peer: str, *, as_json: bool) -> None:
         ("round trip", f"{view.round_trip_ms:.2f} ms" if view.round_trip_ms is not None else "not measured"),
         ("role", "worker" if view.is_worker else "peer (offers no compute)"),
         ("gpus", gpus + (f" ({view.hardware_source})" if view.gpus else "")),
+        *(("class index", _index_text(gpu)) for gpu in view.gpus),
         ("cpu", f"{view.cpu_cores} cores, {view.cpu_model or 'unknown model'}"),
         ("memory", f"{view.memory_mib / 1024:.1f} GiB"),
         ("disk free", f"{view.disk_mib / 1024:.1f} GiB"),
@@ -56,6 +61,11 @@ def show(invocation: Invocation, peer: str, *, as_json: bool) -> None:
         *(("history", step) for step in view.history),
     ]
     print_fields(fields)
+
+
+def _index_text(gpu: "GpuView") -> str:
+    source = "measured by the node" if gpu.is_measured else "provisional: a table's"
+    return f"{gpu.index_milli / 1000:.2f} for {gpu.model} ({source})"
 
 
 @node.command()

@@ -112,10 +112,30 @@ PROOFS_CHECKED_AT_ONCE = 4
 """Answers that are verified at a time, each in a thread."""
 PROOF_FRESH_MS = 24 * 3600 * 1000
 """How long a proof counts. protocol/04 AUC-39."""
+PROOF_ROWS_ATTESTED = 2
+"""Rows that stand in an attestation: with those of GPUs it fits a message. protocol/04 AUC-44."""
+ATTESTING_AT_ONCE = 2
+"""Workers that one node attests at a time; others are told to come again."""
+ATTESTATION_ASK_S = 40.0
+"""What a worker waits for one verifier, who has it loaded, challenged and checked meanwhile."""
+ATTESTATION_SHOW_S = 2.0
+"""Before a match: for the attestations that workers have already."""
+ATTESTATION_FIRST_S = 600.0
+"""After its start, until a worker has itself attested: what runs for minutes only costs nobody a proof."""
+ATTESTATION_RETRY_S = 1_800.0
+"""Until a worker asks again that nobody has attested."""
+ATTESTATION_RENEW_MS = 2 * 3600 * 1000
+"""A worker has itself attested again so long before its attestation ends."""
 PROOF_FAILED_S = 600.0
 """A worker that did not prove itself is left alone for so long; one whose proof is wrong for PROOF_FRESH_MS."""
 PROVEN_PEERS_MAX = 1024
 """Workers whose proofs a node keeps, the newest; and as many of which it knows why they have none."""
+
+# --- benchmark ----------------------------------------------------------------------------------------------------
+BENCHMARK_S = 0.5
+"""How long products, and copies, of one device are measured, at the least."""
+BENCHMARK_FILE_BYTES_MAX = 64 * 1024
+"""What is read of the file with the measurements: sixteen GPUs are a few KiB."""
 
 # --- job specification --------------------------------------------------------------------------------------------
 JOB_FILE_BYTES_MAX = 256 * 1024

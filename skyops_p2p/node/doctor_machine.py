@@ -11,9 +11,11 @@ import time
 import psutil
 
 from skyops_p2p import limits
-from skyops_p2p.adapters.hardware import NvmlHardwareProbe
+from skyops_p2p.adapters.hardware import MeasuredHardwareProbe, NvmlHardwareProbe
 from skyops_p2p.config import NodeConfig
+from skyops_p2p.core.auction.class_index import class_index_milli
 from skyops_p2p.node.finding import Finding, Status
+from skyops_p2p.node.hardware_parts import gpu_part
 from skyops_p2p.node.identity import NODE_KEY_FILE
 from skyops_p2p.ports import Hardware
 
@@ -102,10 +104,12 @@ def check_open_files(config: NodeConfig) -> list[Finding]:
 
 async def check_hardware(config: NodeConfig) -> list[Finding]:
     """Check processor, GPUs and runtimes; what is absent matters to a worker only."""
-    hardware = await NvmlHardwareProbe(config.data_dir).probe()
+    hardware = await MeasuredHardwareProbe(NvmlHardwareProbe(config.data_dir), config.data_dir).probe()
     missing: Status = "warn" if config.worker.enabled else "ok"
     found = f"{hardware.cpu_model or 'unknown'}, {hardware.cpu_cores} cores, {hardware.memory_mib} MiB"
     findings = [Finding("processor", "ok", found), _gpu_finding(config, hardware, missing)]
+    if config.worker.enabled:
+        findings.append(_speed_finding(hardware))
     mends = {
         "wasm": "pip install wasmtime",
         "docker": "Install Docker, start it, and let this user reach its socket (or set DOCKER_HOST).",
@@ -154,6 +158,22 @@ def _gpu_finding(config: NodeConfig, hardware: Hardware, missing: Status) -> Fin
         return _absent("GPU", missing, f"driver {hardware.driver}, but no device", "Look at `nvidia-smi`.")
     mend = "With a GPU in this machine: install NVIDIA's driver until `nvidia-smi` shows it."
     return _absent("GPU", missing, "none that the driver library shows", mend)
+
+
+def _speed_finding(hardware: Hardware) -> Finding:
+    """Say what a worker's class indices rest on; nothing is wrong where they are provisional."""
+    shown = [
+        f"{gpu.model} {class_index_milli(gpu_part(gpu)) / 1000:.2f}, "
+        + ("provisional: a table's" if gpu.benchmark is None else "measured")
+        for gpu in hardware.gpus
+    ]
+    measured = hardware.benchmark
+    shown.append(
+        "processor not measured: `skyops benchmark`"
+        if measured is None
+        else f"processor {measured.mflops / 1e6:.3f} TFLOPS, {measured.mb_per_s / 1e3:.1f} GB/s"
+    )
+    return Finding("class index", "ok", "; ".join(shown))
 
 
 def _absent(name: str, status: Status, found: str, mend: str) -> Finding:

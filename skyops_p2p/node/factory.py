@@ -38,12 +38,12 @@ def default_ports(config: NodeConfig, identity: Identity) -> NodePorts:
         ConfigError: The pre-shared key file cannot be used.
     """
     from skyops_p2p.adapters.cuda.process import ProcessProver
-    from skyops_p2p.adapters.hardware import DeclaredHardwareProbe, NvmlHardwareProbe
+    from skyops_p2p.adapters.hardware import DeclaredHardwareProbe, MeasuredHardwareProbe, NvmlHardwareProbe
     from skyops_p2p.adapters.libp2p.network import Libp2pNetwork
     from skyops_p2p.adapters.sqlite import STORE_FILE_NAME, open_sqlite_store
     from skyops_p2p.adapters.system import SystemClock, SystemEntropy
 
-    probe = NvmlHardwareProbe(config.data_dir)
+    probe = MeasuredHardwareProbe(NvmlHardwareProbe(config.data_dir), config.data_dir)
     network = config.network
     psk = read_psk(network.psk_file) if network.psk_file is not None else None
 

@@ -22,6 +22,7 @@ from skyops_p2p.core.rules import AUCTION_PROTOCOL
 from skyops_p2p.core.settlement.amounts import parse_amount
 from skyops_p2p.crypto.node_key import NodeKey
 from skyops_p2p.errors import RemoteProtocolError
+from skyops_p2p.node.attestations import Attestations
 from skyops_p2p.node.auction_journal import AuctionJournal
 from skyops_p2p.node.auctions import AuctionHouse
 from skyops_p2p.node.bidding import BiddingShell
@@ -44,7 +45,7 @@ from skyops_p2p.ports import Network, Store, Verdict
 from skyops_p2p.types import MicroCredits, MonotonicS, PeerId
 from skyops_p2p.wire.envelope import envelope_kind
 from skyops_p2p.wire.messages.auction import BookRequest, Commit, Tender
-from skyops_p2p.wire.messages.proof import OpeningRequest, ProofChallenge
+from skyops_p2p.wire.messages.proof import AttestationRequest, OpeningRequest, ProofChallenge
 from skyops_p2p.wire.model import decode_fields, decode_message, encode_message
 
 log = logging.getLogger(__name__)
@@ -121,7 +122,10 @@ class Market:
             host=host,
         )
         """The worker's side; jobs take and end their leases there."""
-        self._prover = ProofService(core, ports.prover, self.bidding.is_free)
+        self._prover = ProofService(core, ports.prover, self.bidding.is_free, node_key=node_key)
+        self.attestations = Attestations(
+            core, caller, self.proofs, self.standing, ports=ports, node_key=node_key
+        )
         host.hears({core.rules.tender_topic(kind): self._hear for kind in RESOURCE_CLASSES})
         self._heard_in, self._heard_out = trio.open_memory_channel[tuple[float, bytes]](
             limits.TENDERS_OPEN_MAX
@@ -136,6 +140,8 @@ class Market:
             if self._config.worker.enabled:
                 await nursery.start(self.bidding.run)  # with what it promised before a restart
                 nursery.start_soon(self._prover.run)
+                if self._ports.prover is not None:
+                    nursery.start_soon(self.attestations.seek)
             self._network.serve_requests(protocol, self._answer, bytes_max=limits.MESSAGE_BYTES_MAX)
             if self._config.worker.enabled:
                 for kind in RESOURCE_CLASSES:
@@ -251,7 +257,11 @@ class Market:
         count = sum(not bidder.throughput for bidder in bidders)
         if count:
             progress(step_view(ReportProgress("proving", round=0, count=count)))
-            await self.proofs.refresh([bidder.peer for bidder in bidders], timeout_s=timeout_s)
+            until = trio.current_time() + timeout_s
+            unproven = [bidder.peer for bidder in bidders if not bidder.throughput]
+            await self.attestations.collect(unproven, timeout_s=min(limits.ATTESTATION_SHOW_S, timeout_s / 4))
+            left_s = max(0.0, until - trio.current_time())
+            await self.proofs.refresh([bidder.peer for bidder in bidders], timeout_s=left_s)
         proven, others = list[Bidder](), list[Outcome]()
         for bidder in bidders:
             throughput = self.proofs.throughput(bidder.peer)
@@ -270,6 +280,8 @@ class Market:
             return await self._house.answer_commit(peer, data)
         if number == BookRequest.number:  # AUC-34
             return await self._book(decode_message(BookRequest, data))
+        if number == AttestationRequest.number:  # AUC-43
+            return await self.attestations.answer(peer, decode_message(AttestationRequest, data))
         if not self._config.worker.enabled:
             raise RemoteProtocolError("offers no compute", code="not_a_worker", rule="AUC-35", peer=peer)
         if kind == Tender.name:

@@ -1,5 +1,6 @@
 """Turn the core's state into views. Reads, never changes."""
 
+from skyops_p2p.core.auction.class_index import class_index_milli
 from skyops_p2p.core.machine import HistoryEntry
 from skyops_p2p.core.node_core import NodeCore
 from skyops_p2p.core.node_filter import NodeFilter, select_nodes
@@ -80,7 +81,13 @@ def gpu_views(hardware: HardwarePart | None) -> tuple[GpuView, ...]:
     """Return a machine's GPUs."""
     gpus = hardware.gpus if hardware else ()
     return tuple(
-        GpuView(model=gpu.model, vram_mib=gpu.vram_mib, compute_capability=gpu.compute_capability)
+        GpuView(
+            model=gpu.model,
+            vram_mib=gpu.vram_mib,
+            compute_capability=gpu.compute_capability,
+            index_milli=class_index_milli(gpu),
+            is_measured=gpu.benchmark is not None,
+        )
         for gpu in gpus
     )
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import trio
 
 from skyops_p2p import limits
+from skyops_p2p.core.auction.attestation import Attested, check_answer
 from skyops_p2p.core.auction.codes import explain, known_code
+from skyops_p2p.core.auction.device_watch import DeviceWatch
 from skyops_p2p.core.auction.poc import Parameters, challenge_of, throughput_of
 from skyops_p2p.core.auction.poc_memory import BLOCK_BYTES, Layout
 from skyops_p2p.core.auction.poc_sizes import parameters_of, sizes_for
@@ -24,9 +26,9 @@ from skyops_p2p.node.calling import Caller
 from skyops_p2p.node.ports_bundle import NodePorts
 from skyops_p2p.node.proven_journal import ProvenJournal
 from skyops_p2p.node.views import ProofView
-from skyops_p2p.types import PeerId, UnixMs
+from skyops_p2p.types import MonotonicS, PeerId, UnixMs
 from skyops_p2p.wire.messages.peering import NodeRecord
-from skyops_p2p.wire.messages.proof import Openings, ProofChallenge, ProofRoot
+from skyops_p2p.wire.messages.proof import Openings, ProofChallenge, ProofRoot, ProofRowPart
 from skyops_p2p.wire.model import decode_message, encode_message
 
 log = logging.getLogger(__name__)
@@ -53,11 +55,24 @@ class Answered:
     elapsed_ms: int
     hardware: bytes
     """The class that the worker's record shows, 32 bytes."""
+    sent_unix_ms: UnixMs
+    shares_with: PeerId | None = None
+    """Another worker that computed on the same device meanwhile, as both say."""
 
     @property
     def throughput(self) -> int:
         """10^6 operations a second, if the answer is right."""
         return throughput_of(parameters_of(self.asked), self.elapsed_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """An answer that was checked."""
+
+    answer: Answered
+    secret: bytes
+    rows: tuple[ProofRowPart, ...]
+    """All that `secret` draws, in order."""
 
 
 def proof_view(peer: PeerId, proven: Proven, answer: Answered | None) -> ProofView:
@@ -90,6 +105,7 @@ class ProofAsker:
         self._journal = journal
         self._ports = ports
         self._table = ProvenThroughput()
+        self._devices = DeviceWatch()
         self._round = trio.Lock()
         """Matches that begin together share one round of challenges."""
         self._checks = trio.CapacityLimiter(limits.PROOFS_CHECKED_AT_ONCE)
@@ -158,16 +174,35 @@ class ProofAsker:
         rows = (memory_mib << 20) // BLOCK_BYTES // MEMORY_LANES
         memory = Layout(MEMORY_LANES, rows) if rows else None
         try:
-            answer = await self._challenge(peer, trio.current_time() + limits.PROOF_ASK_S, memory)
-            await self._check(answer, trio.current_time() + limits.PROOF_OPEN_S)
+            answer = (await self.examine(peer, memory)).answer
         except RemoteProtocolError as error:
             told = explain(error.code)
             raise SkyopsError(
                 f"{error.message}: {told.meaning}", code=error.code, hint=told.change
             ) from error
-        if memory is None:
-            await self._keep(answer)
         return proof_view(peer, Proven(answer.throughput, self._now_ms(), answer.hardware), answer)
+
+    async def examine(self, peer: PeerId, memory: Layout | None = None) -> Examined:
+        """Have a worker prove itself now; without memory, the proof is kept.
+
+        Raises:
+            NetworkError: `proof_late`, or it cannot be reached.
+            RemoteProtocolError: It refused, or its proof is wrong (`proof_fails`).
+        """
+        answer = await self._challenge(peer, trio.current_time() + limits.PROOF_ASK_S, memory)
+        found = await self._check(answer, trio.current_time() + limits.PROOF_OPEN_S)
+        if memory is None:
+            await self._keep(peer, Proven(answer.throughput, self._now_ms(), answer.hardware))
+        return found
+
+    async def take(self, attested: Attested) -> bool:
+        """Count an attestation that holds as a proof; return whether it is of the hardware that the worker has now."""
+        proven = Proven(attested.throughput, attested.unix_ms, attested.hardware)
+        entry = self._core.nodes.get(attested.worker)
+        if entry is None or entry.record is None or hardware_class(entry.record.hardware) != proven.hardware:
+            return False
+        await self._keep(attested.worker, proven)
+        return True
 
     # --- the steps ----------------------------------------------------------------------------------------------
     async def _try_challenge(self, peer: PeerId, until: float, answers: list[Answered]) -> None:
@@ -182,7 +217,7 @@ class ProofAsker:
         except SkyopsError as error:
             self._fail(answer.peer, error)
         else:
-            await self._keep(answer)
+            await self._keep(answer.peer, Proven(answer.throughput, self._now_ms(), answer.hardware))
 
     async def _challenge(self, peer: PeerId, until: float, memory: Layout | None) -> Answered:
         """Challenge a worker with the largest size that it takes."""
@@ -224,19 +259,40 @@ class ProofAsker:
             lanes=memory.lanes if memory else 0,
             rows=memory.rows if memory else 0,
         )
-        data, started_at = encode_message(asked), trio.current_time()
+        data, started_at, sent_unix_ms = encode_message(asked), trio.current_time(), self._now_ms()
         answer = await self._ask(target.peer, data, target.until)
-        elapsed_ms = round((trio.current_time() - started_at) * 1000)
+        ended_at = trio.current_time()
+        root = decode_message(ProofRoot, answer)
         return Answered(
             peer=target.peer,
             challenge=challenge_of(asked.beacon, record.peer),
             asked=asked,
-            root=decode_message(ProofRoot, answer),
-            elapsed_ms=elapsed_ms,
+            root=root,
+            elapsed_ms=round((ended_at - started_at) * 1000),
             hardware=hardware_class(record.hardware),
+            sent_unix_ms=sent_unix_ms,
+            shares_with=self._look_at_devices(target.peer, data, root, (started_at, ended_at)),
         )
 
-    async def _check(self, answer: Answered, until: float) -> None:
+    def _look_at_devices(
+        self, peer: PeerId, challenge: bytes, root: ProofRoot, window: tuple[float, float]
+    ) -> PeerId | None:
+        """Return who else computed meanwhile on a device that a signed answer names, and tell of it. Rules: AUC-45.
+
+        Raises:
+            RemoteProtocolError: Something else is signed than was asked and answered.
+        """
+        if root.answer is None:
+            return None
+        own, network = self._core.peer_id, self._core.rules.network
+        said = check_answer(root, challenge, worker=peer, asker=own, network=network)
+        began, ended = (MonotonicS(at) for at in window)
+        other = self._devices.note(peer, said.devices, began=began, ended=ended)
+        if other is not None:
+            log.warning("device_shared peer=%s other=%s devices=%s", peer[-8:], other[-8:], said.devices)
+        return other
+
+    async def _check(self, answer: Answered, until: float) -> Examined:
         """Draw rows of an answer with a secret that nobody knows yet, and check them. Rules: AUC-38."""
         secret = self._ports.entropy.token(32)
         check = ProofCheck(answer.challenge, answer.asked, answer.root, secret=secret)
@@ -245,6 +301,7 @@ class ProofAsker:
             check.take(decode_message(Openings, shown))
         async with self._checks:
             await self._ports.compute(check.verify)
+        return Examined(answer, secret, check.rows)
 
     async def _ask(self, peer: PeerId, data: bytes, until: float) -> bytes:
         try:
@@ -254,11 +311,10 @@ class ProofAsker:
                 raise
             raise NetworkError(f"the proof of {peer} came too late", code="proof_late") from error
 
-    async def _keep(self, answer: Answered) -> None:
-        proven = Proven(answer.throughput, self._now_ms(), answer.hardware)
-        forgotten = self._table.note(answer.peer, proven)
-        log.info("proven peer=%s throughput=%d", answer.peer[-8:], proven.throughput)
-        await self._journal.keep(answer.peer, proven, forgotten=forgotten)
+    async def _keep(self, peer: PeerId, proven: Proven) -> None:
+        forgotten = self._table.note(peer, proven)
+        log.info("proven peer=%s throughput=%d", peer[-8:], proven.throughput)
+        await self._journal.keep(peer, proven, forgotten=forgotten)
 
     def _fail(self, peer: PeerId, error: SkyopsError) -> None:
         """Note why a worker has no proof, and when it may be asked again."""

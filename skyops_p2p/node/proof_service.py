@@ -11,15 +11,26 @@ from typing import Protocol, TypeVar
 import trio
 
 from skyops_p2p import limits
+from skyops_p2p.core.auction.attestation import challenge_digest
+from skyops_p2p.core.auction.devices import device_names
 from skyops_p2p.core.auction.poc import challenge_of
 from skyops_p2p.core.auction.proof_desk import ProofDesk
+from skyops_p2p.core.auction.proven import hardware_class
 from skyops_p2p.core.node_core import NodeCore
 from skyops_p2p.core.presence import NodeState
-from skyops_p2p.crypto.node_key import peer_id_to_bytes
+from skyops_p2p.crypto.node_key import NodeKey, peer_id_to_bytes
 from skyops_p2p.errors import ExecutionError, RemoteProtocolError
 from skyops_p2p.ports import Prover, ProverSpeed
 from skyops_p2p.types import MonotonicS, PeerId
-from skyops_p2p.wire.messages.proof import OpeningRequest, Openings, ProofChallenge, ProofRoot
+from skyops_p2p.wire.envelope import seal
+from skyops_p2p.wire.messages.proof import (
+    OpeningRequest,
+    Openings,
+    ProofAnswer,
+    ProofChallenge,
+    ProofRoot,
+)
+from skyops_p2p.wire.model import encode_message
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +53,12 @@ class ProofService:
         core: Read for who asks.
         prover: Does the work; without one every challenge is refused.
         is_free: Whether the machine has room for a proof.
+        node_key: Signs answers.
     """
 
-    def __init__(self, core: NodeCore, prover: Prover | None, is_free: IsFree) -> None:
+    def __init__(self, core: NodeCore, prover: Prover | None, is_free: IsFree, *, node_key: NodeKey) -> None:
         self._core = core
+        self._node_key = node_key
         self._prover = prover
         self._is_free = is_free
         self._desk = ProofDesk()
@@ -97,7 +110,27 @@ class ProofService:
                 raise _refusal("the prover failed", "prover_failed", "AUC-36")
             root = await self._counted(self._prover.begin(challenge, asked))
             self._desk.answered(admitted, root.root, _now())
-        return root
+        return root.model_copy(update={"answer": self._signed(peer, asked, root, is_device=speed.is_device)})
+
+    def _signed(
+        self, asker: PeerId, asked: ProofChallenge, root: ProofRoot, *, is_device: bool
+    ) -> bytes | None:
+        """Return the enveloped ProofAnswer; None while this node has no record of its own. Rules: AUC-42."""
+        own = self._core.peer_id
+        entry = self._core.nodes.get(own)
+        if entry is None or entry.record is None:
+            return None
+        devices = tuple(device_names(entry.record)) if is_device else ()
+        answer = ProofAnswer(
+            network=self._core.rules.network,
+            asker=peer_id_to_bytes(asker),
+            challenge=challenge_digest(encode_message(asked)),
+            root=root.root,
+            memory=root.memory,
+            hardware=hardware_class(entry.record.hardware),
+            devices=devices or (f"{own}/cpu",),
+        )
+        return seal(answer, self._node_key, self._core.rules.network)
 
     async def answer_opening(self, peer: PeerId, request: OpeningRequest) -> Openings:
         """Show what a peer's secret draws of the answer that it got.

@@ -20,6 +20,10 @@ class GpuView(View):
     model: str
     vram_mib: int
     compute_capability: str
+    index_milli: int = 0
+    """Class index, thousandths of the reference class."""
+    is_measured: bool = False
+    """Whether the index comes from the node's own benchmark; else it is a table's, and provisional."""
 
 
 class StatusView(View):

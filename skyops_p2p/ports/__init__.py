@@ -7,7 +7,7 @@ the adapter. Every awaiting call has a deadline, either its own argument or the 
 
 from skyops_p2p.ports.ambient import Entropy, WallClock
 from skyops_p2p.ports.chain import Chain, Follower, Sender, Signer, StakeCheck
-from skyops_p2p.ports.hardware import Gpu, Hardware, HardwareProbe, Runtime
+from skyops_p2p.ports.hardware import Benchmark, Gpu, Hardware, HardwareProbe, Runtime
 from skyops_p2p.ports.money import Money
 from skyops_p2p.ports.network import (
     DhtRules,
@@ -43,6 +43,7 @@ from skyops_p2p.ports.sandbox import (
 from skyops_p2p.ports.store import JournalEntry, OpenStore, Store, StoredNode
 
 __all__ = [
+    "Benchmark",
     "Chain",
     "DhtRules",
     "Entropy",

@@ -5,6 +5,16 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
+class Benchmark:
+    """What was measured of a GPU, or of the processor with all its cores."""
+
+    mflops: int
+    """10^6 operations a second of dense products: 16-bit floats on a GPU, 32-bit ones on a processor; at least 1."""
+    mb_per_s: int
+    """10^6 bytes of memory that are read and written in a second, at least 1."""
+
+
+@dataclass(frozen=True, slots=True)
 class Gpu:
     """One device."""
 
@@ -15,6 +25,8 @@ class Gpu:
     """CUDA compute capability, "8.0"; empty if unknown."""
     uuid: str
     """NVML's UUID; empty for a declared device."""
+    benchmark: Benchmark | None = None
+    """None: not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +55,8 @@ class Hardware:
     disk_mib: int
     """Free space under the data directory."""
     runtimes: tuple[Runtime, ...]
+    benchmark: Benchmark | None = None
+    """Of the processor; None: not measured."""
 
 
 class HardwareProbe(Protocol):

@@ -11,7 +11,8 @@ from functools import lru_cache
 from math import exp
 
 from skyops_p2p.core.auction.capacity import Capacity, supply_of
-from skyops_p2p.core.auction.prices import CostFloorPricing, FixedPriceList, PriceStrategy, class_index_milli
+from skyops_p2p.core.auction.class_index import class_index_milli
+from skyops_p2p.core.auction.prices import CostFloorPricing, FixedPriceList, PriceStrategy
 from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.crypto.node_key import peer_id_to_bytes
 from skyops_p2p.simulation.clock import EPOCH_UNIX_MS

@@ -12,10 +12,10 @@ from itertools import islice
 
 from skyops_p2p import limits
 from skyops_p2p.core.auction.award import Entry, exclusion_codes, rank
+from skyops_p2p.core.auction.class_index import class_index_milli
 from skyops_p2p.core.auction.invitation import best_candidates, candidate_key
 from skyops_p2p.core.auction.offers import ask_of, bid_of
 from skyops_p2p.core.auction.policies import lot
-from skyops_p2p.core.auction.prices import class_index_milli
 from skyops_p2p.core.auction.screening import screen
 from skyops_p2p.core.jobs.needs import needs_of
 from skyops_p2p.core.jobs.terms import offered_vram_mib, tender_terms

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from skyops_p2p import limits
-from skyops_p2p.core.auction.prices import class_index_milli
+from skyops_p2p.core.auction.class_index import class_index_milli
 from skyops_p2p.core.node_map import NodeMap
 from skyops_p2p.core.presence import BeatReceived, PresenceTimes, RecordAccepted
 from skyops_p2p.core.records import check_presence, check_record

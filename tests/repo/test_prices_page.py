@@ -3,7 +3,8 @@
 import re
 from typing import get_args
 
-from skyops_p2p.core.auction.prices import CLASS_INDEX_MILLI, MODE_PERMILLE, CostFloorPricing
+from skyops_p2p.core.auction.class_index import CLASS_INDEX_MILLI
+from skyops_p2p.core.auction.prices import MODE_PERMILLE, CostFloorPricing
 from skyops_p2p.core.jobs.terms import FLOOR_MICROCREDITS_PER_CLASS
 from skyops_p2p.core.node_filter import normalise_model
 from skyops_p2p.core.settlement.prices import FEE_BP

@@ -99,7 +99,7 @@ BID = auction.Bid(
     devices=("GPU-0",),
     gpu_model="A100",
     vram_mib=81_920,
-    speed_milli=1000,
+    speed_milli=6100,
     cached_permille=250,
     starts_in_ms=0,
     valid_until_unix_ms=NOW + 10_000,
@@ -192,10 +192,19 @@ def proof_examples() -> list[Message]:
     )  # fmt: skip
     return [
         proof.ProofChallenge(beacon=bytes([11] * 32), size=8, checkpoints=1, stride=2, lanes=4, rows=8),
-        proof.ProofRoot(root=bytes([11] * 32), memory=bytes([12] * 32)),
+        proof.ProofRoot(root=bytes([11] * 32), memory=bytes([12] * 32), answer=RECORD),
+        proof.ProofAnswer(
+            network=RULES.network, asker=raw(ALICE.node_key.peer_id), challenge=bytes([11] * 32), root=bytes([12] * 32),
+            memory=bytes([13] * 32), hardware=bytes([14] * 32), devices=("GPU-0",),
+        ),
+        proof.ProofAttestation(
+            network=RULES.network, challenge=bytes(64), sent_unix_ms=NOW, elapsed_ms=250, answer=RECORD,
+            secret=bytes([13] * 32), rows=(row,),
+        ),
+        proof.AttestationRequest(worker=raw(BOB.node_key.peer_id)),
         proof.OpeningRequest(root=bytes([11] * 32), secret=bytes([13] * 32), rows=16, places=8, first=2),
         proof.Openings(rows=(row,), places=(proof.ProofPlacePart(block=block, before=block, pointed=block),)),
-    ]
+    ]  # fmt: skip
 
 
 def examples() -> list[Message]:

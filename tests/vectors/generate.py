@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.vectors import (
+    attestation_cases,
     auction_cases,
+    class_cases,
     content_cases,
     conversation_cases,
     crypto_cases,
@@ -16,6 +18,7 @@ from tests.vectors import (
     execution_cases,
     handshake_cases,
     message_cases,
+    pace_cases,
     pair_cases,
     peering_cases,
     probe_cases,
@@ -44,7 +47,9 @@ FAMILIES: dict[str, tuple[str, Callable[[], list[dict[str, Any]]]]] = {
     "envelopes": ("02-envelope.md", message_cases.envelope_cases),
     **peering_cases.FAMILIES,
     **auction_cases.FAMILIES,
+    **class_cases.FAMILIES,
     **proof_cases.FAMILIES,
+    **attestation_cases.FAMILIES,
     **content_cases.FAMILIES,
     **conversation_cases.FAMILIES,
     **execution_cases.FAMILIES,
@@ -54,6 +59,7 @@ FAMILIES: dict[str, tuple[str, Callable[[], list[dict[str, Any]]]]] = {
     **evidence_cases.FAMILIES,
     **verification_cases.FAMILIES,
     **reputation_cases.FAMILIES,
+    **pace_cases.FAMILIES,
     **probe_cases.FAMILIES,
 }
 

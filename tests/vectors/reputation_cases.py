@@ -105,9 +105,8 @@ def check(number: int, deal: Deal, *, level: int, is_right: bool, **changes: Any
 def pair_cases() -> list[Case]:
     both = [signed(1), signed(2)]
     first = read(both[0])
-    mine = (address_to_bytes(ALICE.wallet.address),)
-    someone = (bytes([9] * 20),)
-    right = check(1, first, level=2, is_right=True, reference_ms=9000, checkers=someone)
+    mine, someone = (address_to_bytes(ALICE.wallet.address),), (bytes([9] * 20),)
+    right = check(1, first, level=2, is_right=True, checkers=someone)
     wrong = check(2, first, level=2, is_right=False, checkers=someone)
     alone = [signed(1, by=(ALICE.wallet, None), outcome="sandbox_lost")]
     rows: list[tuple[str, list[bytes], list[Check], int, int]] = [
@@ -143,23 +142,24 @@ def pair_cases() -> list[Case]:
         ("in another token", signed(1, token=bytes(20)), "wrong_contract"),
         ("with oneself", signed(1, worker=mine[0], by=(ALICE.wallet, ALICE.wallet)), "bad_receipt"),
     ]
-    return [*(_pair_case(*row) for row in rows), *(_refused(name, data, code) for name, data, code in bad)]
+    return [*(pair_case(*row) for row in rows), *(_refused(name, data, code) for name, data, code in bad)]
 
 
-def _pair_case(name: str, receipts: list[bytes], checks: list[Check], redeemed: int, funded: int) -> Case:
+def pair_case(
+    name: str, receipts: list[bytes], checks: list[Check], redeemed: int, funded: int, **more: Any
+) -> Case:
     deals = [read(data) for data in receipts]
     decided = {
         deal.receipt: deciding([c for c in checks if c.receipt == deal.receipt], deal) for deal in deals
     }
     found = ratings_of(
-        deals, {key: its for key, its in decided.items() if its}, PairMoney(redeemed, funded, 1)
+        deals, {key: its for key, its in decided.items() if its}, PairMoney(redeemed, funded, 1), **more
     )
     return {
         "name": name, **_market(), "receipts": [data.hex() for data in receipts],
         "checks": [
             {"proof": its.proof.hex(), "receipt": its.receipt.hex(), "level": its.level, "is_right": its.is_right,
-             "reference_ms": its.reference_ms, "checkers": [who.hex() for who in its.checkers]}
-            for its in checks
+             "checkers": [who.hex() for who in its.checkers]} for its in checks
         ],
         "redeemed": str(redeemed), "funded": str(funded),
         "ratings": {role.value: rows_of(found.ratings[role]) for role in Role},

@@ -5,6 +5,7 @@ It knows all policies but `vdf`, which needs a class group.
 
 import hashlib
 import math
+from fractions import Fraction
 from typing import Any
 
 from tests.vectors import second_wire as wire
@@ -122,15 +123,32 @@ def devices(record: Fields) -> dict[str, Fields]:
     }
 
 
+def class_index(gpu: Fields) -> int:  # AUC-41
+    memory = gpu["vram_mib"]
+    if (measured := gpu.get("benchmark")) is None:
+        known = {"rtx3060": 1000, "rtx3090": 2600, "rtx4090": 4000, "a100": 6100, "h100": 12_600}
+        model = "".join(sign for sign in gpu["model"].lower() if sign.isalnum())
+        named = [index for part, index in known.items() if part in model]
+        return named[0] if named else min(12_600, max(100, memory * 1000 // 12_288))
+    wanted = Fraction(measured["mflops"], 51_000_000) ** 5 * Fraction(measured["mb_per_s"], 360_000) ** 3
+    wanted *= Fraction(max(1, memory), 12_288) ** 2 * 1000**10
+    low, high = 0, 10**8
+    while high - low > 1:  # low^10 <= wanted < high^10
+        middle = (low + high) // 2
+        low, high = (middle, high) if middle**10 <= wanted else (low, middle)
+    return max(1, low)
+
+
 def is_own_hardware(tender: Fields, bid: Fields, record: Fields) -> bool:
     names, there = bid["devices"], devices(record)
     if len(names) != gpu_count(tender["needs"]) or len(set(names)) < len(names):
         return False
     if not names:
-        return not bid["vram_mib"] and not bid["gpu_model"]
+        return not (bid["vram_mib"] or bid["gpu_model"] or bid["speed_milli"])
+    if not set(names) <= set(there) or bid["speed_milli"] != sum(class_index(there[name]) for name in names):
+        return False
     return all(
-        name in there
-        and there[name]["model"] == bid["gpu_model"]
+        there[name]["model"] == bid["gpu_model"]
         and there[name]["vram_mib"] == bid["vram_mib"]
         and all(gpu_tests(tender["needs"], there[name]).values())
         for name in names

@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 
 from tests.vectors import second_wire as wire
-from tests.vectors.second_auction import sha
+from tests.vectors.second_auction import lot, peer_id_bytes_of, sha
 from tests.vectors.second_crypto import RefusedError
 
 Fields = dict[str, Any]
@@ -107,3 +107,40 @@ def check_places(c: bytes, asked: Fields, root: bytes, secret: bytes, places: li
         for shown in (block, before, pointed):
             in_tree(root, shown["index"], shown["block"], shown["path"], count)
         need(block["block"] == sha(domain, c, i.to_bytes(8, "big"), above, pointed["block"]))
+
+
+def attestation(data: bytes, worker: str, network: str, now: int) -> Fields:
+    """AUC-42, AUC-44."""
+    said, verifier = wire.envelope(data, "proof-attestation", network)
+    if now - said["sent_unix_ms"] >= 24 * 3600 * 1000:
+        raise RefusedError("expired")
+    if said["sent_unix_ms"] - now > 120_000:
+        raise RefusedError("not_yet_valid")
+    check_size(said["challenge"])
+    asked = wire.message(said["challenge"], "proof-challenge")
+    answer, signer = wire.envelope(said["answer"], "proof-answer", network)
+    need(signer == worker != verifier and answer["asker"] == peer_id_bytes_of(verifier))
+    need(answer["challenge"] == sha(said["challenge"]) and len(said["rows"]) == 2)
+    c = sha(b"skyops/poc/1", sha(asked["beacon"]), peer_id_bytes_of(worker))
+    check_rows(c, asked, answer["root"], said["secret"], said["rows"])
+    work = 2 * asked["size"] ** 3 * asked["checkpoints"] * asked["stride"]
+    return {
+        "verifier": verifier, "throughput": max(1, work // (max(1, said["elapsed_ms"]) * 1000)),
+        "unix_ms": said["sent_unix_ms"], "hardware": answer["hardware"].hex(), "devices": answer["devices"],
+    }  # fmt: skip
+
+
+def drawn(case: Fields) -> list[str]:
+    """AUC-43, as VER-10 draws."""
+    day = case["now_unix_ms"] // 86_400_000
+    seed = sha(
+        b"skyops/poc-verifier/1",
+        case["network"].encode(),
+        peer_id_bytes_of(case["worker"]),
+        day.to_bytes(8, "big"),
+    )
+    heaviest: dict[str, tuple[str, int]] = {}
+    for peer, wallet, weight in sorted(case["nodes"], key=lambda node: (-node[2], node[0])):
+        heaviest.setdefault(wallet, (peer, weight))
+    free = [(wallet, *its) for wallet, its in heaviest.items() if wallet != case["wallet"]]
+    return [peer for _, peer in sorted((lot(seed, bytes.fromhex(w), n), peer) for w, peer, n in free)]

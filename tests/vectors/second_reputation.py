@@ -116,15 +116,12 @@ def rate_pair(case: dict[str, Any]) -> tuple[dict[str, list[list[Any]]], list[li
                 ratings[role].append(
                     [deal[other].hex(), deal[role].hex(), kind, value, deal["ended_unix_ms"] // DAY_MS]
                 )
-        reference = max((its["reference_ms"] for its in top if its["is_right"] != is_wrong), default=0)
-        if is_drawn and reference and settled:
-            comparisons.append(
-                [
-                    settled // 10**12,
-                    deal["ended_unix_ms"] // DAY_MS,
-                    reference * MILLION // deal["metered"],
-                ]
-            )
+        took = deal["metered"] * (deal["class_milli"] or 1000)  # REP-19
+        others = case.get("others", {}).get(deal["digest"].hex(), [])
+        known = sorted([took, *(ms * (milli or 1000) for milli, ms in others if ms)])
+        if is_drawn and not is_wrong and len(known) > 1 and settled:
+            ratio = known[(len(known) - 1) // 2] * MILLION // took
+            comparisons.append([settled // 10**12, deal["ended_unix_ms"] // DAY_MS, ratio])
     return {role: sorted(rows) for role, rows in ratings.items()}, comparisons
 
 

@@ -82,3 +82,8 @@ def test_conversations(case: Case) -> None:  # AUC-7, AUC-10, AUC-11, AUC-12
     assert [(f["winner"], f["book"]) for f in awarded] == [
         (w, second.sha(raw(case))) for w in book["ranking"][:1]
     ]
+
+
+@everything("class-indices")
+def test_class_indices(case: Case) -> None:  # AUC-41
+    assert second.class_index(case) == case["index"]

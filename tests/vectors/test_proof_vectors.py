@@ -7,6 +7,7 @@ from skyops_p2p.errors import RemoteProtocolError
 from skyops_p2p.wire.messages.proof import OpeningRequest, Openings, ProofChallenge, ProofRoot
 from skyops_p2p.wire.model import decode_message
 from tests.vectors import second_proof as second
+from tests.vectors.attestation_cases import seen
 from tests.vectors.test_vectors import Case, everything, expect, raw
 
 
@@ -49,3 +50,18 @@ def _second(case: Case) -> int:
 def test_proofs(case: Case) -> None:  # AUC-24, AUC-25, AUC-38
     shown = 16 + (8 if "memory" in case["name"] else 0)
     expect(case, shown, _first, _second)
+
+
+@everything("attestations")
+def test_attestations(case: Case) -> None:  # AUC-42, AUC-44
+    expect(
+        case,
+        case.get("attested"),
+        seen,
+        lambda case: second.attestation(raw(case), case["worker"], case["network"], case["now_unix_ms"]),
+    )
+
+
+@everything("attestation-draws")
+def test_draws_of_verifiers(case: Case) -> None:  # AUC-43
+    assert second.drawn(case) == case["drawn"]

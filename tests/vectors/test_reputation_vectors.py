@@ -38,6 +38,11 @@ def test_findings(case: Case) -> None:  # REP-37
     assert second.found(case) == case["ratings"]
 
 
+@everything("reputation-paces")
+def test_paces(case: Case) -> None:  # REP-19
+    assert second.rate_pair(case) == (case["ratings"], case["comparisons"])
+
+
 @everything("reputation-scores")
 def test_scores(case: Case) -> None:  # REP-9 to REP-16, REP-18 to REP-21
     found = second.assess(case)

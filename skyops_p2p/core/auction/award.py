@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from skyops_p2p.core.auction.class_index import class_index_milli
 from skyops_p2p.core.auction.devices import device_names
 from skyops_p2p.core.auction.policies import POLICIES, Candidate
 from skyops_p2p.core.auction.screening import has_memory, is_capable, is_model, screen, wanted_gpus
@@ -182,20 +183,22 @@ def _hoarding(tender: Tender, seen: Observation) -> int:
 
 
 def _is_own_hardware(tender: Tender, entry: Entry) -> bool:
-    """Tell whether a bid's devices are in the bidder's record, fit the job, and are as the bid says."""
+    """Tell whether a bid's devices are in the bidder's record, fit the job, and are as the bid says. Rules: AUC-41."""
     bid = entry.bid
     if len(bid.devices) != wanted_gpus(tender.needs) or len(set(bid.devices)) != len(bid.devices):
         return False
-    if not bid.devices:
-        return bid.vram_mib == 0 and not bid.gpu_model
     names = device_names(entry.record)
-    return all(_is_as_bid(tender.needs, names.get(device), bid) for device in bid.devices)
+    gpus = [names[device] for device in bid.devices if device in names]
+    if len(gpus) < len(bid.devices) or bid.speed_milli != sum(map(class_index_milli, gpus)):
+        return False
+    if not gpus:
+        return bid.vram_mib == 0 and not bid.gpu_model
+    return all(_is_as_bid(tender.needs, gpu, bid) for gpu in gpus)
 
 
-def _is_as_bid(needs: Needs, gpu: GpuPart | None, bid: Bid) -> bool:
+def _is_as_bid(needs: Needs, gpu: GpuPart, bid: Bid) -> bool:
     return (
-        gpu is not None
-        and gpu.model == bid.gpu_model
+        gpu.model == bid.gpu_model
         and gpu.vram_mib == bid.vram_mib
         and is_model(needs, gpu)
         and has_memory(needs, gpu)

@@ -246,6 +246,13 @@ PROOF_CODES: Mapping[str, CodeText] = MappingProxyType(
         ),
         "proof_late": CodeText("The proof came too late, or not at all.", "Nothing: ask other workers."),
         "proof_fails": CodeText("The proof is wrong.", "Nothing: the worker lied."),
+        "not_drawn": CodeText("The node was not drawn to attest the worker.", "Nothing: another one was."),
+        "attestation_missing": CodeText(
+            "The worker has no attestation to show.", "Nothing: it is asked for a proof instead."
+        ),
+        "device_shared": CodeText(
+            "Two nodes proved themselves at once and named one device.", "Take its UUID out of one record."
+        ),
         "proof_missing": CodeText("The worker was not asked for a proof yet.", "Try again in some seconds."),
     }
 )

@@ -1,7 +1,8 @@
 """From a claim on the capacity to a bid: what the price may depend on, and what is offered."""
 
 from skyops_p2p.core.auction.capacity import Capacity, Claim
-from skyops_p2p.core.auction.prices import PriceAsk, class_index_milli
+from skyops_p2p.core.auction.class_index import class_index_milli
+from skyops_p2p.core.auction.prices import PriceAsk
 from skyops_p2p.wire.messages.auction import Bid, Tender
 
 

@@ -42,6 +42,11 @@ class ProofCheck:
         self._rows: list[ProofRowPart] = []
         self._places: list[ProofPlacePart] = []
 
+    @property
+    def rows(self) -> tuple[ProofRowPart, ...]:
+        """The rows that were shown so far, as they were drawn."""
+        return tuple(self._rows)
+
     def next_request(self) -> OpeningRequest | None:
         """Return what to ask next; None once all is here. Rules: AUC-38."""
         have = len(self._rows) + len(self._places)
@@ -83,7 +88,7 @@ class ProofCheck:
         poc.check_openings(
             self._challenge,
             self._root,
-            [_opening(part, width) for part in self._rows],
+            [opening_of(part, width) for part in self._rows],
             parameters=self._parameters,
             secret=self._secret,
             count=ROWS_DRAWN,
@@ -95,8 +100,13 @@ class ProofCheck:
             )
 
 
-def _opening(part: ProofRowPart, width: int) -> Opening:
-    """Cut the products of a row apart; a piece that is left over has a wrong length, which `check_openings` sees."""
+def opening_of(part: ProofRowPart, width: int) -> Opening:
+    """Cut the products of a row apart; a piece that is left over has a wrong length, which `check_openings` sees.
+
+    Args:
+        part: As it came.
+        width: Bytes of one product's row.
+    """
     products = (part.products[at : at + width] for at in range(0, len(part.products), width))
     return Opening(part.index, part.start, part.start_path, tuple(products), part.end_path)
 

@@ -2,17 +2,16 @@
 
 A price is for the whole bid, all its devices together; what is bid is what is paid (first price). Another strategy
 comes in by an entry point of the group PRICING_GROUP, which names a `PricingFactory`; the shell loads it.
-The class table is the start table of the design: NGU = (dense fp16 tensor TFLOPS / 51)^0.5 (GB/s / 360)^0.3
-(GB / 12)^0.2, rounded. Spec: protocol/04-auction.md, "Prices".
+How much of the reference class a device is says `class_index`. Spec: protocol/04-auction.md, "Prices".
 """
 
-import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
 
 from skyops_p2p.core.auction.capacity import Device, Supply
+from skyops_p2p.core.auction.class_index import REFERENCE_MILLI, class_index_milli
 from skyops_p2p.core.node_filter import normalise_model
 from skyops_p2p.types import MicroCredits
 from skyops_p2p.wire.messages.auction import ModeName, Needs
@@ -23,16 +22,6 @@ PRICING_GROUP = "skyops.pricing"
 NO_COST = MicroCredits(0)
 PRICE_MAX = 2**53 - 1
 """Highest price that a bid can say."""
-REFERENCE_MILLI = 1000
-"""Class index of the reference class, an RTX 3060 with 12 GiB; a whole machine without its GPUs counts as one too."""
-REFERENCE_VRAM_MIB = 12_288
-
-CLASS_INDEX_MILLI: Mapping[str, int] = MappingProxyType(
-    {"rtx3060": 1000, "rtx3090": 2600, "rtx4090": 4000, "a100": 6100, "h100": 12_600}
-)
-"""Part of a normalised model name -> class index in thousandths."""
-_MODELS_REMEMBERED_MAX = 4096
-"""Model names whose class index is remembered."""
 MODE_PERMILLE: Mapping[ModeName, int] = MappingProxyType({"priority": 1500, "commit": 1000, "flex": 600})
 """What a mode costs beside `commit`: `priority` starts at once and is never preempted, `flex` may be."""
 
@@ -149,15 +138,6 @@ def checked_quote(strategy: PriceStrategy, ask: PriceAsk) -> MicroCredits | None
     return MicroCredits(price)
 
 
-def class_index_milli(gpu: GpuPart) -> int:
-    """Return a GPU's class index in thousandths; an unknown model is judged by its memory."""
-    index = _listed_index(gpu.model)
-    if index is not None:
-        return index
-    by_memory = gpu.vram_mib * REFERENCE_MILLI // REFERENCE_VRAM_MIB
-    return min(max(by_memory, 100), max(CLASS_INDEX_MILLI.values()))
-
-
 def class_units_milli(ask: PriceAsk) -> int:
     """Return how many thousandths of the reference class a bid ties up; without GPUs, the machine's larger share."""
     if ask.devices:
@@ -165,12 +145,6 @@ def class_units_milli(ask: PriceAsk) -> int:
     cores = _ceil(max(ask.needs.cpu_cores, 1) * REFERENCE_MILLI, max(ask.supply.cpu_cores, 1))
     memory = _ceil(ask.needs.memory_mib * REFERENCE_MILLI, max(ask.supply.memory_mib, 1))
     return min(max(cores, memory), REFERENCE_MILLI)
-
-
-@functools.lru_cache(maxsize=_MODELS_REMEMBERED_MAX)
-def _listed_index(model: str) -> int | None:
-    name = normalise_model(model)
-    return next((index for part, index in CLASS_INDEX_MILLI.items() if part in name), None)
 
 
 def _ceil(amount: int, divisor: int) -> int:

@@ -36,8 +36,8 @@ class ProofDesk:
 
     def __init__(self) -> None:
         self._open: Admitted | None = None
-        self._challenged = _Intervals()
-        self._prepared = _Intervals()
+        self._challenged = Intervals()
+        self._prepared = Intervals()
         """Askers for which the prover was started: one that never challenges does not have it started again."""
         self._left_s = limits.PROOF_WORK_S_PER_H
         self._left_at = MonotonicS(0.0)
@@ -142,17 +142,19 @@ class ProofDesk:
         return self._left_s
 
 
-class _Intervals:
+class Intervals:
     """Who did a thing in the last PROOF_INTERVAL_S; at most ADDRESS_BOOK_PEERS_MAX, then the oldest is forgotten."""
 
     def __init__(self) -> None:
         self._at: OrderedDict[PeerId, MonotonicS] = OrderedDict()
 
     def is_recent(self, peer: PeerId, now: MonotonicS) -> bool:
+        """Tell whether a peer did it within that time."""
         at = self._at.get(peer)
         return at is not None and now - at < limits.PROOF_INTERVAL_S
 
     def note(self, peer: PeerId, now: MonotonicS) -> None:
+        """Remember that a peer does it now."""
         self._at[peer] = now
         self._at.move_to_end(peer)
         while len(self._at) > limits.ADDRESS_BOOK_PEERS_MAX:

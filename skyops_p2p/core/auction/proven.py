@@ -79,9 +79,12 @@ class ProvenThroughput:
 
 
 def hardware_class(hardware: HardwarePart) -> bytes:
-    """Return the digest of what a proof of compute depends on: the GPUs and the processor, 32 bytes."""
+    """Return the digest of what a proof of compute depends on: the GPUs and the processor, 32 bytes.
+
+    What the node itself has measured of them is none of it.
+    """
     seen = {
-        0: [gpu.to_wire() for gpu in hardware.gpus],
+        0: [gpu.model_copy(update={"benchmark": None}).to_wire() for gpu in hardware.gpus],
         1: hardware.cpu_model,
         2: hardware.cpu_cores,
     }

@@ -6,7 +6,8 @@ much of the time is sold and whether bids at that price win, is an input. Spec: 
 
 from dataclasses import dataclass
 
-from skyops_p2p.core.auction.prices import MODE_PERMILLE, REFERENCE_MILLI
+from skyops_p2p.core.auction.class_index import REFERENCE_MILLI
+from skyops_p2p.core.auction.prices import MODE_PERMILLE
 from skyops_p2p.core.earnings.pay import Pay, gross_of, normalised_ms, pay_of
 from skyops_p2p.core.settlement.prices import BP, HOUR_MS
 from skyops_p2p.wire.messages.auction import ModeName

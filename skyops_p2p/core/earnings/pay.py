@@ -8,7 +8,8 @@ kind. Spec: protocol/08-reputation.md, "Earnings".
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from skyops_p2p.core.auction.prices import MODE_PERMILLE, REFERENCE_MILLI
+from skyops_p2p.core.auction.class_index import REFERENCE_MILLI
+from skyops_p2p.core.auction.prices import MODE_PERMILLE
 from skyops_p2p.core.reputation.fixed import MILLION
 from skyops_p2p.core.settlement.prices import BP, FEE_BP, HOUR_MS
 from skyops_p2p.wire.messages.auction import ModeName

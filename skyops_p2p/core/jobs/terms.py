@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from skyops_p2p import limits
+from skyops_p2p.core.auction.class_index import class_index_milli
 from skyops_p2p.core.auction.invitation import invite_share, tier_of
-from skyops_p2p.core.auction.prices import class_index_milli
 from skyops_p2p.core.auction.screening import fitting_gpus, wanted_gpus
 from skyops_p2p.core.jobs.encoding import spec_digest
 from skyops_p2p.core.jobs.needs import input_bytes, needs_of, weights_of

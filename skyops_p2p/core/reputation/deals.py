@@ -6,11 +6,12 @@ protocol/08-reputation.md, "Evidence".
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from skyops_p2p.core.evidence.items import Evidence
 from skyops_p2p.core.execution.outcomes import Cause, outcome_of
 from skyops_p2p.core.reputation.conduct import EPOCH_MS
-from skyops_p2p.core.reputation.fixed import MILLION
 from skyops_p2p.core.reputation.ratings import Kind, Rating, Role
 from skyops_p2p.core.reputation.standings import Comparison
 from skyops_p2p.core.settlement.amounts import CREDIT_MICRO, SKYOPS, wei_from_bytes
@@ -22,8 +23,18 @@ from skyops_p2p.wire.messages.settlement import Receipt
 WEI_PER_MICRO = SKYOPS.one // CREDIT_MICRO
 UNPROVEN_DIVISOR = 4
 """What nobody else has checked counts a quarter: good work, and complaints of one side."""
+NO_RATIOS: Mapping[bytes, int] = MappingProxyType({})
 LEVEL_DRAWN, LEVEL_JURY = 2, 3
 """Checks by others whom neither party chose; below it is a requester's own check."""
+
+
+class Answered(NamedTuple):
+    """One worker's answer."""
+
+    worker: bytes
+    """Account."""
+    result: bytes
+    """Digest of its enveloped ResultReceipt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,13 @@ class Deal:
     worker_place: ChainPlace | None = None
     result: bytes = b""
     """SHA-256 of the enveloped ResultReceipt; by it verdicts name what they are about."""
+    class_milli: int = 0
+    """Class index of all devices together, thousandths; 0: a job without GPUs."""
+
+    @property
+    def answered(self) -> Answered:
+        """Whose answer it is about."""
+        return Answered(self.worker, self.result)
 
     @property
     def epoch(self) -> int:
@@ -73,8 +91,8 @@ class Check:
     """1: the requester's own; 2: replicas drawn after the result was committed; 3: a verdict."""
     is_right: bool
     decided_unix_ms: UnixMs
-    reference_ms: int = 0
-    """What the job takes on its class of device; 0: not measured."""
+    compared: tuple[Answered, ...] = ()
+    """All answers that were found equal, this one among them; empty: a wrong one, or nothing was compared."""
     checkers: tuple[bytes, ...] = ()
     """Accounts of those who looked."""
 
@@ -135,19 +153,26 @@ def deal_of(item: Evidence, receipt: Receipt) -> Deal:
         rate=wei_from_bytes(receipt.rate, bits=96),
         amount=wei_from_bytes(receipt.amount, bits=96),
         cumulative=wei_from_bytes(receipt.cumulative, bits=96),
+        class_milli=receipt.class_milli,
         requester_place=item.requester_place,
         worker_place=item.worker_place,
         result=receipt.result,
     )
 
 
-def ratings_of(deals: Iterable[Deal], checks: Mapping[bytes, Check], money: PairMoney) -> PairRatings:
+def ratings_of(
+    deals: Iterable[Deal],
+    checks: Mapping[bytes, Check],
+    money: PairMoney,
+    ratios: Mapping[bytes, int] = NO_RATIOS,
+) -> PairRatings:
     """Return what all deals of one pair come to; their order does not matter.
 
     Args:
         deals: Of one requester with one worker.
         checks: Receipt -> the check that decides (`deciding`).
         money: What the pair has moved.
+        ratios: Receipt -> reference over metered time, millionths, where speed was compared (`pace`).
 
     Rules: REP-4 to REP-8.
     """
@@ -158,8 +183,8 @@ def ratings_of(deals: Iterable[Deal], checks: Mapping[bytes, Check], money: Pair
         check = checks.get(deal.receipt)
         settled = purse.settled(deal) if deal.is_cosigned else 0
         found[deal.receipt] = tuple(_ratings(deal, check, settled, purse))
-        if check and check.level >= LEVEL_DRAWN and check.reference_ms and deal.metered_ms and settled:
-            ratio = check.reference_ms * MILLION // deal.metered_ms
+        ratio = ratios.get(deal.receipt)
+        if check and check.level >= LEVEL_DRAWN and settled and ratio is not None:
             comparisons.append(
                 Comparison(deal.requester, deal.worker, settled // WEI_PER_MICRO, deal.epoch, ratio)
             )
@@ -181,7 +206,7 @@ def deciding(checks: Iterable[Check], deal: Deal) -> Check | None:
     valid = [check for check in checks if check.level < LEVEL_DRAWN or parties.isdisjoint(check.checkers)]
     return max(
         valid,
-        key=lambda check: (check.level, not check.is_right, check.reference_ms, check.proof),
+        key=lambda check: (check.level, not check.is_right, check.proof),
         default=None,
     )
 

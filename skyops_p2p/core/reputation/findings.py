@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from skyops_p2p import limits
 from skyops_p2p.core.reputation.conduct import EPOCH_MS
-from skyops_p2p.core.reputation.deals import LEVEL_DRAWN, Check, Deal
+from skyops_p2p.core.reputation.deals import LEVEL_DRAWN, Answered, Check, Deal
 from skyops_p2p.core.reputation.newest import Newest
 from skyops_p2p.core.reputation.ratings import Kind, Pair, Rating
 from skyops_p2p.core.reputation.voices import Stake
@@ -44,6 +44,8 @@ class Finding:
     """Microcredits that the worker's own signatures say it was worth; see `value_at_stake`."""
     checkers: tuple[bytes, ...] = ()
     """Wallets of those who came to another result, or to the same."""
+    compared: tuple[Answered, ...] = ()
+    """All answers that are equal to it, itself among them; empty for a wrong one."""
 
     @property
     def pair(self) -> Pair:
@@ -146,6 +148,7 @@ class Findings:
                 level=self._level(one),
                 is_right=one.is_right,
                 decided_unix_ms=one.decided_unix_ms,
+                compared=one.compared,
                 checkers=one.checkers,
             )
             for one in found.values()

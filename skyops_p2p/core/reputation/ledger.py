@@ -25,6 +25,7 @@ from skyops_p2p.core.reputation.deals import (
 from skyops_p2p.core.reputation.explanation import Source
 from skyops_p2p.core.reputation.findings import LEVEL_OWN, Finding, Findings, rating_of
 from skyops_p2p.core.reputation.newest import Newest
+from skyops_p2p.core.reputation.pace import Paces, ratio_of
 from skyops_p2p.core.reputation.parameters import DEFAULTS, Parameters
 from skyops_p2p.core.reputation.ratings import Kind, Pair, Rating, RatingBook, Role, Sums
 from skyops_p2p.core.reputation.standings import Assessment, Inputs
@@ -56,6 +57,7 @@ class Ledger:
         self._findings = Findings()
         self._lone: dict[Pair, tuple[Finding, ...]] = {}
         """What the books hold of each pair that no receipt says."""
+        self._paces = Paces()
         self._offences: Newest[Offence] = Newest(limits.REPUTATION_OFFENCES_MAX)
         self._money: dict[Pair, PairMoney] = {}
         self._days: Mapping[bytes, Mapping[int, Day]] = {}
@@ -108,6 +110,9 @@ class Ledger:
         for lost in [gone] if gone is not None else [] if is_in else [deal]:
             self._deals.discard(lost.receipt)
             self._drop(lost, is_of_pair=False)
+        if is_in:
+            self._paces.put(deal)
+            self._touch_compared(deal)
         self._changed.add(pair)
         return is_in
 
@@ -256,7 +261,7 @@ class Ledger:
         if deals:
             checks = {deal.receipt: deciding(self._checks_of_deal(deal), deal) for deal in deals}
             decided = {receipt: check for receipt, check in checks.items() if check is not None}
-            given = ratings_of(deals, decided, self._money.get(pair, NOTHING))
+            given = ratings_of(deals, decided, self._money.get(pair, NOTHING), self._ratios(deals, decided))
         before = self._given.pop(pair, PairRatings())
         for role, book in self._books.items():
             book.remove(before.ratings.get(role, ()))
@@ -264,6 +269,16 @@ class Ledger:
         if deals:
             self._given[pair] = given
         self._rate_lone(pair, deals)
+
+    def _ratios(self, deals: Iterable[Deal], checks: Mapping[bytes, Check]) -> dict[bytes, int]:
+        """Return by receipt how fast it was beside equal answers, where that is known. Rules: REP-19."""
+        found = {}
+        for deal in deals:
+            check = checks.get(deal.receipt)
+            reference = None if check is None else self._paces.reference(deal, check)
+            if reference is not None:
+                found[deal.receipt] = ratio_of(reference, deal)
+        return found
 
     def _rate_lone(self, pair: Pair, deals: Iterable[Deal]) -> None:
         lone, book = tuple(self._findings.lone_of(pair, deals)), self._books[Role.WORKER]
@@ -294,7 +309,14 @@ class Ledger:
         if deal is not None:
             self._changed.add((deal.requester, deal.worker))
 
+    def _touch_compared(self, deal: Deal) -> None:
+        """A deal's time is a part of the reference of all whose answers were equal to its own. Rules: REP-19."""
+        for check in self._checks_of_deal(deal):
+            self._changed |= {(deal.requester, answer.worker) for answer in check.compared}
+
     def _drop(self, deal: Deal, *, is_of_pair: bool) -> None:
+        self._paces.drop(deal)
+        self._touch_compared(deal)
         pair = (deal.requester, deal.worker)
         if is_of_pair and pair in self._of_pair:
             self._of_pair[pair].discard(deal.receipt)

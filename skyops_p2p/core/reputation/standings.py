@@ -21,7 +21,7 @@ WEIGHTS = (12, 5, 3)
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """That a job was done in `metered_ms` which a check did in `reference_ms` on the same class of device."""
+    """How fast a job was done, beside others that gave the same answer to it."""
 
     rater: bytes
     """Requester of the job."""
@@ -30,7 +30,7 @@ class Comparison:
     """Microcredits that the job counts for."""
     epoch: int
     ratio: int
-    """Reference over metered time, millionths."""
+    """Reference over metered time, millionths; classes of devices are made equal."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ BOINC's adaptive replication, with a floor, since money is at stake.
 
 from collections.abc import Iterator
 
+from skyops_p2p.core.reputation.deals import Answered
 from skyops_p2p.core.reputation.findings import Finding
 from skyops_p2p.core.reputation.uses import Record, check_chance
 from skyops_p2p.core.settlement.prices import HOUR_MS
@@ -59,7 +60,7 @@ def findings_of(checked: CheckedVerdict) -> Iterator[Finding]:
     Args:
         checked: A verdict that holds.
 
-    Rules: VER-15, REP-6, REP-37.
+    Rules: VER-15, REP-6, REP-19, REP-37.
     """
     verdict, requester = checked.verdict, checked.requester_wallet
     if not checked.holds or verdict is None or requester is None:
@@ -69,6 +70,11 @@ def findings_of(checked: CheckedVerdict) -> Iterator[Finding]:
         {}
         if checked.winner is None
         else {place: one.wallet for place, one in enumerate(checked.judged) if one.fault == "none"}
+    )
+    compared = tuple(
+        Answered(wallet, checked.judged[place].receipt or b"")
+        for place, wallet in right.items()
+        if wallet is not None
     )
     for place, one in enumerate(checked.judged):
         is_convicted = one.fault == "lied"
@@ -86,6 +92,7 @@ def findings_of(checked: CheckedVerdict) -> Iterator[Finding]:
             is_right=one.fault == "none",
             decided_unix_ms=UnixMs(verdict.made_unix_ms),
             value=value_at_stake(one.price, one.run_ms),
+            compared=compared if place in right else (),
             checkers=() if is_convicted else checkers,
         )
 

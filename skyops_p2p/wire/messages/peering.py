@@ -13,6 +13,15 @@ EnvelopeBytes = Annotated[bytes, Field(min_length=1, max_length=limits.NODE_RECO
 Label = Annotated[str, Field(min_length=1, max_length=64)]
 
 
+class BenchmarkPart(Part):
+    """What a node has measured of one of its processors, or of a GPU."""
+
+    mflops: Annotated[int, Field(ge=1, le=10**12), N(1)]
+    """10^6 operations a second of dense products: in 16-bit floats on a GPU, in 32-bit ones on a processor."""
+    mb_per_s: Annotated[int, Field(ge=1, le=10**9), N(2)]
+    """10^6 bytes that its memory reads and writes in a second, both counted."""
+
+
 class GpuPart(Part):
     """One GPU of a node."""
 
@@ -20,6 +29,8 @@ class GpuPart(Part):
     vram_mib: Annotated[int, Field(ge=0, le=2**24), N(2)]
     compute_capability: Annotated[str, Field(max_length=8), N(3)]
     uuid: Annotated[Name, N(4)]
+    benchmark: Annotated[BenchmarkPart | None, N(5)] = None
+    """Absent: nothing was measured, and its class index is the table's."""
 
 
 class RuntimePart(Part):
@@ -41,6 +52,8 @@ class HardwarePart(Part):
     cpu_cores: Annotated[int, Field(ge=1, le=4096), N(6)]
     memory_mib: Annotated[int, Field(ge=0, le=2**30), N(7)]
     disk_mib: Annotated[int, Field(ge=0, le=2**40), N(8)]
+    benchmark: Annotated[BenchmarkPart | None, N(9)] = None
+    """Of the processor, all cores together."""
 
 
 class NodeRecord(Message):

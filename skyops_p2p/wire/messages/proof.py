@@ -1,6 +1,6 @@
 """Proof of compute: a challenge, the root of its answer, and what is drawn of it. Spec: protocol/04-auction.md.
 
-Requests and answers over an authenticated stream, none of them enveloped: only who asks is to be convinced.
+Requests and answers over an authenticated stream; what is to convince others than the asker is enveloped.
 """
 
 from typing import Annotated, ClassVar
@@ -8,7 +8,9 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from skyops_p2p import limits
-from skyops_p2p.wire.model import Bytes32, Message, N, Part
+from skyops_p2p.wire.messages.identity import NetworkText
+from skyops_p2p.wire.messages.peering import EnvelopeBytes
+from skyops_p2p.wire.model import Bytes32, Instant, Message, N, Name, Part, PeerBytes
 
 Path = Annotated[tuple[Bytes32, ...], Field(max_length=limits.PROOF_PATH_MAX)]
 """Siblings in a Merkle tree, from a leaf up."""
@@ -74,6 +76,57 @@ class ProofRoot(Message):
     """Of the tree over all rows that are committed to."""
     memory: Annotated[Bytes32 | None, N(2)] = None
     """Of the tree over all blocks; there just if the challenge has lanes."""
+    answer: Annotated[EnvelopeBytes | None, N(3)] = None
+    """The enveloped ProofAnswer; an asker for itself needs none."""
+
+
+class ProofAnswer(Message):
+    """Worker, enveloped: what it has computed, on what, and for whom."""
+
+    number: ClassVar[int] = 47
+    name: ClassVar[str] = "proof-answer"
+
+    network: Annotated[NetworkText, N(1)]
+    asker: Annotated[PeerBytes, N(2)]
+    challenge: Annotated[Bytes32, N(3)]
+    """SHA-256 of the encoded ProofChallenge."""
+    root: Annotated[Bytes32, N(4)]
+    memory: Annotated[Bytes32 | None, N(5)] = None
+    hardware: Annotated[Bytes32, N(6)]
+    """Digest of the GPUs and the processor in its record."""
+    devices: Annotated[tuple[Name, ...], Field(min_length=1, max_length=limits.RECORD_GPUS_MAX), N(7)]
+    """Names of the GPUs, as in bids, on one of which it computed; or "<peer>/cpu"."""
+
+
+class ProofAttestation(Message):
+    """Verifier, enveloped: how long a worker's answer took, and rows of it that anybody can work out again."""
+
+    number: ClassVar[int] = 48
+    name: ClassVar[str] = "proof-attestation"
+
+    network: Annotated[NetworkText, N(1)]
+    challenge: Annotated[bytes, Field(min_length=1, max_length=128), N(2)]
+    """The encoded ProofChallenge."""
+    sent_unix_ms: Annotated[Instant, N(3)]
+    elapsed_ms: Annotated[int, Field(ge=0, le=600_000), N(4)]
+    """Until the root was there."""
+    answer: Annotated[EnvelopeBytes, N(5)]
+    """The worker's enveloped ProofAnswer."""
+    secret: Annotated[Bytes32, N(6)]
+    """What the rows were drawn with."""
+    rows: Annotated[
+        tuple[ProofRowPart, ...], Field(min_length=1, max_length=limits.PROOF_ROWS_ATTESTED), N(7)
+    ]
+    """The first that it draws."""
+
+
+class AttestationRequest(Message):
+    """To a worker: show your attestation. To a verifier, by the worker: attest me. The answer is the envelope."""
+
+    number: ClassVar[int] = 49
+    name: ClassVar[str] = "attestation-request"
+
+    worker: Annotated[PeerBytes, N(1)]
 
 
 class OpeningRequest(Message):

@@ -91,14 +91,16 @@ def evidence(draw: st.DrawFn) -> list[tuple[str, object]]:
             ended_unix_ms=UnixMs(NOW - rng.randrange(300 * EPOCH_MS)), metered_ms=rng.randrange(10**6),
             rate=rng.randrange(3 * SKY), amount=rng.randrange(3 * SKY), cumulative=rng.randrange(9 * SKY),
             requester_place=place if halves[0] else None, worker_place=place if halves[1] else None,
-            result=sha256(b"result %d" % number),
+            class_milli=rng.choice([0, 1000, 6100]), result=sha256(b"result %d" % number),
         )  # fmt: skip
         deals.append(deal)
         items.append(("deal", deal))
         if rng.random() < 0.5:
             proof = sha256(b"check %d" % number)
-            items.append(("check", Check(proof, deal.receipt, rng.randrange(1, 4), rng.random() < 0.7, UnixMs(NOW),
-                                         rng.randrange(10**6), (b"somebody",))))  # fmt: skip
+            is_right = rng.random() < 0.7
+            compared = (deal.answered, *(its.answered for its in rng.sample(deals, min(2, len(deals)))))
+            items.append(("check", Check(proof, deal.receipt, rng.randrange(1, 4), is_right, UnixMs(NOW),
+                                         compared if is_right else (), (b"somebody",))))  # fmt: skip
     for number in range(draw(st.integers(0, 12))):
         rater, rated, *checkers = rng.sample(range(PEOPLE), 4)
         named = (
@@ -107,7 +109,7 @@ def evidence(draw: st.DrawFn) -> list[tuple[str, object]]:
         items.append(("finding", Finding(
             sha256(b"finding %d" % number), sha256(b"verdict"), name(rater), name(rated), named, rng.choice((1, 2)),
             rng.random() < 0.5, UnixMs(NOW - rng.randrange(90 * EPOCH_MS)), rng.randrange(3 * UNIT),
-            tuple(map(name, checkers)),
+            tuple(map(name, checkers)), tuple(its.answered for its in rng.sample(deals, min(3, len(deals)))),
         )))  # fmt: skip
     for number in range(draw(st.integers(0, 3))):
         victim, account = rng.sample(range(PEOPLE), 2)

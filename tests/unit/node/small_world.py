@@ -94,6 +94,8 @@ class SmallWorld:
     taps: dict[str, Tap] = field(default_factory=dict)
     """Who watches the auction requests of a node, by name."""
     starts: Counter[str] = field(default_factory=Counter)
+    nodes: dict[str, Node] = field(default_factory=dict)
+    """The newest start of each."""
     networks: dict[str, SimNetwork] = field(default_factory=dict)
     """Of the newest start of each."""
     folder: Path | None = None
@@ -164,7 +166,8 @@ class SmallWorld:
             "is_testnet": True,
             "payment": self.payment,
         }
-        return Node(NodeConfig.model_validate(config), identity(name), ports=ports)
+        self.nodes[name] = Node(NodeConfig.model_validate(config), identity(name), ports=ports)
+        return self.nodes[name]
 
     @asynccontextmanager
     async def _open_money(self, name: str) -> AsyncIterator[SimMoney]:

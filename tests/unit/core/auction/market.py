@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from skyops_p2p.core.auction.book import Evidence, Sealed, build_book, close_commits, sealed
+from skyops_p2p.core.auction.class_index import class_index_milli
 from skyops_p2p.core.auction.devices import device_names
 from skyops_p2p.core.auction.sealing import seal_bid
 from skyops_p2p.core.auction.tenders import check_tender
@@ -20,7 +21,7 @@ from skyops_p2p.wire.messages.auction import (
     Tender,
     Weights,
 )
-from skyops_p2p.wire.messages.peering import GpuPart, HardwarePart, NodeRecord
+from skyops_p2p.wire.messages.peering import BenchmarkPart, GpuPart, HardwarePart, NodeRecord
 from tests.unit.core.people import ALICE, HARDWARE, NOW, RULES, Person
 
 SEED = bytes([7] * 32)
@@ -80,9 +81,10 @@ def signed_tender(who: Person = ALICE, **changes: Any) -> Signed[Tender]:
     return check_tender(seal(tender_of(**changes), who.node_key, RULES.network), RULES, now=NOW)
 
 
-def hardware(*vram_mib: int, model: str = "NVIDIA A100") -> HardwarePart:
+def hardware(*vram_mib: int, model: str = "NVIDIA A100", mflops: int = 0) -> HardwarePart:
+    measured = BenchmarkPart(mflops=mflops, mb_per_s=360_000) if mflops else None
     gpus = tuple(
-        GpuPart(model=model, vram_mib=size, compute_capability="8.0", uuid=f"GPU-{index}")
+        GpuPart(model=model, vram_mib=size, compute_capability="8.0", uuid=f"GPU-{index}", benchmark=measured)
         for index, size in enumerate(vram_mib)
     )
     return HARDWARE.model_copy(update={"gpus": gpus})
@@ -100,7 +102,8 @@ class Worker:
     round_trip_ms: int = 20
     transfer_ms: int = 0
     cached_permille: int = 0
-    speed_milli: int = 1000
+    mflops: int = 0
+    """As measured; 0: it was not."""
     stake: int = 10
     awards: int = 0
     throughput: int = 100
@@ -114,7 +117,10 @@ class Worker:
 
     @property
     def record(self) -> bytes:
-        changes = {"hardware": hardware(*[self.vram_mib] * self.gpus), **dict(self.record_changes)}
+        changes = {
+            "hardware": hardware(*[self.vram_mib] * self.gpus, mflops=self.mflops),
+            **dict(self.record_changes),
+        }
         return self.person.record(**changes)
 
     @property
@@ -122,13 +128,14 @@ class Worker:
         return open_envelope(self.record, NodeRecord, RULES.network).message
 
     def bid(self, count: int) -> Bid:
-        devices = tuple(device_names(self.record_message))[:count]
+        names = device_names(self.record_message)
+        devices = tuple(names)[:count]
         fields: dict[str, Any] = {
             "price": self.price,
             "devices": devices,
             "gpu_model": "NVIDIA A100" if devices else "",
             "vram_mib": self.vram_mib if devices else 0,
-            "speed_milli": self.speed_milli,
+            "speed_milli": sum(class_index_milli(names[device]) for device in devices),
             "cached_permille": self.cached_permille,
             "starts_in_ms": 0,
             "valid_until_unix_ms": NOW + 10_000,

@@ -5,13 +5,13 @@ from typing import cast
 import pytest
 
 from skyops_p2p.core.auction.capacity import Device, Supply
+from skyops_p2p.core.auction.class_index import class_index_milli
 from skyops_p2p.core.auction.prices import (
     PRICE_MAX,
     CostFloorPricing,
     FixedPriceList,
     PriceAsk,
     checked_quote,
-    class_index_milli,
 )
 from skyops_p2p.types import MicroCredits
 from skyops_p2p.wire.messages.auction import ModeName

@@ -159,3 +159,11 @@ def test_value_is_what_the_worker_signed_and_no_less_than_of_a_failure() -> None
     ]
     assert [one.value for one in values] == [PRICE, 3 * PRICE]
     assert value_at_stake(0, 10**12) == 0
+
+
+def test_speed_is_compared_among_equal_answers_alone() -> None:  # REP-19
+    wrong = replace(BOBS, output=2)
+    parts = [wrong, *(Part(who) for who in drawn_after(wrong)[:2])]
+    checks = list(findings_of(check_verdict(sealed_verdict(parts))))
+    right = {(candidate(part.who).wallet, part.receipt(part.shows).digest) for part in parts[1:]}
+    assert [set(one.compared) for one in checks] == [set(), right, right]
