@@ -115,7 +115,9 @@ def uptime(days: Mapping[int, Day], epoch: int, parameters: Parameters) -> int:
 def availability(days: Mapping[int, Day], epoch: int, parameters: Parameters) -> int:
     """Return U, millionths: 1 at full uptime, a half where nothing is known, never below its least. Rules: REP-18."""
     low, high = parameters.uptime_floor, parameters.uptime_full
-    return clip((uptime(days, epoch, parameters) - low) * MILLION // (high - low), parameters.uptime_least, MILLION)
+    return clip(
+        (uptime(days, epoch, parameters) - low) * MILLION // (high - low), parameters.uptime_least, MILLION
+    )
 
 
 def efficiency(paces: Iterable[Pace], parameters: Parameters) -> int:
