@@ -20,9 +20,16 @@ class Curve:
 
 
 def save_curves(
-    name: str, curves: Sequence[Curve], *, title: str, across: str, up: str, is_log: bool = True
+    name: str,
+    curves: Sequence[Curve],
+    *,
+    title: str,
+    across: str,
+    up: str,
+    is_log: bool = True,
+    folder: Path = FOLDER,
 ) -> bool:
-    """Draw curves on two logarithmic or linear axes into bench/plots/NAME.png; return whether matplotlib is there."""
+    """Draw curves on two logarithmic or linear axes into FOLDER/NAME.png; return whether matplotlib is there."""
     try:
         from matplotlib.figure import Figure
         from matplotlib.ticker import LogFormatter
@@ -42,12 +49,14 @@ def save_curves(
         axes.yaxis.set_major_formatter(LogFormatter())
     axes.grid(visible=True, which="both", alpha=0.3)
     axes.legend()
-    FOLDER.mkdir(exist_ok=True)
-    figure.savefig(FOLDER / f"{name}.png", dpi=110)
+    folder.mkdir(exist_ok=True)
+    figure.savefig(folder / f"{name}.png", dpi=110)
     return True
 
 
-def save_bars(name: str, groups: Mapping[str, Mapping[str, float]], *, title: str, across: str) -> bool:
+def save_bars(
+    name: str, groups: Mapping[str, Mapping[str, float]], *, title: str, across: str, folder: Path = FOLDER
+) -> bool:
     """Draw groups of horizontal bars into bench/plots/NAME.png; return whether matplotlib is there to do it.
 
     Args:
@@ -55,6 +64,7 @@ def save_bars(name: str, groups: Mapping[str, Mapping[str, float]], *, title: st
         groups: Group -> bar -> value; the same bars in each.
         title: Above.
         across: What the values are.
+        folder: Where the picture goes.
     """
     try:
         from matplotlib.figure import Figure
@@ -73,6 +83,6 @@ def save_bars(name: str, groups: Mapping[str, Mapping[str, float]], *, title: st
     axes.invert_yaxis()
     axes.grid(visible=True, axis="x", alpha=0.3)
     axes.legend(loc="lower right")
-    FOLDER.mkdir(exist_ok=True)
-    figure.savefig(FOLDER / f"{name}.png", dpi=100, metadata={"Software": None})
+    folder.mkdir(exist_ok=True)
+    figure.savefig(folder / f"{name}.png", dpi=100, metadata={"Software": None})
     return True

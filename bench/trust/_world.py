@@ -92,6 +92,9 @@ class Report:
     honest_slashed: float = 0.0
     jobs: int = 0
     checked: int = 0
+    jobs_late: int = 0
+    """In the last quarter."""
+    checked_late: int = 0
     unserved: int = 0
     newcomers: float = 0.0
     value_since_newcomers: float = 0.0
@@ -136,6 +139,7 @@ class World:
             self.epoch = epoch
             self.rule.turn(epoch, self._stakes())
             lost, value = self.report.lost, self.report.value
+            jobs, checked = self.report.jobs, self.report.checked
             self._act(random.Random(f"acts {self.seed} {epoch}"))
             present = [person for person in self.people if person.starts <= epoch]
             for person in present:
@@ -147,6 +151,8 @@ class World:
             if epoch >= self.epochs * 3 // 4:
                 self.report.lost_late += self.report.lost - lost
                 self.report.value_late += self.report.value - value
+                self.report.jobs_late += self.report.jobs - jobs
+                self.report.checked_late += self.report.checked - checked
         self.rule.turn(self.epochs, self._stakes())
         self.report.evidence = self.rule.share_of(person.account for person in self.bad)
         self.report.earnings = [person.earned for person in self.good if person.starts == 0]

@@ -7,12 +7,13 @@ worlds, so that it shows which of its figures come from the rules and which from
 import argparse
 import statistics
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
-from bench.tables import number, print_place, print_table, say
+from bench.tables import number, print_place, print_table
 from bench.trust._attacks import BY_NAME, NO_ATTACK
+from bench.trust._measures import checked, gini, late_checked, late_loss, loss, mean, net, newcomers, share
+from bench.trust._runs import Task, run_all
 from bench.trust._world import Report, Setting
-from bench.trust.adversaries import Task, checked, gini, late_loss, loss, mean, net, newcomers, run, share
 
 ATTACKS = tuple(BY_NAME[name] for name in ("clique", "on-off", "stealth", "exit scam", "combination"))
 """Those that come nearest to what a target allows, or beyond it."""
@@ -27,8 +28,8 @@ Found = dict[tuple[str, str, str], list[Report]]
 """(world, attack, rule) -> a report for each seed."""
 
 
-def run_all(options: argparse.Namespace) -> Found:
-    """Run every attack in every world, on all cores that were asked for."""
+def find_all(options: argparse.Namespace) -> Found:
+    """Run every attack in every world."""
     names, tasks = [], []
     pairs = [(NO_ATTACK, "none"), (NO_ATTACK, "full"), *((attack, "full") for attack in ATTACKS)]
     for world, (busyness, is_fixed) in WORLDS.items():
@@ -38,10 +39,9 @@ def run_all(options: argparse.Namespace) -> Found:
                 names.append((world, attack.name, rule))
                 tasks.append(Task(rule, attack, seed, setting))
     found: Found = {}
-    with ProcessPoolExecutor(options.processes) as pool:
-        for name, report in zip(names, pool.map(run, tasks), strict=True):
-            found.setdefault(name, []).append(report)
-            say(", ".join(name))
+    reports = run_all(tasks, processes=options.processes, kept=options.kept)
+    for name, report in zip(names, reports, strict=True):
+        found.setdefault(name, []).append(report)
     return found
 
 
@@ -71,6 +71,7 @@ def print_calm(found: Found) -> None:
         ("Gini of honest earnings, no rule", lambda world: mean(found[world, NO_ATTACK.name, "none"], gini)),
         ("Gini of honest earnings", lambda world: mean(found[world, NO_ATTACK.name, "full"], gini)),
         ("jobs checked %", lambda world: mean(found[world, NO_ATTACK.name, "full"], checked)),
+        ("in the last quarter %", lambda world: mean(found[world, NO_ATTACK.name, "full"], late_checked)),
         ("jobs for each honest worker", lambda world: _jobs(found, world)),
     )
     print("Nobody attacks:\n")
@@ -94,7 +95,8 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2)
-    found = run_all(parser.parse_args(argv))
+    parser.add_argument("--kept", type=Path, help="reports of a run that was broken off, and of this one")
+    found = find_all(parser.parse_args(argv))
     print_attacks(found)
     print_calm(found)
     print_place()
