@@ -92,36 +92,35 @@ def measured_load(rows: "Sequence[EarningRowView]", today: date) -> tuple[int, i
 
 def _basis(client: "ControlClient", load_percent: float | None) -> _Basis:
     from skyops_p2p.cli.output import credits_text
-    from skyops_p2p.core.auction.class_index import class_index_milli
     from skyops_p2p.core.earnings.forecast import ForecastTerms
     from skyops_p2p.core.settlement.prices import holdback_bps
     from skyops_p2p.errors import ExecutionError
-    from skyops_p2p.wire.messages.peering import GpuPart
 
     node = client.node("self")
     if not node.is_worker:
         raise ExecutionError(
             "this node is no worker, so it will earn nothing", code="not_a_worker", hint="Set worker.enabled."
         )
-    gpus = [GpuPart(**gpu.model_dump(), uuid="") for gpu in node.gpus]
-    classes = tuple(class_index_milli(gpu) for gpu in gpus)
+    gpus = node.gpus
     load, load_source = _load(client, load_percent)
     credibility, availability, standing = _standing(client)
     terms = ForecastTerms(
         price=node.price_microcredits_per_hour,
-        classes_milli=classes,
+        classes_milli=tuple(gpu.index_milli for gpu in gpus),
         load_permille=load,
         credibility=credibility,
         availability=availability,
         holdback_bps=holdback_bps(credibility // 1000),
     )
-    names = ", ".join(f"{gpu.model} {index / 1000:g}" for gpu, index in zip(gpus, classes, strict=True))
+    names = ", ".join(f"{gpu.model} {gpu.index_milli / 1000:g}" for gpu in gpus)
+    is_measured = bool(gpus) and all(gpu.is_measured for gpu in gpus)
+    origin = "measured" if is_measured else "provisional table, until `skyops benchmark` has measured it"
     sources = (
         (
             "price",
             f"{credits_text(terms.price)} SKYOPS an hour for {'its best GPU' if gpus else 'the machine'}",
         ),
-        ("class", f"{names or 'no GPU: 1'} (provisional table, until proofs of compute have measured it)"),
+        ("class", f"{names or 'no GPU: 1'} ({origin})"),
         ("load", load_source),
         ("reputation", standing),
     )

@@ -78,8 +78,12 @@ class Scripted:
 
     def node(self) -> NodeView:
         gpus = (
-            GpuView(model="NVIDIA GeForce RTX 4090", vram_mib=24_564, compute_capability="8.9"),
-            GpuView(model="NVIDIA GeForce RTX 3060", vram_mib=12_288, compute_capability="8.6"),
+            GpuView(
+                model="NVIDIA GeForce RTX 4090", vram_mib=24_564, compute_capability="8.9", index_milli=4000
+            ),
+            GpuView(
+                model="NVIDIA GeForce RTX 3060", vram_mib=12_288, compute_capability="8.6", index_milli=1000
+            ),
         )
         changes = {"is_worker": self.is_worker, "gpus": gpus, "price_microcredits_per_hour": 4_000_000}
         return node_view("12D3KooWAlice", is_self=True).model_copy(update=changes)
