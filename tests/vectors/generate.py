@@ -10,6 +10,7 @@ from typing import Any
 from tests.vectors import (
     attestation_cases,
     auction_cases,
+    chain_cases,
     class_cases,
     content_cases,
     conversation_cases,
@@ -58,6 +59,7 @@ FAMILIES: dict[str, tuple[str, Callable[[], list[dict[str, Any]]]]] = {
     **pair_cases.FAMILIES,
     **evidence_cases.FAMILIES,
     **verification_cases.FAMILIES,
+    **chain_cases.FAMILIES,
     **reputation_cases.FAMILIES,
     **pace_cases.FAMILIES,
     **probe_cases.FAMILIES,

@@ -13,6 +13,8 @@ from skyops_p2p.errors import LocalProtocolError
 from skyops_p2p.wire.messages.execution import CheckpointReceipt
 
 _DOMAIN = b"skyops/chain/1"
+NO_STATE = bytes(32)
+"""State root before the first step: nothing is there but the specification and its inputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,24 +73,61 @@ class ChainShape:
         return found
 
 
-def roots_of_checkpoints(shape: ChainShape, receipts: Sequence[CheckpointReceipt]) -> list[bytes]:
-    """Return the state roots that a worker's checkpoints claim: what their bundles are named by.
+@dataclass(frozen=True, slots=True)
+class ResultChain:
+    """What one worker's signatures say of its way to a result."""
+
+    saved: tuple[bytes, ...]
+    """State roots after each stretch that it saved, 32 bytes each."""
+    answer: bytes
+    """Answer root, 32 bytes."""
+
+    def roots(self, stretches: int) -> list[bytes]:
+        """Return the state root after each of so many stretches: what has ended stays at its answer. Rules: VER-30."""
+        return [*self.saved, *[self.answer] * (stretches - len(self.saved))]
+
+
+def chain_of(stride: int, receipts: Sequence[CheckpointReceipt], answer: bytes) -> ResultChain:
+    """Return the chain of one lease; a state's root is what the checkpoint's bundle is named by.
 
     Under one content key bundles of equal files have equal names, so they can be compared and fetched by them.
 
     Args:
-        shape: Of the chain.
-        receipts: Of all checkpoints, in order.
+        stride: Of the specification.
+        receipts: Of all checkpoints of the lease, in order.
+        answer: Answer root of its result, 32 bytes.
 
     Raises:
         LocalProtocolError: `chain_shape`: they are not after each stretch, one after the other.
 
-    Rules: VER-19.
+    Rules: VER-19, VER-30.
     """
     reached = [receipt.done for receipt in receipts]
-    if reached != [shape.steps(number)[1] for number in range(1, shape.stretches + 1)]:
+    if reached != [number * stride for number in range(1, len(receipts) + 1)]:
         raise LocalProtocolError(
             "the checkpoints are not those of the chain", code="chain_shape",
-            hint="Save one after each stretch of steps, and count them as progress.",
+            hint="Save one after each stretch of steps, and keep them all.",
         )  # fmt: skip
-    return [receipt.bundle.root[-32:] for receipt in receipts]
+    return ResultChain(tuple(state_root(receipt) for receipt in receipts), answer)
+
+
+def state_root(receipt: CheckpointReceipt) -> bytes:
+    """Return what a checkpoint's state is named by, 32 bytes: the digest in the CID of its bundle. Rules: VER-19."""
+    return receipt.bundle.root[-32:]
+
+
+def shape_of_results(origin: bytes, stride: int, *chains: ResultChain) -> ChainShape:
+    """Return the shape that chains of results have in common: the longest, and the way to its end as one step more.
+
+    Args:
+        origin: Digest of the specification, 32 bytes.
+        stride: Of the specification.
+        chains: Of the results.
+
+    Raises:
+        LocalProtocolError: `chain_shape`.
+
+    Rules: VER-30.
+    """
+    longest = max(len(chain.saved) for chain in chains)
+    return ChainShape(origin, NO_STATE, longest * stride + 1, stride)

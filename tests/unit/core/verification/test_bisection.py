@@ -12,7 +12,7 @@ from skyops_p2p import limits
 from skyops_p2p.core.machine import DeadlineReached
 from skyops_p2p.core.verification import bisection as game
 from skyops_p2p.core.verification.bisection import BOTH, Bisection, BisectionState, Link, Side
-from skyops_p2p.core.verification.chain import ChainShape, roots_of_checkpoints
+from skyops_p2p.core.verification.chain import ChainShape, chain_of, shape_of_results
 from skyops_p2p.core.verification.referee import play
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.errors import LocalProtocolError, UnexpectedEvent
@@ -254,14 +254,24 @@ def test_chain_covers_states_and_steps() -> None:  # VER-19
     assert shape.heads([sha256(b"x"), *roots[1:]])[1:] != heads[1:]
 
 
-def test_checkpoints_are_a_chain_of_states() -> None:  # VER-19
-    shape = ChainShape(ORIGIN, START, total=25, stride=10)
-    saved = [checkpoint_receipt(done=done, bundle=bundle(done)) for done in (10, 20, 25)]
-    assert roots_of_checkpoints(shape, saved) == [bundle(done).root[-32:] for done in (10, 20, 25)]
-    for odd in (saved[:2], saved[::-1], [saved[0], *saved]):
+def test_checkpoints_are_a_chain_of_states() -> None:  # VER-19, VER-30
+    saved = [checkpoint_receipt(done=done, bundle=bundle(done)) for done in (10, 20, 30)]
+    chain = chain_of(10, saved, ORIGIN)
+    assert chain.saved == tuple(bundle(done).root[-32:] for done in (10, 20, 30))
+    for odd in (saved[1:], saved[::-1], [saved[0], *saved]):
         with pytest.raises(LocalProtocolError) as refused:
-            roots_of_checkpoints(shape, odd)
+            chain_of(10, odd, ORIGIN)
         assert refused.value.code == "chain_shape"
+
+
+def test_chain_that_has_ended_stays_at_its_answer() -> None:  # VER-30
+    saved = [checkpoint_receipt(done=done, bundle=bundle(done)) for done in (10, 20, 30)]
+    long, short = chain_of(10, saved, sha256(b"long")), chain_of(10, saved[:1], sha256(b"short"))
+    shape = shape_of_results(ORIGIN, 10, long, short)
+    assert [shape.steps(number) for number in (1, 3, 4)] == [(0, 10), (20, 30), (30, 31)]
+    assert long.roots(4) == [*long.saved, long.answer]
+    assert short.roots(4) == [*short.saved, *[short.answer] * 3]
+    assert shape_of_results(ORIGIN, 10, chain_of(10, [], ORIGIN)).stretches == 1
 
 
 @pytest.mark.parametrize(("total", "stride"), [(0, 1), (1, 0), (limits.CHAIN_STRETCHES_MAX + 1, 1)])
