@@ -102,6 +102,7 @@ DISCREPANCIES_SHOWN = 10
 CHECKED_TEXTS = {
     "agreed": "all who computed it came to the same result",
     "decided": "the result of the majority; somebody was wrong: `skyops verdict`",
+    "refereed": "two results differed; this node ran the steps where they part: `skyops verdict`",
     "no_replica": "NO: unverified, nobody else could compute it (no_replica)",
     "no_budget": "NO: unverified, price.total_max left nothing to have it checked (no_budget)",
     "not_drawn": "NO: unverified, the lot of the spot checks did not fall on it (not_drawn)",

@@ -18,15 +18,19 @@ DIFFERENCES_SHOWN = 20
 @click.command()
 @click.argument("job")
 @click.option("--shard", type=click.IntRange(min=0), help="Only this shard of an array.")
+@click.option("--stretch", is_flag=True, help="Only the steps that have decided between two results.")
 @data_dir_option
 @json_option
 @click.pass_obj
-def verify(invocation: Invocation, job: str, *, shard: int | None, as_json: bool) -> int:
+def verify(invocation: Invocation, job: str, *, shard: int | None, stretch: bool, as_json: bool) -> int:
     """Wait until JOB has ended, run it again in this machine's own sandbox, and compare every file of its outputs.
 
     Only wasm jobs of the verification class `exact` can be verified: they make the same bytes wherever they run. The
     run is local, costs nothing and takes one core. The exit code is 0 if all is the same, 13 if something differs, 6 if
     the job cannot be verified.
+
+    With --stretch it runs nothing but the steps where two results parted, from the state that both workers had, and
+    compares what it comes to with the verdict.
     """
     import sys
 
@@ -38,6 +42,7 @@ def verify(invocation: Invocation, job: str, *, shard: int | None, as_json: bool
         found = jobs.verify(
             job,
             shard=shard,
+            is_stretch=stretch,
             told=lambda done, total: progress.show(
                 f"running  {bar(done, total, 30)}  {done} of {total} shards"
             ),

@@ -13,7 +13,7 @@ from skyops_p2p.cli.waiting import waiting
 from skyops_p2p.errors import ConfigError
 
 if TYPE_CHECKING:
-    from skyops_p2p.node.jobs.verdict_views import VerdictView
+    from skyops_p2p.node.jobs.verdict_views import StretchView, VerdictView
 
 _NAME = re.compile(r"[0-9a-f]{4,64}")
 _COLUMNS = (
@@ -33,6 +33,7 @@ _CHARGED = (
     "Who was wrong or has lied is paid no further, has no receipt, and loses score on every node that holds this;\n"
     "its stake stays, for the contracts hear disputes about receipts alone (docs/money.md)."
 )
+_RUN_HERE = "two results differed, and the requester ran the steps where they part"
 _FAULTS = {
     "none": "right",
     "wrong": "wrong: not the result of the majority",
@@ -161,6 +162,26 @@ def _write(path: Path, data: bytes) -> None:
     click.echo(f"written to {path}; `skyops verdict --check {path}` checks it anywhere", err=True)
 
 
+def _outcome(found: "VerdictView") -> str:
+    if not found.outcome:
+        return "unreadable"
+    return f"{found.outcome}: {_RUN_HERE if found.stretch is not None else _SENTENCES[found.outcome]}"
+
+
+def _result(fault: str, stretch: "StretchView | None") -> str:
+    if fault == "wrong" and stretch is not None:
+        return f"wrong: not what steps {stretch.first_step} to {stretch.last_step} come to"
+    return _FAULTS[fault]
+
+
+def _basis(found: "VerdictView") -> str:
+    """Say whose word a verdict needs."""
+    if found.stretch is not None:
+        steps = f"{found.stretch.first_step} to {found.stretch.last_step}"
+        return f"steps {steps}, run by the requester from the state that both had"
+    return "signatures alone" if found.is_reworked else "the requester's comparison of outputs"
+
+
 def _print(found: "VerdictView", *, is_color: bool) -> None:
     from skyops_p2p.cli.job_text import local_time
 
@@ -168,13 +189,13 @@ def _print(found: "VerdictView", *, is_color: bool) -> None:
     print_fields(
         [
             ("verdict", found.digest),
-            ("outcome", f"{found.outcome}: {_SENTENCES[found.outcome]}" if found.outcome else "unreadable"),
+            ("outcome", _outcome(found)),
             ("requester", found.requester or "-"),
             ("made", local_time(found.made_unix_ms) if found.made_unix_ms else "-"),
             ("workers", "drawn by lot" if found.is_drawn else "not all drawn by lot, or without bindings"),
             (
                 "rests on",
-                "signatures alone" if found.is_reworked else "the requester's comparison of outputs",
+                _basis(found),
             ),
             ("check", paint("HOLDS" if found.holds else "DOES NOT HOLD", style, is_color=is_color)),
         ]
@@ -184,7 +205,8 @@ def _print(found: "VerdictView", *, is_color: bool) -> None:
     if found.judged:
         columns = [Column("PLACE", is_right=True), Column("WORKER"), Column("RESULT", is_wrapped=True)]
         rows = [
-            (str(place), short_peer(one.worker), _FAULTS[one.fault]) for place, one in enumerate(found.judged)
+            (str(place), short_peer(one.worker), _result(one.fault, found.stretch))
+            for place, one in enumerate(found.judged)
         ]
         click.echo()
         print_table(columns, rows, is_color=is_color)

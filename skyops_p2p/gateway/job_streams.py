@@ -109,9 +109,9 @@ async def say_published(job: JobSubject, lines: Lines) -> None:
     await lines.say(published=ended.model_dump(mode="json"))
 
 
-async def say_verified(job: JobSubject, shard: int | None, lines: Lines) -> None:
+async def say_verified(job: JobSubject, shard: int | None, lines: Lines, *, is_stretch: bool = False) -> None:
     """Run a job again: {"progress": {"done": …, "total": …}} in shards, then {"verified": …}."""
-    ended = await job.verify(shard=shard, progress=_teller(lines))
+    ended = await job.verify(shard=shard, is_stretch=is_stretch, progress=_teller(lines))
     await lines.say(verified=ended.model_dump(mode="json"))
 
 

@@ -150,6 +150,12 @@ def _add_streams(router: APIRouter, subject: Subject, slots: StreamSlots) -> Non
         summary="Wait for its end, run it again here, and compare its outputs; one JSON object a line",
         response_class=Response,
     )
-    async def verify(job: str, shard: Annotated[int | None, Query(ge=0, lt=JOB_SHARDS_MAX)] = None) -> Any:
+    async def verify(
+        job: str,
+        shard: Annotated[int | None, Query(ge=0, lt=JOB_SHARDS_MAX)] = None,
+        stretch: Annotated[bool, Query()] = False,
+    ) -> Any:
         found = subject.jobs.find(job)
-        return LineResponse(slots, lambda lines: job_streams.say_verified(found, shard, lines))
+        return LineResponse(
+            slots, lambda lines: job_streams.say_verified(found, shard, lines, is_stretch=stretch)
+        )

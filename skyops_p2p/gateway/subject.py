@@ -70,12 +70,12 @@ class JobSubject(Protocol):
         """
 
     async def verify(
-        self, *, shard: int | None = ..., progress: Callable[[int, int], None] = ...
+        self, *, shard: int | None = ..., is_stretch: bool = ..., progress: Callable[[int, int], None] = ...
     ) -> VerifyView:
         """Wait for its end, run it again here, and compare.
 
         Raises:
-            ExecutionError: `not_deterministic`, `no_result`, `no_shard`, `verify_busy` or `inputs_gone`.
+            ExecutionError: `not_deterministic`, `no_result`, `no_stretch`, `no_shard`, `verify_busy` or `inputs_gone`.
         """
 
     async def verdict(self, *, shard: int = ...) -> VerdictView:

@@ -31,5 +31,13 @@ BISECTION_BRANCHING = 16
 """Parts into which a round of bisection cuts. protocol/06."""
 BISECTION_ROUND_S = 60.0
 """Time for each answer in a bisection; silence loses. protocol/06."""
+CHAIN_STEPS_MAX = 2**48
+"""Steps between two checkpoints of a chain. docs/jobs.md."""
+CHAIN_SAVED_MAX = 128
+"""Checkpoints of one lease that are kept for a referee; a longer chain is none. protocol/06."""
+STRETCH_TIMEOUT_S = 900.0
+"""To fetch a state and run the stretch where two results part; then another worker decides. docs/jobs.md."""
+STRETCH_POLL_S = 0.2
+"""How often a referee looks whether the checkpoint that ends its stretch is there."""
 CANARIES_MAX = 64
 """Items with known answers in one batch. protocol/06."""

@@ -129,11 +129,21 @@ class JobsClient:
         job: str,
         *,
         shard: int | None = None,
+        is_stretch: bool = False,
         told: Callable[[int, int], None] = lambda _done, _total: None,
     ) -> VerifyView:
-        """Have it run a job again and compare the outputs; `told` of (shards compared, shards in all)."""
-        query = "" if shard is None else f"?{urlencode({'shard': shard})}"
-        for kind, content in self._link.objects("POST", _path(job, f"/verify{query}")):
+        """Have it run a job again and compare the outputs; `told` of (shards compared, shards in all).
+
+        Args:
+            job: Which.
+            shard: Only this one.
+            is_stretch: Only the stretch that has decided between two results.
+            told: Told as it goes.
+        """
+        wanted = {} if shard is None else {"shard": str(shard)}
+        query = urlencode(wanted | ({"stretch": "true"} if is_stretch else {}))
+        path = _path(job, f"/verify?{query}" if query else "/verify")
+        for kind, content in self._link.objects("POST", path):
             if kind == "verified":
                 return VerifyView.model_validate(content)
             told(int(content["done"]), int(content["total"]))

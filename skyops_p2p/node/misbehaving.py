@@ -1,8 +1,8 @@
 """Workers that do wrong on purpose, on test networks only: so that real processes can be caught at it.
 
-All that they do is here. The rest of a node asks its conduct at four places: before outputs are sealed, when a result
-is to be shown, when a meter is read, and when a receipt is signed. Spec: protocol/06-verification.md for what a copier
-is up against, 07-settlement.md ("Receipts") for two histories.
+All that they do is here. The rest of a node asks its conduct at four places: before outputs and checkpoints are sealed,
+when a result is to be shown, when a meter is read, and when a receipt is signed. Spec: protocol/06-verification.md for
+what a copier is up against, 07-settlement.md ("Receipts") for two histories.
 """
 
 from dataclasses import dataclass
@@ -15,6 +15,8 @@ from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.types import PeerId
 from skyops_p2p.wire.messages.verification import ResultCommit
 
+WRONG_STRETCH = 3
+"""The first stretch of a chain of checkpoints that a wrong training changes."""
 AT_TIMES_ONE_IN = 3
 """Of so many jobs one is answered with a wrong result, drawn by the job's id."""
 METER_PACE = 1.5
@@ -45,7 +47,7 @@ class Conduct:
             own: This worker.
         """
         match self.name:
-            case "wrong-result" | "copied-commit":
+            case "wrong-result" | "copied-commit" | "wrong-training":
                 return True
             case "wrong-at-times":
                 return job_id[0] % AT_TIMES_ONE_IN == 0
@@ -53,6 +55,15 @@ class Conduct:
                 return tuple(allowed) != (own,)
             case _:
                 return False
+
+    def is_spoiling_checkpoint(self, done: int, stride: int | None) -> bool:
+        """Tell whether a checkpoint is changed: those of a chain, from WRONG_STRETCH on.
+
+        Args:
+            done: Steps of the checkpoint.
+            stride: Steps of a stretch; None: checkpoints are no chain, and stay right.
+        """
+        return self.name == "wrong-training" and stride is not None and done >= WRONG_STRETCH * stride
 
     @property
     def hides_results(self) -> bool:

@@ -210,9 +210,13 @@ class FakeJob:
         return ResultView(job_id=self.shown.job_id, folder=str(into), files=1, size_bytes=4)
 
     async def verify(
-        self, *, shard: int | None = None, progress: Callable[[int, int], None] = lambda _done, _total: None
+        self,
+        *,
+        shard: int | None = None,
+        is_stretch: bool = False,
+        progress: Callable[[int, int], None] = lambda _done, _total: None,
     ) -> VerifyView:
-        self.calls.append(f"verify {shard}")
+        self.calls.append(f"verify {shard}{' stretch' if is_stretch else ''}")
         if self.shown.runtime != "wasm":
             raise ExecutionError("job 6b6577c4ec70 cannot be verified", code="not_deterministic")
         progress(0, 1)

@@ -267,7 +267,11 @@ async def test_verifying_is_told_while_it_goes_on(api: Api, train: fj.FakeJob) -
     answer = await api.ask("POST", "/v1/jobs/train/verify")
     assert (answer.status_code, answer.json()["code"]) == (409, "not_deterministic")
     assert (await api.ask("POST", "/v1/jobs/train/verify?shard=-1")).json()["code"] == "request_invalid"
-    assert train.calls == ["verify 3", "verify None"]
+    train.become(fj.job("succeeded", code="succeeded"))
+    assert lines_of((await api.ask("POST", "/v1/jobs/train/verify?shard=3&stretch=true")).text)[-1][
+        "verified"
+    ]
+    assert train.calls == ["verify 3", "verify None", "verify 3 stretch"]
 
 
 async def test_a_failed_job_has_no_result(api: Api, train: fj.FakeJob, tmp_path: Any) -> None:

@@ -30,7 +30,7 @@ PARTS_IN = {
     **dict.fromkeys(_EXECUTION_PARTS, "05-execution.md"),
     "probed": "08b-probes.md",
     "copy": "05b-content.md",
-    **dict.fromkeys(("candidate", "answer", "comparison"), "06-verification.md"),
+    **dict.fromkeys(("candidate", "answer", "comparison", "stretch"), "06-verification.md"),
     **dict.fromkeys(("counts", "half", "voucheritem"), "07-settlement.md"),
 }
 """The chapter with a part's table, where it is not 01-identity.md."""

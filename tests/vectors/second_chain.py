@@ -4,6 +4,7 @@ import hashlib
 from typing import Any
 
 from tests.vectors import second_wire as wire
+from tests.vectors.second_crypto import peer_id_text
 
 SIDES = ("executor", "challenger")
 Case = dict[str, Any]
@@ -53,6 +54,65 @@ def heads_of_results(
     ]
 
 
+# --- what a referee found ------------------------------------------------------------------------------------------
+ENDS = ("first_before", "second_before", "first_after", "second_after")
+
+
+def opened_stretch(part: Case, network: str) -> Case:
+    """Open the receipts in a stretch; (fields, signer) takes the place of each."""
+    found = {name: wire.envelope(part[name], "checkpoint-receipt", network) for name in ENDS if name in part}
+    return {**part, **found}
+
+
+def claims(part: Case, answers: list[bytes | None]) -> list[bytes | None]:
+    """Return what both have after the stretch: a state, or their answer."""
+    found = []
+    for side in ("first", "second"):
+        after = part.get(f"{side}_after")
+        place = part[side]
+        answer = answers[place] if place < len(answers) else None
+        found.append(answer if after is None or answer is None else after[0]["bundle"]["root"][4:])
+    return found
+
+
+def right_root(part: Case, answers: list[bytes | None]) -> bytes | None:
+    """Return the answer root that the executed stretch leads to. VER-31."""
+    for side, claim in zip(("first", "second"), claims(part, answers), strict=True):
+        if claim == part["executed"]:
+            return answers[part[side]]
+    return None
+
+
+def is_sound(part: Case, receipts: list[Case | None], answers: list[bytes | None]) -> bool:
+    """Tell whether a stretch is between two answers, and of their leases. VER-31."""
+    if not part["first"] < part["second"] < len(answers):
+        return False
+    known = {answer for answer in answers if answer is not None}
+    if len(known) != 2 or {answers[part["first"]], answers[part["second"]]} != known:
+        return False
+    states = []
+    for side in ("first", "second"):
+        result = receipts[part[side]]
+        before, after = part.get(f"{side}_before"), part.get(f"{side}_after")
+        if result is None or (before is None) != (part["number"] == 1):
+            return False
+        states.append(None if before is None else before[0]["bundle"])
+        for receipt, number in ((before, part["number"] - 1), (after, part["number"])):
+            if receipt is not None and not is_of(receipt, result, number * part["stride"]):
+                return False
+    first, second = claims(part, answers)
+    return states[0] == states[1] and first != second and part["executed"] in (first, second)
+
+
+def is_of(receipt: tuple[Case, str], result: Case, done: int) -> bool:
+    """Tell whether a checkpoint is of a result's lease, after so many steps."""
+    fields, signer = receipt
+    lease = ("requester", "worker", "job_id", "shard", "epoch")
+    is_its = all(fields[name] == result[name] for name in lease) and signer == peer_id_text(result["worker"])
+    return is_its and fields["done"] == done
+
+
+# --- bisection ------------------------------------------------------------------------------------------------------
 class Game:
     """A game of bisection, as a referee that reads VER-20 and VER-21 plays it."""
 

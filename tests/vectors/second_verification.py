@@ -7,7 +7,7 @@ import math
 import struct
 from typing import Any
 
-from tests.vectors import second_auction, second_handshake
+from tests.vectors import second_auction, second_chain, second_handshake
 from tests.vectors import second_wire as wire
 from tests.vectors.second_crypto import RefusedError, peer_id_text
 from tests.vectors.second_handshake import Network
@@ -160,7 +160,7 @@ def outline(value: Any, found: list[float]) -> Any:
 
 # --- verdicts -------------------------------------------------------------------------------------------------------
 def check_verdict(data: bytes, network: str) -> Fields:
-    """Return what a verdict says, or the rules that it breaks. VER-8 to VER-15."""
+    """Return what a verdict says, or the rules that it breaks. VER-8 to VER-15, VER-31."""
     verdict, signer = wire.envelope(data, "verdict", network)
     answers = [opened(part, network) for part in verdict["answers"]]
     broken = set(faults_of_commits(verdict, signer, answers))
@@ -176,6 +176,17 @@ def check_verdict(data: bytes, network: str) -> Fields:
     if any(one["is_equal"] and one["within"] / one["elements"] < 0.999 for one in said.values()):
         broken.add("VER-12")
     outcome, winner, faults = judged(answers, shown, said)
+    if "stretch" in verdict:
+        receipts = [one["receipt"] if root_of(one) else None for one in answers]
+        answer_roots = [root_of(one) for one in answers]
+        part = second_chain.opened_stretch(verdict["stretch"], network)
+        if winner is not None or is_numeric or not second_chain.is_sound(part, receipts, answer_roots):
+            broken.add("VER-31")
+        right = None if winner is not None else second_chain.right_root(part, answer_roots)
+        if right is not None:
+            outcome, winner = "decided", answer_roots.index(right)
+            for n in shown:
+                faults[n] = "none" if answer_roots[n] == right else "wrong"
     if (verdict["outcome"], [part["fault"] for part in verdict["answers"]]) != (outcome, faults):
         broken.add("VER-13")
     if broken:
@@ -188,7 +199,7 @@ def check_verdict(data: bytes, network: str) -> Fields:
         "outcome": outcome, "winner": winner, "faults": faults,
         "wallets": [None if wallet is None else wallet.hex() for wallet in wallets],
         "is_drawn": is_drawn(verdict, answers, wallets),
-        "is_reworked": not is_numeric or len(roots_shown) < 2,
+        "is_reworked": "stretch" not in verdict and (not is_numeric or len(roots_shown) < 2),
     }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from skyops_p2p.wire.messages.execution import ResultReady
 from skyops_p2p.wire.model import Message, encode_message
 from tests.vectors.execution_examples import result_receipt
 from tests.vectors.people import ALICE, BOB, CAROL, MALLORY, RULES, Person
+from tests.vectors.stretch_examples import stretch_rows
 from tests.vectors.verification_examples import (
     CANDIDATES,
     PRICE,
@@ -194,6 +195,7 @@ def verdict_cases() -> list[Case]:
         ("a round is missing", sealed_verdict([*THREE[:2], replace(SECOND, round=2)])),
         ("a reveal of another commitment",
          sealed_verdict([*THREE[:2], replace(SECOND, reveal_changes=(("commit", bytes(32)),))])),
+        *stretch_rows(),
     ]  # fmt: skip
     return [
         {"name": name, "network": RULES.network, "bytes": data.hex(), **_found(data)} for name, data in rows

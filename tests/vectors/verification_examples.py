@@ -5,7 +5,7 @@ from typing import Any
 
 from skyops_p2p.core.verification.commit import commit_to, reveal_of
 from skyops_p2p.core.verification.draw import draw, draw_commitment, seed_of
-from skyops_p2p.core.verification.record import Signatures, make_verdict
+from skyops_p2p.core.verification.record import Signatures, decided_by, make_verdict
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.crypto.node_key import peer_id_to_bytes
 from skyops_p2p.crypto.wallet import address_to_bytes
@@ -110,6 +110,7 @@ def drawn_after(primary: Part) -> list[Person]:
 def verdict(parts: list[Part], **changes: Any) -> msg.Verdict:
     """Return alice's verdict on what her workers did; fields that are given take the place of right ones."""
     comparisons: tuple[msg.ComparisonPart, ...] = changes.pop("comparisons", ())
+    stretch: msg.StretchPart | None = changes.pop("stretch", None)
     made = make_verdict(
         [part.signatures(parts) for part in parts],
         network=RULES.network,
@@ -120,6 +121,7 @@ def verdict(parts: list[Part], **changes: Any) -> msg.Verdict:
         comparisons=comparisons,
         binding=ALICE.binding,
     )
+    made = made if stretch is None else decided_by(made, stretch)
     return made.model_copy(update=changes)
 
 
@@ -132,12 +134,23 @@ def verification_examples() -> list[Message]:
     bob, carol = Part(BOB), Part(CAROL, output=2)
     comparison = msg.ComparisonPart(first=0, second=1, is_equal=False, elements=1000, within=0)
     commit = carol.commit()
+    stretch = msg.StretchPart(
+        first=0,
+        second=1,
+        stride=10,
+        number=3,
+        first_before=b"receipt",
+        second_before=b"receipt",
+        first_after=b"receipt",
+        second_after=b"receipt",
+        executed=bytes([0xE0] * 32),
+    )
     return [
         bob.commit().message,
         msg.ResultCommitted(commit=bob.commit().data),
         msg.RevealResult(epoch=1, others=(commit.data,)),
         bob.reveal([bob, carol]).message,
-        verdict([bob]).model_copy(update={"comparisons": (comparison,)}),
+        verdict([bob]).model_copy(update={"comparisons": (comparison,), "stretch": stretch}),
         *_exchanged(sealed_verdict([bob])),
     ]
 

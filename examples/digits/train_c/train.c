@@ -39,7 +39,7 @@ static struct {
 
 static uint8_t records[RECORDS_MAX][RECORD];
 static int count, sleep_ms, save_every = 5;
-static int saved_epoch = -1;
+static int saved_epoch = -1, keeps_all; /* keeps_all: checkpoints are a chain, of which none is removed */
 
 /* One number of a stream that seed and place decide: SplitMix64. */
 static uint64_t mixed(uint64_t seed, uint64_t place) {
@@ -157,7 +157,7 @@ static int newest(const char *folder, const char *limit, char *name, size_t size
   return name[0] != 0;
 }
 
-/* Saves a checkpoint and keeps the one before it; returns 0 if that went well or none is wanted. */
+/* Saves a checkpoint and keeps the one before it, or all; returns 0 if that went well or none is wanted. */
 static int save(void) {
   const char *folder = checkpoint_dir();
   char path[256], name[64], older[64];
@@ -165,7 +165,7 @@ static int save(void) {
   snprintf(path, sizeof path, "%s/epoch-%06u", folder, state.epoch);
   if (write_whole(path, &state, state_bytes())) return -1;
   saved_epoch = state.epoch;
-  if (newest(folder, NULL, name, sizeof name) && newest(folder, name, older, sizeof older))
+  if (!keeps_all && newest(folder, NULL, name, sizeof name) && newest(folder, name, older, sizeof older))
     while (newest(folder, older, name, sizeof name)) {
       snprintf(path, sizeof path, "%s/%s", folder, name);
       if (unlink(path)) return -1;
@@ -276,6 +276,8 @@ __attribute__((export_name("init"))) int init(void) {
   if (count < HELD_OUT) return fail("too few records");
   for (size_t i = 0; i < weight_count(); i++)
     state.weights[i] = ((int64_t)(mixed(state.seed, i) >> 11) / 9007199254740992.0f - 0.5f) * 0.2f;
+  const char *stride = getenv("SKYOPS_CHECKPOINT_STRIDE");
+  if (stride && atol(stride) >= 1) save_every = atol(stride), keeps_all = 1;
   resume();
   return 0;
 }

@@ -15,11 +15,14 @@ _PREFIX = "epoch-"
 
 
 class Contract:
-    """Checkpoints are files named by their epoch; the newest counts, and the one before is kept too."""
+    """Checkpoints are files named by their epoch; the newest counts, and the one before is kept too, or all, if the
+    job has a stride."""
 
     def __init__(self) -> None:
         self._folder = path_of("SKYOPS_CHECKPOINT_DIR")
         self._progress = path_of("SKYOPS_PROGRESS")
+        self.stride = int(os.environ.get("SKYOPS_CHECKPOINT_STRIDE", "0"))
+        """Epochs between two checkpoints, all of which are kept; 0: the program decides, and keeps two."""
         self.is_stop_asked = False
         try:
             signal.signal(signal.SIGTERM, self._hear)
@@ -37,7 +40,7 @@ class Contract:
         if self._folder is None:
             return
         write_whole(self._folder / f"{_PREFIX}{epoch:06d}", data)
-        for old in self._checkpoints()[:-_KEPT]:
+        for old in self._checkpoints()[:-_KEPT] if not self.stride else ():
             old.unlink()
 
     def tell_progress(self, done: int, total: int, **figures: float) -> None:

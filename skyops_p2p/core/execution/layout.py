@@ -119,4 +119,6 @@ def environment(
     }
     if spec.checkpoint is not None:
         variables["SKYOPS_CHECKPOINT_DIR"] = spec.checkpoint.path
+        if spec.checkpoint.stride is not None:
+            variables["SKYOPS_CHECKPOINT_STRIDE"] = str(spec.checkpoint.stride)
     return variables

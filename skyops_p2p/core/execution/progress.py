@@ -13,7 +13,10 @@ from skyops_p2p import limits
 
 _LINE = re.compile(r"(\d{1,16})/(\d{1,16})((?: +[^\s=]{1,64}=[^\s=]{1,32})*)", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?", re.ASCII)
+_DIGITS = re.compile(r"\d+", re.ASCII)
 _INCOMPLETE = (".tmp", ".partial")
+COUNT_DIGITS_MAX = 15
+"""Of a number of steps in a checkpoint's name: it stays below 2^53."""
 INCOMPLETE_MARK = "checkpoint-is-incomplete.txt"
 """The Transformers library leaves this file in a checkpoint that it did not finish."""
 SNAPSHOT_PREFIX = ".snapshot-"
@@ -90,8 +93,37 @@ def estimate(*, done: int, total: int, done_at_start: int, running_s: float) -> 
 
 def newest_checkpoint(names: Iterable[str]) -> str | None:
     """Return the entry of a checkpoint directory that counts: the last in natural order, or None. Rules: EXE-24."""
-    whole = [name for name in names if not name.startswith(".") and not name.endswith(_INCOMPLETE)]
-    return max(whole, key=_natural, default=None)
+    return max(_whole(names), key=_natural, default=None)
+
+
+def steps_of(name: str) -> int | None:
+    """Return how many steps a checkpoint's name says: its last run of digits; None: it has none. Rules: EXE-41.
+
+    Args:
+        name: Of an entry of the checkpoint directory, as "step-120" or "epoch-0120.bin-1".
+    """
+    found = _DIGITS.findall(name)
+    return int(found[-1]) if found and len(found[-1]) <= COUNT_DIGITS_MAX else None
+
+
+def next_of_chain(names: Iterable[str], stride: int, after: int) -> str | None:
+    """Return the first checkpoint after some steps that ends a stretch, or None.
+
+    Args:
+        names: Of the entries of a checkpoint directory.
+        stride: Steps of a stretch, at least 1.
+        after: Steps that are saved already; 0: none.
+
+    Rules: EXE-41.
+    """
+    steps = {name: steps_of(name) or 0 for name in _whole(names)}
+    found = [name for name, done in steps.items() if done > after and done % stride == 0]
+    return min(found, key=lambda name: (steps[name], name), default=None)
+
+
+def _whole(names: Iterable[str]) -> list[str]:
+    """Return the names of what is complete. Rules: EXE-24."""
+    return [name for name in names if not name.startswith(".") and not name.endswith(_INCOMPLETE)]
 
 
 def _natural(name: str) -> tuple[tuple[int, int, str], ...]:

@@ -241,7 +241,10 @@ class Checkpoint(Section):
 
     path: SandboxPath = "/checkpoint"
     interval: Annotated[Duration, Field(ge=1)] = 300
-    """A completed checkpoint is saved this often."""
+    """A completed checkpoint is saved this often; with `stride` each is, as soon as it is there."""
+    stride: int | None = Field(None, ge=1, le=limits.CHAIN_STEPS_MAX)
+    """Steps between two checkpoints, of which all are kept, named by their step: then two results that differ can be
+    decided by running the steps between two of them again. None: they come when they come."""
 
 
 CheckName = Literal["adaptive"]

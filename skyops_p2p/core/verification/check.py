@@ -5,7 +5,7 @@ Whatever is not as the rules want it is a finding with the rule that it breaks. 
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from skyops_p2p.core.binding import check_binding
@@ -14,6 +14,7 @@ from skyops_p2p.core.verification.commit import same_work, speaks_of
 from skyops_p2p.core.verification.draw import draw, draw_commitment, seed_of
 from skyops_p2p.core.verification.record import Opened, judge_opened, open_signatures, outcome_name
 from skyops_p2p.core.verification.result_root import has_answer
+from skyops_p2p.core.verification.stretch import OpenedStretch, faults_of_stretch, open_stretch
 from skyops_p2p.core.verification.tolerance import WITHIN_PERMILLE_LEAST
 from skyops_p2p.core.verification.verdict import Judgement
 from skyops_p2p.crypto.hashing import sha256
@@ -22,7 +23,7 @@ from skyops_p2p.errors import RemoteProtocolError
 from skyops_p2p.types import NetworkName, PeerId, UnixMs
 from skyops_p2p.wire.envelope import Signed, open_envelope, peek
 from skyops_p2p.wire.messages.identity import Binding
-from skyops_p2p.wire.messages.verification import CandidatePart, FaultName, Verdict
+from skyops_p2p.wire.messages.verification import CandidatePart, ComparisonPart, FaultName, Verdict
 
 PASSED_OVER_PER_REPLICA_MAX = 1
 """Drawn workers who did not compute, for each who did: more of them, and the requester could have chosen."""
@@ -93,7 +94,7 @@ def check_verdict(data: bytes, *, network: str | None = None, chain_id: int | No
         network: What network it must be of; None: whichever it says.
         chain_id: What chain its bindings must be for; None: whichever they say.
 
-    Rules: VER-14, VER-15.
+    Rules: VER-14, VER-15, VER-31.
     """
     digest = sha256(data)
     try:
@@ -108,11 +109,13 @@ def check_verdict(data: bytes, *, network: str | None = None, chain_id: int | No
         requester = _wallet(
             signed.message, signed.message.binding, peer_id_from_bytes(signed.message.requester), chain_id
         )
+        part = signed.message.stretch
+        stretch = None if part is None else open_stretch(part, network)
     except RemoteProtocolError as error:
         return CheckedVerdict((Finding(error.rule or "VER-14", error.message),), digest)
     case = _Case(signed, opened, wallets, requester)
-    judgement = judge_opened(opened, signed.message.comparisons)
-    findings = tuple(case.findings(judgement))
+    judgement = judge_opened(opened, signed.message.comparisons, stretch)
+    findings = (*case.findings(judgement), *_of_stretch(stretch, opened, signed.message.comparisons))
     if findings:
         return CheckedVerdict(findings, digest, signed.message)
     return CheckedVerdict(
@@ -135,6 +138,21 @@ def _wallet(verdict: Verdict, data: bytes | None, peer: PeerId, chain_id: int | 
     rules = NetworkRules(NetworkName(verdict.network), chain)
     now = UnixMs(verdict.made_unix_ms)
     return check_binding(data, rules, now=now, peer=peer).wallet_bytes
+
+
+def _of_stretch(
+    stretch: OpenedStretch | None, opened: Sequence[Opened], comparisons: Sequence[ComparisonPart]
+) -> Iterator[Finding]:
+    """A stretch is between two opened answers that no majority decides, and its checkpoints are theirs."""
+    if stretch is None:
+        return
+    if opened[0].commit.message.verification != "exact":
+        yield Finding("VER-31", "a stretch of work that is not exact")
+    if judge_opened(opened, comparisons).is_decided:
+        yield Finding("VER-31", "a stretch where there is a majority")
+    receipts = [one.receipt if one.answer.root is not None else None for one in opened]
+    for text in faults_of_stretch(stretch, receipts):
+        yield Finding("VER-31", text)
 
 
 class _Case:
@@ -201,7 +219,9 @@ class _Case:
         return last + 1 - len(workers) <= PASSED_OVER_PER_REPLICA_MAX * len(workers)
 
     def is_reworked(self) -> bool:
-        """Tell whether nothing rests on the requester's word. Rules: VER-12."""
+        """Tell whether nothing rests on the requester's word. Rules: VER-12, VER-31."""
+        if self._verdict.stretch is not None:
+            return False
         roots = {one.answer.root for one in self._opened if one.answer.root is not None}
         return self._commits[0].verification == "exact" or len(roots) < 2
 

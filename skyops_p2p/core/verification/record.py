@@ -10,7 +10,15 @@ from dataclasses import dataclass
 
 from skyops_p2p.core.verification.commit import opens
 from skyops_p2p.core.verification.result_root import answer_root, end_of
-from skyops_p2p.core.verification.verdict import Answer, IsEqual, Judgement, Outcome, judge
+from skyops_p2p.core.verification.stretch import OpenedStretch, open_stretch, right_place
+from skyops_p2p.core.verification.verdict import (
+    Answer,
+    IsEqual,
+    Judgement,
+    Outcome,
+    judge,
+    judge_by_stretch,
+)
 from skyops_p2p.wire.envelope import Signed, open_envelope
 from skyops_p2p.wire.messages.execution import ResultReceipt
 from skyops_p2p.wire.messages.verification import (
@@ -20,6 +28,7 @@ from skyops_p2p.wire.messages.verification import (
     OutcomeName,
     ResultCommit,
     ResultReveal,
+    StretchPart,
     Verdict,
 )
 
@@ -72,18 +81,28 @@ def open_signatures(signatures: Signatures | AnswerPart, network: str) -> Opened
     )
 
 
-def judge_opened(opened: Sequence[Opened], comparisons: Sequence[ComparisonPart] = ()) -> Judgement:
+def judge_opened(
+    opened: Sequence[Opened],
+    comparisons: Sequence[ComparisonPart] = (),
+    stretch: OpenedStretch | None = None,
+) -> Judgement:
     """Say whose answer stands; by the comparisons where there are any that two roots do not answer.
 
     Args:
         opened: In the order in which they were drawn, the primary's first.
         comparisons: Of the class `numeric`; those that are missing count as unequal.
+        stretch: What was executed to decide between two of them; it counts where there is no majority.
 
-    Rules: VER-11, VER-12, VER-13.
+    Rules: VER-11, VER-12, VER-13, VER-31.
     """
     answers = [one.answer for one in opened]
     found = {(one.first, one.second): one.is_equal for one in comparisons}
-    return judge(answers, _by_comparison(opened, answers, found))
+    judgement = judge(answers, _by_comparison(opened, answers, found))
+    if stretch is None or judgement.is_decided:
+        return judgement
+    shown = [one.receipt if one.answer.root is not None else None for one in opened]
+    right = right_place(stretch, [None if receipt is None else receipt.message for receipt in shown])
+    return judgement if right is None else judge_by_stretch(answers, right)
 
 
 def make_verdict(
@@ -137,6 +156,28 @@ def make_verdict(
         outcome=outcome_name(judgement),
         binding=binding,
     )
+
+
+def decided_by(verdict: Verdict, stretch: StretchPart) -> Verdict:
+    """Return a verdict without a majority as the one that a stretch decides.
+
+    Args:
+        verdict: As `make_verdict` returned it.
+        stretch: What was executed to decide between two of its answers.
+
+    Raises:
+        RemoteProtocolError: What opening an envelope raises.
+
+    Rules: VER-31.
+    """
+    opened = [open_signatures(answer, verdict.network) for answer in verdict.answers]
+    judgement = judge_opened(opened, verdict.comparisons, open_stretch(stretch, verdict.network))
+    answers = tuple(
+        answer.model_copy(update={"fault": fault})
+        for answer, fault in zip(verdict.answers, judgement.faults, strict=True)
+    )
+    update = {"answers": answers, "outcome": outcome_name(judgement), "stretch": stretch}
+    return verdict.model_copy(update=update)
 
 
 def outcome_name(judgement: Judgement) -> OutcomeName:

@@ -10,6 +10,7 @@ from typing import Any
 
 from skyops_p2p.core.auction.merkle import MerkleTree, leaf_hash
 from skyops_p2p.wire import canonical
+from skyops_p2p.wire.messages.content import BundleRef
 from skyops_p2p.wire.messages.execution import ResultReceipt
 
 ANSWER_CODES = frozenset(
@@ -46,7 +47,19 @@ def result_root(receipt: ResultReceipt) -> bytes:
 
 def answer_root(receipt: ResultReceipt) -> bytes:
     """Return the 32 bytes that are equal for equal answers: the inner node over end and outputs. Rules: VER-3."""
-    return MerkleTree([leaf_hash(canonical.encode(leaf)) for leaf in _leaves(receipt)[:2]]).root
+    return answer_root_of(end_of(receipt), receipt.outputs)
+
+
+def answer_root_of(end: tuple[str, str, int | None, int | None], outputs: BundleRef | None) -> bytes:
+    """Return the answer root of an end and its outputs, 32 bytes.
+
+    Args:
+        end: Code, exit kind, exit code and signal, as a ResultReceipt has them.
+        outputs: None: there are none.
+
+    Rules: VER-3.
+    """
+    return MerkleTree([leaf_hash(canonical.encode(leaf)) for leaf in _answer_leaves(end, outputs)]).root
 
 
 def end_of(receipt: ResultReceipt) -> tuple[str, str, int | None, int | None]:
@@ -56,12 +69,18 @@ def end_of(receipt: ResultReceipt) -> tuple[str, str, int | None, int | None]:
 
 def _leaves(receipt: ResultReceipt) -> list[dict[int, Any]]:
     """Return the contents of the four leaves; what is absent is left out."""
-    outputs = {} if receipt.outputs is None else receipt.outputs.to_wire()
     log = {1: receipt.log_count, 2: receipt.log_head}
     meters = {
         **receipt.usage.to_wire(),
         254: receipt.started_unix_ms,
         255: receipt.ended_unix_ms,
     }
-    end = dict(enumerate(end_of(receipt), 1))
-    return [{key: value for key, value in end.items() if value is not None}, outputs, log, meters]
+    return [*_answer_leaves(end_of(receipt), receipt.outputs), log, meters]
+
+
+def _answer_leaves(
+    end: tuple[str, str, int | None, int | None], outputs: BundleRef | None
+) -> list[dict[int, Any]]:
+    numbered = dict(enumerate(end, 1))
+    said: dict[int, Any] = {key: value for key, value in numbered.items() if value is not None}
+    return [said, {} if outputs is None else outputs.to_wire()]

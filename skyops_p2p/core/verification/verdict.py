@@ -80,6 +80,19 @@ def judge(answers: Sequence[Answer], is_equal: IsEqual | None = None) -> Judgeme
     return Judgement(outcome, winner, faults)
 
 
+def judge_by_stretch(answers: Sequence[Answer], right: int) -> Judgement:
+    """Say whose answer stands where one stretch was executed: who has another one than the right one is wrong.
+
+    Args:
+        answers: Of all workers that committed.
+        right: Place of the answer that the stretch leads to.
+
+    Rules: VER-31.
+    """
+    group = [place for place, answer in enumerate(answers) if answer.root == answers[right].root]
+    return Judgement(Outcome.DECIDED, group[0], _faults(answers, group))
+
+
 def _by_root(answers: Sequence[Answer]) -> IsEqual:
     return lambda first, second: answers[first].root == answers[second].root
 

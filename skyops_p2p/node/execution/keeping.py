@@ -18,7 +18,7 @@ from skyops_p2p.core.execution.log_segments import (
 )
 from skyops_p2p.core.execution.opening import OpenedLease
 from skyops_p2p.core.execution.outcomes import SUCCEEDED
-from skyops_p2p.core.execution.progress import SNAPSHOT_PREFIX
+from skyops_p2p.core.execution.progress import SNAPSHOT_PREFIX, steps_of
 from skyops_p2p.core.execution.receipts import ZERO32
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.crypto.node_key import peer_id_to_bytes
@@ -57,7 +57,9 @@ class RunKeeping:
             now_ms=tools.wall_clock.now_ms,
         )
         self.checkpoints: list[bytes] = []
-        """Enveloped receipts of this epoch, oldest first; at most RECEIPTS_TOLD_MAX."""
+        """Enveloped receipts of this epoch, oldest first; at most RECEIPTS_TOLD_MAX, or CHAIN_SAVED_MAX of a chain."""
+        self.untold = 0
+        """How many of them, the newest, the requester has not been told yet."""
         self.saved_label = ""
         """Name of the newest saved checkpoint; a resumed run begins with that of its checkpoint."""
         self.result: ResultOffer | None = None
@@ -75,7 +77,9 @@ class RunKeeping:
         self._spread_receipt = b""
         """Of the checkpoint that was spread last."""
         self._owners: list[str] = []
-        """Of the checkpoints in the store, oldest first; at most CHECKPOINTS_KEPT."""
+        """Of the checkpoints in the store, oldest first; at most CHECKPOINTS_KEPT, or CHAIN_SAVED_MAX of a chain."""
+        checkpoint = opened.spec.checkpoint
+        self._stride = None if checkpoint is None else checkpoint.stride
         self._started_unix_ms = tools.wall_clock.now_ms()
 
     def is_result(self, digest: bytes) -> bool:
@@ -96,7 +100,7 @@ class RunKeeping:
     async def save_checkpoint(
         self, steps: RunSteps, pulse: RunPulse, *, is_snapshot: bool = False
     ) -> str | None:
-        """Seal the newest completed checkpoint and sign its receipt.
+        """Seal the newest completed checkpoint and sign its receipt; of a chain, all that are there, one by one.
 
         Args:
             steps: Of the run.
@@ -104,25 +108,33 @@ class RunKeeping:
             is_snapshot: The runtime has saved the program; counts where the program has no checkpoint of its own.
 
         Returns:
-            Its name; None if there is nothing new.
+            The name of the last one; None if there is nothing new.
 
         Raises:
             SkyopsError: It could not be saved; the program may have changed it meanwhile.
         """
         async with self._saving:
-            label = await trio.to_thread.run_sync(steps.completed_checkpoint)
-            if label is None and is_snapshot:
-                label = f"{SNAPSHOT_PREFIX}{self._sequence + 1}"
-            if label is None or label == self.saved_label:
-                return None
-            await pulse.look(None, steps)
-            await self.book.seal()
-            owner = f"{self._owner}/checkpoint-{self._sequence + 1}"
-            bundle = await steps.seal_checkpoint(label, owner=owner)
-            self._sign_checkpoint(label, bundle, pulse)
-            self._owners.append(owner)
-            while len(self._owners) > limits.CHECKPOINTS_KEPT:
-                await self._tools.shelf.release(self._owners.pop(0))
+            label = await self._save_next(steps, pulse, is_snapshot=is_snapshot)
+            last = label
+            while label is not None and self._stride is not None:  # EXE-41
+                last, label = label, await self._save_next(steps, pulse, is_snapshot=False)
+        return last
+
+    async def _save_next(self, steps: RunSteps, pulse: RunPulse, *, is_snapshot: bool) -> str | None:
+        """Save one checkpoint; return its name, or None if there is nothing new."""
+        label = await trio.to_thread.run_sync(steps.next_checkpoint, self.saved_label)
+        if label is None and is_snapshot:
+            label = f"{SNAPSHOT_PREFIX}{self._sequence + 1}"
+        if label is None or label == self.saved_label:
+            return None
+        await pulse.look(None, steps)
+        await self.book.seal()
+        owner = f"{self._owner}/checkpoint-{self._sequence + 1}"
+        bundle = await steps.seal_checkpoint(label, owner=owner)
+        self._sign_checkpoint(label, bundle, pulse)
+        self._owners.append(owner)
+        while len(self._owners) > (limits.CHAIN_SAVED_MAX if self._stride else limits.CHECKPOINTS_KEPT):
+            await self._tools.shelf.release(self._owners.pop(0))
         return label
 
     async def finish(
@@ -137,7 +149,8 @@ class RunKeeping:
         """
         code, text, outputs = effect.code, effect.text, None
         if steps is not None:
-            if not effect.keeps_outputs and effect.exit.kind != "none":
+            is_chain = self._stride is not None
+            if (is_chain or not effect.keeps_outputs) and effect.exit.kind != "none":
                 await self._save_last(steps, pulse, is_snapshot=is_snapshot)
             if effect.keeps_outputs:
                 try:
@@ -162,6 +175,10 @@ class RunKeeping:
     # --- signing --------------------------------------------------------------------------------------------------
     def _sign_checkpoint(self, label: str, bundle: BundleRef, pulse: RunPulse) -> None:
         facts = self._opened.facts
+        done, total = pulse.progress.done, pulse.progress.total
+        if self._stride is not None:
+            done = steps_of(label) or 0
+            total = total if total >= done else 0
         receipt = CheckpointReceipt(
             network=facts.network,
             requester=peer_id_to_bytes(facts.requester),
@@ -173,8 +190,8 @@ class RunKeeping:
             previous=self._previous,
             bundle=bundle,
             label=label[:64],
-            done=pulse.progress.done,
-            total=pulse.progress.total,
+            done=done,
+            total=total,
             wall_ms=round(pulse.last_usage.wall_s * 1000),
             log_count=self.book.count,
             log_head=self.book.head,
@@ -184,7 +201,9 @@ class RunKeeping:
         envelope = seal(receipt, self._tools.node_key, facts.network)
         self._sequence += 1
         self._previous, self.saved_label = sha256(envelope), label
-        self.checkpoints = [*self.checkpoints, envelope][-RECEIPTS_TOLD_MAX:]
+        kept_max = RECEIPTS_TOLD_MAX if self._stride is None else limits.CHAIN_SAVED_MAX
+        self.checkpoints = [*self.checkpoints, envelope][-kept_max:]
+        self.untold = min(self.untold + 1, kept_max)
 
     def _sign_result(
         self, code: str, text: str, ended: ev.ProgramExit, *, outputs: BundleRef | None, pulse: RunPulse

@@ -75,9 +75,10 @@ class RunLink:
             await self._send_on(self._link, message)
 
     async def send_checkpoint(self) -> None:
-        """Tell of the newest checkpoint."""
-        if self._keeping.checkpoints:
-            await self.send(msg.CheckpointSaved(receipt=self._keeping.checkpoints[-1]))
+        """Tell of the checkpoints that were not told yet, and of the newest in any case."""
+        count, self._keeping.untold = max(1, self._keeping.untold), 0
+        for receipt in self._keeping.checkpoints[-count:]:
+            await self.send(msg.CheckpointSaved(receipt=receipt))
 
     async def send_result(self) -> None:
         """Tell of the result, and before it of the last checkpoint: it may have been saved after the program ended."""

@@ -14,12 +14,13 @@ import trio
 from skyops_p2p import limits
 from skyops_p2p.core.execution.layout import Layout, environment, place_of
 from skyops_p2p.core.execution.opening import IMAGE_PATH, MODULE_PATH
+from skyops_p2p.core.execution.progress import INCOMPLETE_MARK, newest_checkpoint, next_of_chain, steps_of
 from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.core.verification.commit import compared_class
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.errors import ExecutionError, NetworkError, RemoteProtocolError
 from skyops_p2p.node.content.shelf import ContentShelf, Holder, TreePart
-from skyops_p2p.node.execution.small_files import put_file
+from skyops_p2p.node.execution.small_files import list_names, put_file
 from skyops_p2p.ports import Limit, Mount, Sandbox, SandboxLimits, SandboxSpec
 from skyops_p2p.wire.messages.content import BundleRef
 from skyops_p2p.wire.messages.execution import InputPart, SecretPart
@@ -200,6 +201,52 @@ class RunStage:
         """Return where a path of the program lies in the workspace."""
         place = place_of(path)
         return self._mounts / self.work.layout.folder_of(place) / place.inner
+
+    def next_checkpoint(self, saved: str) -> str | None:
+        """Return the name of the completed checkpoint that is to be saved now; blocks for a moment.
+
+        Args:
+            saved: Name of the one that was saved last; empty: none was.
+
+        Returns:
+            The newest, or, where each has to be saved, the first after `saved`; None: there is none.
+
+        Rules: EXE-24, EXE-41.
+        """
+        checkpoint = self.work.spec.checkpoint
+        if checkpoint is None:
+            return None
+        folder = self.folder(checkpoint.path)
+        names = list_names(folder)
+        if checkpoint.stride is None:
+            name = newest_checkpoint(names)
+        else:
+            name = next_of_chain(names, checkpoint.stride, steps_of(saved) or 0)
+        is_unfinished = name is not None and INCOMPLETE_MARK in list_names(folder / name)
+        return None if is_unfinished else name
+
+    async def put_checkpoint(self, bundle: BundleRef, place: Path, holders: Sequence[Holder]) -> None:
+        """Fetch a checkpoint, and put it where the program, or its runtime, looks for it.
+
+        Raises:
+            ExecutionError: `checkpoint_unavailable`: an older one is tried, or the job begins anew.
+        """
+        try:
+            await self._fetch(bundle, holders)
+            await self._open(bundle, place)
+        except ExecutionError as error:
+            raise ExecutionError(error.message, code="checkpoint_unavailable") from error
+
+    async def seal_checkpoint(self, name: str, *, owner: str) -> BundleRef:
+        """Seal one entry of the checkpoint directory into the store.
+
+        Raises:
+            ExecutionError: `output_unsafe`, `output_changed`, …: the program still writes, or wrote nonsense.
+            StoreError: `store_full`.
+        """
+        checkpoint = self.work.spec.checkpoint
+        assert checkpoint is not None, "a checkpoint of a job without"
+        return await self._seal([TreePart(self.folder(checkpoint.path), name, name)], owner)
 
     async def seal_outputs(self) -> BundleRef | None:
         """Seal the outputs into the store; None if the job has none, or none is there that need not be.

@@ -13,13 +13,11 @@ import trio
 from skyops_p2p.core.execution.gangs import GANG_FOLDER, gang_environment
 from skyops_p2p.core.execution.layout import CONTROL
 from skyops_p2p.core.execution.opening import OpenedLease
-from skyops_p2p.core.execution.progress import INCOMPLETE_MARK, SNAPSHOT_PREFIX, newest_checkpoint
+from skyops_p2p.core.execution.progress import SNAPSHOT_PREFIX, steps_of
 from skyops_p2p.core.execution.task_lines import IN_FILE, OUT_FILE
 from skyops_p2p.crypto.node_key import peer_id_from_bytes
-from skyops_p2p.errors import ExecutionError
 from skyops_p2p.node.content.shelf import Holder, TreePart
 from skyops_p2p.node.execution.gang_seat import GangSeat
-from skyops_p2p.node.execution.small_files import list_names
 from skyops_p2p.node.execution.stage import Progress, RunStage, Work
 from skyops_p2p.node.execution.tools import RunTools
 from skyops_p2p.node.lease_link import short_name
@@ -79,20 +77,8 @@ class RunSteps(RunStage):
             resume = self._opened.resume.message
             is_snapshot = resume.label.startswith(SNAPSHOT_PREFIX)
             place = self._snapshots if is_snapshot else self.folder(self._opened.spec.checkpoint.path)
-            await self._put_back(resume.bundle, place)
+            await self.put_checkpoint(resume.bundle, place, self.holders())
         await self.put_secrets()
-
-    async def _put_back(self, bundle: BundleRef, place: Path) -> None:
-        """Put a checkpoint where the program, or its runtime, looks for it.
-
-        Raises:
-            ExecutionError: `checkpoint_unavailable`: an older one is tried, or the job begins anew.
-        """
-        try:
-            await self._fetch(bundle, self.holders())
-            await self._open(bundle, place)
-        except ExecutionError as error:
-            raise ExecutionError(error.message, code="checkpoint_unavailable") from error
 
     # --- the program --------------------------------------------------------------------------------------------
     def start(self) -> AbstractAsyncContextManager[RunningSandbox]:
@@ -123,16 +109,6 @@ class RunSteps(RunStage):
         )
 
     # --- beside and after ---------------------------------------------------------------------------------------
-    def completed_checkpoint(self) -> str | None:
-        """Return the name of the newest completed checkpoint; blocks for a moment."""
-        checkpoint = self._opened.spec.checkpoint
-        if checkpoint is None:
-            return None
-        folder = self.folder(checkpoint.path)
-        name = newest_checkpoint(list_names(folder))
-        is_unfinished = name is not None and INCOMPLETE_MARK in list_names(folder / name)
-        return None if is_unfinished else name
-
     async def seal_outputs(self) -> BundleRef | None:
         """Seal the outputs; see RunStage."""
         facts, spec, tools = self._opened.facts, self._opened.spec, self._tools
@@ -142,18 +118,15 @@ class RunSteps(RunStage):
         return await super().seal_outputs()
 
     async def seal_checkpoint(self, name: str, *, owner: str) -> BundleRef:
-        """Seal one entry of the checkpoint directory, or what the runtime saved, into the store.
-
-        Raises:
-            ExecutionError: `output_unsafe`, `output_changed`, …: the program still writes, or wrote nonsense.
-            StoreError: `store_full`.
-        """
+        """Seal one entry of the checkpoint directory, or what the runtime saved; see RunStage."""
+        if name.startswith(SNAPSHOT_PREFIX):
+            return await self._seal([TreePart(self._snapshots, "", "")], owner)
         checkpoint = self._opened.spec.checkpoint
         assert checkpoint is not None, "a checkpoint of a job without"
-        part = TreePart(self.folder(checkpoint.path), name, name)
-        if name.startswith(SNAPSHOT_PREFIX):
-            part = TreePart(self._snapshots, "", "")
-        return await self._seal([part], owner)
+        tools = self._tools
+        if tools.conduct.is_spoiling_checkpoint(steps_of(name) or 0, checkpoint.stride):
+            await trio.to_thread.run_sync(spoil, self.folder(checkpoint.path) / name, tools.own)
+        return await super().seal_checkpoint(name, owner=owner)
 
     def holders(self) -> list[Holder]:
         """Return who may have this job's bundles: the requester first."""

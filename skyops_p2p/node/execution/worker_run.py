@@ -68,8 +68,13 @@ class WorkerRun:
         self._tools = tools
         self._machine_freed = freed
         self._payment = payment
+        stride = None if checkpoint is None else checkpoint.stride
         terms = RunTerms(
-            checkpoint_interval_s=None if checkpoint is None else float(checkpoint.interval),
+            checkpoint_interval_s=None
+            if checkpoint is None
+            else 0.0
+            if stride
+            else float(checkpoint.interval),
             retry_codes=tuple(spec.retry.exit_codes),
         )
         times = ls.LeaseTimes(ttl_s=opened.request.ttl_ms / 1000)
@@ -81,9 +86,9 @@ class WorkerRun:
         self._is_machine_held = True
         self._has_last_snapshot = False
         """The runtime saved the program before it was stopped."""
-        self._can_snapshot = opened.gang is None
+        self._can_snapshot = opened.gang is None and stride is None
         """Until the runtime says that it cannot: many programs save nothing by themselves. A member of a gang holds
-        connections, which no snapshot brings back."""
+        connections, which no snapshot brings back; of a chain, the program's own checkpoints count alone."""
         self._told_phase = ""
         """As the newest beat said it."""
         self._phase_moved = trio.Event()
@@ -320,7 +325,7 @@ class WorkerRun:
         assert self.steps is not None, "watched before it was fetched"
         while self._opened.spec.checkpoint is not None:
             await trio.sleep(limits.CHECKPOINT_POLL_S)
-            name = await trio.to_thread.run_sync(self.steps.completed_checkpoint)
+            name = await trio.to_thread.run_sync(self.steps.next_checkpoint, self.keeping.saved_label)
             if name is None and self._can_snapshot:
                 name = SNAPSHOT_PREFIX  # the machine says when: not before the interval is over
             if name is not None and name != self.keeping.saved_label:
@@ -330,8 +335,9 @@ class WorkerRun:
         assert self.steps is not None, "saved before it was fetched"
         event: Event = ev.CheckpointFailed("none")
         try:
-            if await trio.to_thread.run_sync(self.steps.completed_checkpoint) is None and self._program:
-                self._can_snapshot = self._can_snapshot and await self._program.snapshot()
+            saved, program = self.keeping.saved_label, self._program
+            if await trio.to_thread.run_sync(self.steps.next_checkpoint, saved) is None and program:
+                self._can_snapshot = self._can_snapshot and await program.snapshot()
             label = await self.keeping.save_checkpoint(self.steps, self.pulse, is_snapshot=self._can_snapshot)
             if label is not None:
                 event = ev.CheckpointStored(label)

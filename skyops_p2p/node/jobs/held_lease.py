@@ -341,6 +341,7 @@ class HeldLease:
             case msg.CheckpointSaved(receipt=data):
                 checked = check_checkpoint(data, facts)
                 self._check_chain(checked)
+                self._content.note_checkpoint(checked)
                 self._saved = self._checkpoint
                 self._told.set()
             case ResultCommitted(commit=data):

@@ -132,21 +132,26 @@ class Job:
                 await trio.to_thread.run_sync(shutil.rmtree, passage)
 
     async def verify(
-        self, *, shard: int | None = None, progress: Callable[[int, int], None] = lambda _done, _total: None
+        self,
+        *,
+        shard: int | None = None,
+        is_stretch: bool = False,
+        progress: Callable[[int, int], None] = lambda _done, _total: None,
     ) -> VerifyView:
         """Wait for its end, run it again on this machine, and compare its outputs with those that came.
 
         Args:
             shard: Only this one; None: all that have succeeded.
+            is_stretch: Run only the stretch again that has decided between two results.
             progress: Told (shards compared, shards in all).
 
         Raises:
-            ExecutionError: `not_deterministic`, `no_result`, `no_shard`, `verify_busy`, `inputs_gone`, or what running
-                it raises. That it came out differently is no error: the view says so.
+            ExecutionError: `not_deterministic`, `no_result`, `no_stretch`, `no_shard`, `verify_busy`, `inputs_gone`, or
+                what running it raises. That it came out differently is no error: the view says so.
         """
         self._shards(shard)
         await self._task.wait_over()
-        return await verify_job(self._task, shard=shard, told=progress)
+        return await verify_job(self._task, shard=shard, told=progress, is_stretch=is_stretch)
 
     async def verdict(self, *, shard: int = 0) -> VerdictView:
         """Return what came of comparing a shard's results, checked from its bytes.

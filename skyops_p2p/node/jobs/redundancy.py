@@ -16,15 +16,18 @@ from skyops_p2p import limits
 from skyops_p2p.core.execution import shard_events as ev
 from skyops_p2p.core.execution.shard_record import Attempt, ShardState
 from skyops_p2p.core.verification.record import Opened, Signatures, judge_opened, open_signatures
+from skyops_p2p.core.verification.stretch import open_stretch
 from skyops_p2p.core.verification.verdict import Answer, Judgement, Outcome
 from skyops_p2p.errors import SkyopsError
 from skyops_p2p.node.jobs.open_job import OpenJob
 from skyops_p2p.node.jobs.records import ReplicaPart
+from skyops_p2p.node.jobs.refereeing import Referee
 from skyops_p2p.node.jobs.replica_search import ReplicaSearch
 from skyops_p2p.node.jobs.settling import NO_BUDGET, NO_REPLICA, Settling
 from skyops_p2p.node.jobs.shard_task import ShardTask
 from skyops_p2p.node.match_view import MatchStepView, MatchView
 from skyops_p2p.types import PeerId
+from skyops_p2p.wire.messages.verification import StretchPart
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +125,7 @@ class Comparison:
         self._reveal_until = float("inf")
         self.search = ReplicaSearch(job, self.members)
         self._settling = Settling(job, self.search.candidates)
+        self._referee = Referee(job)
 
     @property
     def replicas(self) -> tuple[Replica, ...]:
@@ -282,12 +286,23 @@ class Comparison:
         opened = [open_signatures(one, self._job.tools.network) for one in signatures]
         comparisons = await self._settling.compare(opened)
         judgement = judge_opened(opened, comparisons)
-        if judgement.outcome is Outcome.FLAGGED and self._may_hire(len(committed)):
+        stretch = None if judgement.is_decided else await self._decide(committed, opened)
+        if not _is_in(self._primary, ShardState.CHECKING):
+            return
+        if stretch is not None:
+            judgement = judge_opened(opened, comparisons, open_stretch(stretch, self._job.tools.network))
+        elif judgement.outcome is Outcome.FLAGGED and self._may_hire(len(committed)):
             self._round += 1
             self._tell_flagged(opened)
             return
         await self._settling.settle(
-            committed, signatures, opened, judgement=judgement, comparisons=comparisons, alone=self._alone()
+            committed,
+            signatures,
+            opened,
+            judgement=judgement,
+            comparisons=comparisons,
+            alone=self._alone(),
+            stretch=stretch,
         )
         await self._wait_decided(committed, judgement)
 
@@ -295,6 +310,20 @@ class Comparison:
         """Return why nobody else has computed it, if nobody has."""
         codes = {member.task.record.code for member in self.members()[1:]}
         return NO_BUDGET if "over_budget" in codes else NO_REPLICA
+
+    async def _decide(self, committed: Sequence[Member], opened: Sequence[Opened]) -> StretchPart | None:
+        """Have this node decide by one stretch, if it can; given up when the primary goes on without it."""
+        found: StretchPart | None = None
+
+        async def give_up(scope: trio.CancelScope) -> None:
+            await self._until_settled(self._primary, ShardState.CHECKING)
+            scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(give_up, nursery.cancel_scope)
+            found = await self._referee.decide(self._primary, committed, opened)
+            nursery.cancel_scope.cancel()
+        return found
 
     async def _wait_decided(self, committed: Sequence[Member], judgement: Judgement) -> None:
         """Wait until the primary goes on; where it was wrong, it takes the first right answer that is here."""

@@ -11,7 +11,7 @@ from typing import Protocol
 from skyops_p2p.core.execution import shard_events as ev
 from skyops_p2p.core.execution.outcomes import SUCCEEDED
 from skyops_p2p.core.execution.shard_record import Attempt, ShardState
-from skyops_p2p.core.verification.record import Opened, Signatures, make_verdict
+from skyops_p2p.core.verification.record import Opened, Signatures, decided_by, make_verdict
 from skyops_p2p.core.verification.verdict import Judgement
 from skyops_p2p.crypto.node_key import peer_id_to_bytes
 from skyops_p2p.errors import SkyopsError
@@ -21,7 +21,7 @@ from skyops_p2p.node.jobs.shard_task import ShardTask
 from skyops_p2p.types import PeerId
 from skyops_p2p.wire.envelope import peek
 from skyops_p2p.wire.messages.execution import ResultReceipt
-from skyops_p2p.wire.messages.verification import CandidatePart, ComparisonPart, FaultName
+from skyops_p2p.wire.messages.verification import CandidatePart, ComparisonPart, FaultName, StretchPart
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,8 @@ _ALONE_TEXTS = {
     NO_REPLICA: "nobody else could compute it",
     NO_BUDGET: "price.total_max left nothing to have it computed by others",
 }
+REFEREED = "refereed"
+"""What came of a comparison that one stretch has decided."""
 _UNDER_WAY = (ShardState.CHECKING, ShardState.FETCHING)
 
 
@@ -61,6 +63,8 @@ class Settling:
     def __init__(self, job: OpenJob, candidates: Callable[[], tuple[CandidatePart, ...]]) -> None:
         self._job = job
         self._candidates = candidates
+        self._stretch: StretchPart | None = None
+        """What was run here to decide the newest comparison."""
 
     async def compare(self, opened: Sequence[Opened]) -> tuple[ComparisonPart, ...]:
         """Compare the opened answers of the class `numeric` with each other; of `exact` the roots say all.
@@ -109,6 +113,7 @@ class Settling:
         judgement: Judgement,
         comparisons: Sequence[ComparisonPart],
         alone: str,
+        stretch: StretchPart | None = None,
     ) -> None:
         """Write the verdict down, tell the losers' machines, and the primary's if its answer stands.
 
@@ -119,19 +124,21 @@ class Settling:
             judgement: What they come to.
             comparisons: Of the class `numeric`.
             alone: Why the primary's result is the only one, if it is: NO_REPLICA or NO_BUDGET.
+            stretch: What was run here to decide between two of them.
         """
+        self._stretch = stretch
         primary, epoch = committed[0].task, _epoch(committed[0])
-        await self._write(primary, signatures, comparisons)
+        await self._write(primary, signatures, comparisons, stretch)
         if judgement.winner is None:
             await self._undecided(primary, epoch, opened, alone)
             return
-        checked = judgement.outcome.value
+        checked = self._checked(judgement)
         for member, fault in list(zip(committed, judgement.faults, strict=True))[1:]:
             if fault != "none":
                 await self._reject(member, fault)
         if judgement.faults[0] == "none":
             if "wrong" in judgement.faults:
-                primary.note("another worker's result was wrong; this one is that of the majority")
+                primary.note(f"another worker's result was wrong; this one is {self._whose()}")
             await primary.post(ev.ResultAccepted(epoch, checked))
 
     async def replace(
@@ -151,12 +158,12 @@ class Settling:
             settled: Waits until a shard is in none of some states.
         """
         code, epoch = FAULT_CODES[judgement.faults[0]], primary.record.epoch
-        text = "it is not the result of the majority" if code == "result_wrong" else ""
+        text = f"it is not {self._whose()}" if code == "result_wrong" else ""
         self._blame(primary, primary.machine.worker, code)
         for member in right:
             assert member.attempt is not None, "only who has committed is right"
             assert member.attempt.receipt is not None, "only who has shown is right"
-            receipt, checked = member.attempt.receipt, judgement.outcome.value
+            receipt, checked = member.attempt.receipt, self._checked(judgement)
             result = peek(receipt, ResultReceipt)
             if result.code == SUCCEEDED and result.outputs is not None:
                 await member.task.post(ev.ResultAccepted(member.attempt.epoch, checked))
@@ -167,6 +174,16 @@ class Settling:
             return
         lost = "the right results could not be fetched"
         await primary.post(ev.ResultRejected(epoch, "result_unavailable", lost, is_again=True))
+
+    def _checked(self, judgement: Judgement) -> str:
+        return REFEREED if self._stretch is not None else judgement.outcome.value
+
+    def _whose(self) -> str:
+        """Say of the result that stands why it does."""
+        if self._stretch is None:
+            return "that of the majority"
+        last = self._stretch.number * self._stretch.stride
+        return f"what steps {last - self._stretch.stride} to {last} come to, run on this node"
 
     async def _undecided(self, primary: ShardTask, epoch: int, opened: Sequence[Opened], alone: str) -> None:
         """Take the only result there is, and say so; or none, where they differ."""
@@ -198,7 +215,11 @@ class Settling:
             )
 
     async def _write(
-        self, primary: ShardTask, signatures: Sequence[Signatures], comparisons: Sequence[ComparisonPart]
+        self,
+        primary: ShardTask,
+        signatures: Sequence[Signatures],
+        comparisons: Sequence[ComparisonPart],
+        stretch: StretchPart | None,
     ) -> None:
         tools, shard = self._job.tools, primary.index
         verdict = make_verdict(
@@ -211,6 +232,8 @@ class Settling:
             comparisons=comparisons,
             binding=tools.own_binding(),
         )
+        if stretch is not None:
+            verdict = decided_by(verdict, stretch)
         try:
             await tools.verdicts.keep(tools.sign(verdict), self._job.job_id, shard)
         except SkyopsError as error:

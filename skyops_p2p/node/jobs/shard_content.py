@@ -15,7 +15,7 @@ from skyops_p2p.node.content.shelf import Holder, Progress
 from skyops_p2p.node.jobs.log_files import LogLine, ShardLog
 from skyops_p2p.node.jobs.open_job import OpenJob
 from skyops_p2p.types import Multiaddr, PeerId
-from skyops_p2p.wire.envelope import peek
+from skyops_p2p.wire.envelope import Signed, peek
 from skyops_p2p.wire.messages.content import BundleRef
 from skyops_p2p.wire.messages.execution import CheckpointReceipt, HolderPart, LogBatch, ResultReceipt
 
@@ -40,12 +40,17 @@ class ShardContent:
         self._owner = f"{job.owner}/{index}"
         self.outputs_owner = f"{self._owner}/outputs"
         """Under it the content store keeps the outputs."""
+        self.state_owner = f"{self._owner}/state"
+        """Under it the content store keeps the state from which a stretch was run here, so that it can be run again."""
         self.progress = (0, 0)
         """(done, total) bytes of the outputs' transfer."""
         job.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.log = ShardLog(job.folder / f"shard-{index}.log")
         self._checkpoints: list[str] = []
         """Owners of the fetched checkpoints, oldest first."""
+        self._chain: tuple[int, dict[int, bytes]] = (0, {})
+        """Epoch of the newest lease, and its {steps: enveloped receipt}, where checkpoints are a chain; at most
+        CHAIN_SAVED_MAX. After a restart its worker tells them again."""
 
     async def append_log(self, batch: LogBatch) -> tuple[LogLine, ...]:
         """Add a batch to the log file; see ShardLog.append."""
@@ -69,6 +74,23 @@ class ShardContent:
         while len(self._checkpoints) > limits.CHECKPOINTS_KEPT:
             await self._job.tools.shelf.release(self._checkpoints.pop(0))
         return True
+
+    def note_checkpoint(self, checkpoint: Signed[CheckpointReceipt]) -> None:
+        """Remember what the worker of the newest lease has signed, for a referee; its first word counts."""
+        part, receipt = self._job.spec.checkpoint, checkpoint.message
+        epoch, saved = self._chain
+        if part is None or part.stride is None or receipt.epoch < epoch:
+            return
+        if receipt.epoch > epoch:
+            saved = {}
+            self._chain = receipt.epoch, saved
+        if len(saved) < limits.CHAIN_SAVED_MAX:
+            saved.setdefault(receipt.done, checkpoint.data)
+
+    def chain(self, epoch: int) -> list[bytes]:
+        """Return the enveloped receipts of a lease's checkpoints, by their steps; none that are not of a chain."""
+        of_epoch, saved = self._chain
+        return [saved[done] for done in sorted(saved)] if epoch == of_epoch else []
 
     async def fetch_outputs(self, envelope: bytes, told: Callable[[str], None]) -> None:
         """Fetch the outputs that a result's receipt names; what cannot be had now is asked for again and again.

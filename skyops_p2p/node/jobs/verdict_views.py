@@ -5,6 +5,9 @@ from skyops_p2p.core.verification.check import CheckedVerdict
 from skyops_p2p.crypto.node_key import peer_id_from_bytes
 from skyops_p2p.crypto.wallet import address_from_bytes
 from skyops_p2p.node.views import View
+from skyops_p2p.wire.envelope import peek
+from skyops_p2p.wire.messages.execution import CheckpointReceipt
+from skyops_p2p.wire.messages.verification import StretchPart
 
 
 class JudgedView(View):
@@ -17,6 +20,24 @@ class JudgedView(View):
     """"none", "wrong", "lied" or "no_reveal"."""
     receipt: str
     """Hex; digest of its ResultReceipt; empty: it showed none."""
+
+
+class StretchView(View):
+    """The stretch that has decided between two results."""
+
+    first: int
+    """Place of one of the two in `judged`."""
+    second: int
+    number: int
+    """From 1."""
+    first_step: int
+    """Steps that were done before it."""
+    last_step: int
+    """Steps that are done after it, unless the program ends before."""
+    state: str
+    """Hex: root of the bundle with the state before it, as a CID; empty: it is the first."""
+    executed: str
+    """Hex: what the requester came to."""
 
 
 class VerdictView(View):
@@ -42,6 +63,9 @@ class VerdictView(View):
     """Nothing rests on the requester's word: the comparison was worked out again."""
     data: str
     """Hex: the verdict itself, as it stands in a file."""
+    stretch: StretchView | None = None
+    """Where there was no majority, and the requester ran the steps where two results part; none where it does not
+    hold."""
 
 
 def verdict_view(checked: CheckedVerdict, data: bytes) -> VerdictView:
@@ -52,6 +76,7 @@ def verdict_view(checked: CheckedVerdict, data: bytes) -> VerdictView:
         data: What was checked.
     """
     verdict = checked.verdict
+    stretch = verdict.stretch if verdict is not None and checked.holds else None
     return VerdictView(
         digest=checked.digest.hex(),
         holds=checked.holds,
@@ -72,6 +97,21 @@ def verdict_view(checked: CheckedVerdict, data: bytes) -> VerdictView:
         is_drawn=checked.is_drawn,
         is_reworked=checked.is_reworked,
         data=data.hex(),
+        stretch=None if stretch is None else stretch_view(stretch),
+    )
+
+
+def stretch_view(part: StretchPart) -> StretchView:
+    """Return a stretch of a verdict as it is shown."""
+    before = part.first_before
+    return StretchView(
+        first=part.first,
+        second=part.second,
+        number=part.number,
+        first_step=(part.number - 1) * part.stride,
+        last_step=part.number * part.stride,
+        state="" if before is None else peek(before, CheckpointReceipt).bundle.root.hex(),
+        executed=part.executed.hex(),
     )
 
 

@@ -1,50 +1,60 @@
 """Run a job again on this machine and compare its outputs with those that came: for results that must be exact.
 
+Where a stretch has decided between two results, it alone can be run again, from the state that was kept.
+
 Only wasm jobs of the class `exact` make the same bytes wherever they run (docs/wasm-jobs.md, "Determinism"). A shard
 is run as its worker was to: same inputs, same variables, same limits, from the beginning; what it makes is sealed
 under the job's key. Sealing is deterministic, so files are alike exactly if their sealed roots are.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import trio
 
 from skyops_p2p import limits
 from skyops_p2p.core.content.bundle import BundleFile
-from skyops_p2p.core.execution.layout import layout_of
+from skyops_p2p.core.verification.check import check_verdict
 from skyops_p2p.crypto.node_key import peer_id_from_bytes
 from skyops_p2p.errors import ExecutionError
-from skyops_p2p.node.execution.stage import RunStage, Work
+from skyops_p2p.node.execution.stage import RunStage
 from skyops_p2p.node.jobs.job_task import JobTask
 from skyops_p2p.node.jobs.results import no_result
+from skyops_p2p.node.jobs.stretch_run import Stretch, run_stretch, work_here
 from skyops_p2p.node.jobs.verify_views import FileDifferenceView, ShardCheckView, VerifyView
 from skyops_p2p.ports import ExitKind, RunningSandbox, Sandbox, SandboxExit, Usage
 from skyops_p2p.wire.envelope import peek
 from skyops_p2p.wire.messages.content import BundleRef
-from skyops_p2p.wire.messages.execution import ResultReceipt, SecretPart
+from skyops_p2p.wire.messages.execution import CheckpointReceipt, ResultReceipt
+from skyops_p2p.wire.messages.verification import StretchPart
 
 Told = Callable[[int, int], None]
 """(shards compared, shards in all)."""
 
 
-async def verify_job(task: JobTask, *, shard: int | None, told: Told) -> VerifyView:
+async def verify_job(task: JobTask, *, shard: int | None, told: Told, is_stretch: bool = False) -> VerifyView:
     """Run what has succeeded of a job again, one shard after the other, and compare.
 
     Args:
         task: The job; it must have ended.
         shard: Only this one; None: all that have succeeded.
         told: Told before each shard, and at the end.
+        is_stretch: Of shards that one stretch has decided, run that one again, and nothing else.
 
     Raises:
-        ExecutionError: `not_deterministic`, `no_result`, `verify_busy`, `inputs_gone`, `runtime_unavailable`, or what
-            starting a sandbox raises.
+        ExecutionError: `not_deterministic`, `no_result`, `no_stretch`, `verify_busy`, `inputs_gone`,
+            `runtime_unavailable`, or what starting a sandbox raises.
         StoreError: The result's blocks are not there, or the store is full.
+
+    Rules: VER-32.
     """
     check_verifiable(task)
     tools = task.job.tools
     found = [one for one in _results(task) if shard in (None, one.shard)]
     if not found:
         raise no_result(task)
+    stretches = await _stretches(task, found) if is_stretch else {}
+    if is_stretch:
+        found = [one for one in found if one.shard in stretches]
     try:
         tools.verify_turn.acquire_nowait()
     except trio.WouldBlock as error:
@@ -57,7 +67,10 @@ async def verify_job(task: JobTask, *, shard: int | None, told: Told) -> VerifyV
         async with tools.open_own_runtimes() as sandboxes:
             for number, result in enumerate(found):
                 told(number, len(found))
-                checks.append(await _verify_shard(task, result, sandboxes))
+                if is_stretch:
+                    checks.append(await _verify_stretch(task, result, stretches[result.shard]))
+                else:
+                    checks.append(await _verify_shard(task, result, sandboxes))
         told(len(found), len(found))
     finally:
         tools.verify_turn.release()
@@ -91,6 +104,55 @@ def check_verifiable(task: JobTask) -> None:
     )
 
 
+async def _stretches(task: JobTask, found: Sequence[ResultReceipt]) -> dict[int, StretchPart]:
+    """Return {shard: stretch} of the verdicts that one has decided.
+
+    Raises:
+        ExecutionError: Code `no_stretch`.
+    """
+    stretches: dict[int, StretchPart] = {}
+    for result in found:
+        try:
+            data = await task.job.tools.verdicts.read(task.job_id, result.shard)
+        except ExecutionError:
+            continue  # a shard without a verdict has no stretch either
+        verdict = check_verdict(data).verdict
+        if verdict is not None and verdict.stretch is not None:
+            stretches[result.shard] = verdict.stretch
+    if not stretches:
+        raise ExecutionError(
+            f"no result of job {task.job.short} was decided by a stretch",
+            code="no_stretch",
+            hint="`skyops verdict JOB` shows what it was decided by; without --stretch, verify runs all of it again.",
+        )
+    return stretches
+
+
+async def _verify_stretch(task: JobTask, result: ResultReceipt, part: StretchPart) -> ShardCheckView:
+    """Run the stretch of a verdict again, from the state that was kept. Rules: VER-32."""
+    began = trio.current_time()
+    before = None if part.first_before is None else peek(part.first_before, CheckpointReceipt).bundle
+    stretch = Stretch(result.shard, part.stride, part.number, before, ())
+    try:
+        root = await run_stretch(task.job, stretch)
+    except ExecutionError as error:
+        if error.code not in ("checkpoint_unavailable", "input_unavailable"):
+            raise
+        raise _gone(error) from error
+    is_same = root == part.executed
+    word = "what the verdict says" if is_same else "another state than the verdict says"
+    return ShardCheckView(
+        shard=result.shard,
+        worker=peer_id_from_bytes(result.worker),
+        code="same" if is_same else "ended_otherwise" if root is None else "differs",
+        text=f"steps {stretch.first} to {stretch.last} come to {word}",
+        files=0 if before is None else before.files,
+        size_bytes=0 if before is None else before.size_bytes,
+        took_s=trio.current_time() - began,
+        fuel=None,
+    )
+
+
 def _results(task: JobTask) -> list[ResultReceipt]:
     """Return the receipts that count, of shards that have outputs."""
     receipts = [peek(shard.record.result, ResultReceipt) for shard in task.shards if shard.record.result]
@@ -106,7 +168,7 @@ async def _verify_shard(
     owner = f"verify/{job.job_id.hex()}/{result.shard}"
     async with job.tools.workspace.open(name, bytes_max=job.spec.resources.disk) as root:
         stage = RunStage(
-            _work(task, result),
+            work_here(job, result.shard, epoch=result.epoch),
             job.tools.shelf,
             sandboxes,
             name=name,
@@ -136,24 +198,6 @@ async def _verify_shard(
     )
 
 
-def _work(task: JobTask, result: ResultReceipt) -> Work:
-    """Return a shard as the worker had it in the lease that succeeded."""
-    job = task.job
-    values = dict(job.secrets.secrets)
-    return Work(
-        spec=job.spec,
-        layout=layout_of(job.spec),
-        job_id=job.job_id,
-        shard=result.shard,
-        epoch=result.epoch,
-        inputs=job.inputs,
-        content_key=job.secrets.content_key,
-        secrets=tuple(
-            SecretPart(name=item.name, value=values[item.name], path=item.path) for item in job.spec.secrets
-        ),
-    )
-
-
 async def _run(stage: RunStage) -> tuple[SandboxExit, Usage]:
     """Run the program to its end; what it prints is not kept.
 
@@ -165,11 +209,7 @@ async def _run(stage: RunStage) -> tuple[SandboxExit, Usage]:
     except ExecutionError as error:
         if error.code != "input_unavailable":
             raise
-        raise ExecutionError(
-            f"the inputs of the job are not on this machine any more: {error.message}",
-            code="inputs_gone",
-            hint="Submit the job again to have them sealed again, and verify that one.",
-        ) from error
+        raise _gone(error) from error
     await stage.put_secrets()
     await stage.prepare()
     async with stage.sandbox.start(stage.sandbox_spec()) as running, trio.open_nursery() as nursery:
@@ -177,6 +217,14 @@ async def _run(stage: RunStage) -> tuple[SandboxExit, Usage]:
         ended = await running.wait()
         usage = await running.usage()
     return ended, usage
+
+
+def _gone(error: ExecutionError) -> ExecutionError:
+    return ExecutionError(
+        f"the inputs of the job are not on this machine any more: {error.message}",
+        code="inputs_gone",
+        hint="Submit the job again to have them sealed again, and verify that one.",
+    )
 
 
 async def _drain(running: RunningSandbox) -> None:

@@ -19,6 +19,8 @@ ComparedName = Literal["exact", "numeric"]
 Replicas = Annotated[int, Field(ge=2, le=limits.VERIFICATION_WORKERS_MAX)]
 Place = Annotated[int, Field(ge=0, le=limits.VERIFICATION_WORKERS_MAX - 1)]
 """Of a worker in a verdict; the primary has 0."""
+Steps = Annotated[int, Field(ge=1, le=limits.CHAIN_STEPS_MAX)]
+Stretch = Annotated[int, Field(ge=1, le=limits.CHAIN_SAVED_MAX + 1)]
 Millionths = Annotated[int, Field(ge=0, le=1_000_000)]
 OutcomeName = Literal["agreed", "decided", "unresolved"]
 FaultName = Literal["none", "wrong", "lied", "no_reveal"]
@@ -123,6 +125,28 @@ class ComparisonPart(Part):
     """Elements that are within the tolerance."""
 
 
+class StretchPart(Part):
+    """The stretch of two chains of checkpoints where two answers part, as the requester has executed it."""
+
+    first: Annotated[Place, N(1)]
+    second: Annotated[Place, N(2)]
+    """Greater than `first`."""
+    stride: Annotated[Steps, N(3)]
+    """As the specification has it."""
+    number: Annotated[Stretch, N(4)]
+    """Of the stretch, from 1."""
+    first_before: Annotated[EnvelopeBytes | None, N(5)] = None
+    """Enveloped CheckpointReceipt: the state that the first answer's worker had before it; absent: it is the first."""
+    second_before: Annotated[EnvelopeBytes | None, N(6)] = None
+    """The same of the second answer's; both name one state."""
+    first_after: Annotated[EnvelopeBytes | None, N(7)] = None
+    """The state that the first answer's worker had after it; absent: its program had ended, and the answer counts."""
+    second_after: Annotated[EnvelopeBytes | None, N(8)] = None
+    """The same of the second answer's."""
+    executed: Annotated[Bytes32, N(9)]
+    """State root that the requester came to, or the answer root, if the program ended."""
+
+
 class Verdict(Message):
     """Requester, enveloped: who computed a shard, what each of them signed, and whose answer stands."""
 
@@ -146,3 +170,5 @@ class Verdict(Message):
     outcome: Annotated[OutcomeName, N(8)]
     binding: Annotated[EnvelopeBytes | None, N(9)] = None
     """Enveloped Binding of the requester; without it others do not know whose word it is."""
+    stretch: Annotated[StretchPart | None, N(10)] = None
+    """What decided between two answers without a majority."""

@@ -10,6 +10,7 @@ import pytest
 from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.core.verification.check import check_verdict
 from skyops_p2p.node.job_files import read_job
+from skyops_p2p.node.jobs.job_views import JobView
 from skyops_p2p.testnet.creation import node_dir
 from skyops_p2p.testnet.launcher import Testnet
 from skyops_p2p.testnet.startup import bring_up
@@ -22,17 +23,23 @@ WRONG = "bob"
 RIGHT = ("carol", "dave")
 
 
-@pytest.fixture
-def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Testnet]:
-    for name, folder in HOME_VARIABLES.items():
-        monkeypatch.setenv(name, str(tmp_path / "home" / folder))
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testnet]:
+    folder = tmp_path_factory.mktemp("bad")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, place in HOME_VARIABLES.items():
+            patch.setenv(name, str(folder / "home" / place))
+        yield from started(folder)
+
+
+def started(folder: Path) -> Iterator[Testnet]:
     plans = (
         NodePlan(name="alice", worker=False),
-        NodePlan(name=WRONG, misbehaves="wrong-result"),
+        NodePlan(name=WRONG, misbehaves="wrong-training"),
         *(NodePlan(name=name) for name in RIGHT),
     )
     topology = expand(Topology(network=NetworkPlan(beat_s=1.0, chain=False), nodes=plans))
-    testnet = Testnet.create(tmp_path / "net", name="bad", topology=topology)
+    testnet = Testnet.create(folder / "net", name="bad", topology=topology)
     try:
         bring_up(testnet, timeout_s=120, progress=lambda _line: None)
         yield testnet
@@ -48,18 +55,50 @@ def exact_training() -> JobSpec:
     return JobSpec.model_validate(tree)
 
 
+def ended(network: Testnet, spec: JobSpec) -> JobView:
+    """Submit a job of alice's, and wait for its end."""
+    alice = network.client("alice", timeout_s=60.0)
+    tree = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    job = alice.jobs.submit(tree, base_dir=EXAMPLE, secrets={}).job_id
+    *_, last = alice.jobs.watch(job)
+    assert (last.state, last.code) == ("succeeded", "succeeded"), last
+    return last
+
+
+def test_training_that_goes_wrong_half_way_is_convicted_by_the_steps_that_are_run_again(
+    network: Testnet, tmp_path: Path
+) -> None:  # VER-21, VER-31, VER-32
+    peers = {entry.name: entry.peer_id for entry in network.record.nodes}
+    changes = {
+        "args": ["--epochs", "45", "--hidden", "16"],
+        "checkpoint": {"stride": 10},
+        "verification": {"class": "exact", "redundancy": 2},
+        "placement": {"deny": [peers["dave"]]},
+    }
+    tree = exact_training().model_dump(mode="json", by_alias=True, exclude_none=True)
+    view = ended(network, JobSpec.model_validate(tree | changes))
+    (shard,) = view.shards
+    assert shard.checked == "refereed"
+    assert len(shard.replicas) == 1
+    alice = network.client("alice", timeout_s=60.0)
+    verdict = alice.jobs.verdict(view.job_id)
+    assert verdict.holds
+    assert verdict.stretch is not None
+    assert (verdict.stretch.first_step, verdict.stretch.last_step) == (20, 30)
+    names = {peer: name for name, peer in peers.items()}
+    assert {names[one.worker]: one.fault for one in verdict.judged} == {WRONG: "wrong", "carol": "none"}
+    again = alice.jobs.verify(view.job_id, is_stretch=True)
+    assert [(one.code, one.text) for one in again.shards] == [
+        ("same", "steps 20 to 30 come to what the verdict says")
+    ]
+
+
 def test_wrong_result_is_found_out_and_the_verdict_can_be_checked_without_a_node(
     network: Testnet, tmp_path: Path
 ) -> None:
     alice = network.client("alice", timeout_s=60.0)
-    tree = exact_training().model_dump(mode="json", by_alias=True, exclude_none=True)
-    job = alice.jobs.submit(tree, base_dir=EXAMPLE, secrets={}).job_id
-    last = None
-    for view in alice.jobs.watch(job):
-        last = view
-    assert last is not None
-    assert (last.state, last.code) == ("succeeded", "succeeded"), last
-    (shard,) = last.shards
+    last = ended(network, exact_training())
+    job, (shard,) = last.job_id, last.shards
     assert shard.checked == "decided"
     assert len(shard.replicas) == 2
     alice.jobs.result(job, tmp_path / "out")

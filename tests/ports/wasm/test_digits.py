@@ -26,8 +26,14 @@ class Training:
     """One training with the folders of the contract."""
 
     def __init__(
-        self, bench: Workbench, name: str, module: Path = MODULE, command: tuple[str, ...] = FAST
+        self,
+        bench: Workbench,
+        name: str,
+        module: Path = MODULE,
+        command: tuple[str, ...] = FAST,
+        stride: int | None = None,
     ) -> None:
+        self._env = {} if stride is None else {"SKYOPS_CHECKPOINT_STRIDE": str(stride)}
         self._bench = bench
         self._module = module
         self._command = command
@@ -46,6 +52,7 @@ class Training:
             "SKYOPS_CHECKPOINT_DIR": "/checkpoint",
             "SKYOPS_PROGRESS": "/skyops/progress",
             "SKYOPS_RESUME": "1" if is_resumed else "0",
+            **self._env,
         }
         return self._bench.spec(
             self._module.read_bytes(),
@@ -83,6 +90,18 @@ async def test_it_learns_tells_its_progress_and_keeps_two_checkpoints(bench):
     assert json.loads(alice.results()["metrics.json"])["accuracy"] > 0.9
     assert (alice.folder / "skyops" / "progress").read_text().startswith("8/8 loss=")
     assert sorted(p.name for p in (alice.folder / "checkpoint").iterdir()) == ["epoch-000007", "epoch-000008"]
+
+
+async def test_with_a_stride_all_checkpoints_are_kept_and_each_leads_to_the_next(bench):  # VER-21, EXE-41
+    alice, bob = Training(bench, "alice", stride=2), Training(bench, "bob", stride=2)
+    await alice.finish()
+    saved = sorted((alice.folder / "checkpoint").iterdir())
+    assert [path.name for path in saved] == ["epoch-000002", "epoch-000004", "epoch-000006", "epoch-000008"]
+    shutil.copy(saved[1], bob.folder / "checkpoint")
+    again = await bob.finish(is_resumed=True)
+    assert "resumed after epoch 4" in again.out
+    assert (bob.folder / "checkpoint" / saved[2].name).read_bytes() == saved[2].read_bytes()
+    assert bob.results() == alice.results()
 
 
 @pytest.mark.parametrize("parts", [4, 5, 7])

@@ -81,9 +81,10 @@ class ScriptedJobs(JobsClient):
         job: str,
         *,
         shard: int | None = None,
+        is_stretch: bool = False,
         told: Callable[[int, int], None] = lambda _done, _total: None,
     ) -> VerifyView:
-        self.calls.append(("verify", job, shard))
+        self.calls.append(("verify", job, shard, "stretch") if is_stretch else ("verify", job, shard))
         told(0, 1)
         return fj.verified(self.show(job), *self.other_files, shard=shard or 0)
 

@@ -276,7 +276,12 @@ def test_a_job_that_is_the_same_here_says_so(node: ScriptedJobs, out_of: Callabl
     shown = out_of("verify", "train")
     assert "SAME: 1 of 1 shards of train (6b6577c4ec70) made the same bytes here" in shown
     assert out_of("verify", "train", "--shard", "2").splitlines()[1].split()[0] == "2"
-    assert node.calls == [("verify", "train", None), ("verify", "train", 2)]
+    assert "SAME" in out_of("verify", "train", "--stretch")
+    assert node.calls == [
+        ("verify", "train", None),
+        ("verify", "train", 2),
+        ("verify", "train", None, "stretch"),
+    ]
 
 
 def test_a_job_that_differs_names_files_and_has_its_code(node: ScriptedJobs, capsys: Capture) -> None:

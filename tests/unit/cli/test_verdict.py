@@ -9,6 +9,7 @@ from skyops_p2p.cli.main import run_main
 from skyops_p2p.node.control_client import ControlClient
 from tests.gateway.fake_payments import FakePayments
 from tests.unit.cli.fake_client import stand_in_front
+from tests.vectors import stretch_examples
 from tests.vectors.people import BOB, CAROL, MALLORY
 from tests.vectors.verification_examples import Part, drawn_after, sealed_verdict
 
@@ -34,6 +35,21 @@ def test_a_verdict_that_holds_is_told_with_who_was_wrong(
     assert "HOLDS" in out
     assert "wrong: not the result of the majority" in out
     assert "signatures alone" in out
+
+
+def test_a_verdict_that_a_stretch_has_decided_says_which_steps_were_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # VER-31
+    path = written(tmp_path / "one.verdict", stretch_examples.decided(stretch_examples.stretch()))
+    assert run_main(["verdict", "--check", path]) == 0
+    out = capsys.readouterr().out
+    assert "the requester ran the steps where they part" in out
+    assert "steps 20 to 30, run by the requester" in out
+    assert "wrong: not what steps 20 to 30 come to" in out
+    assert run_main(["verdict", "--check", path, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["stretch"]
+    assert (found["number"], found["first_step"], found["last_step"]) == (3, 20, 30)
+    assert found["state"] == stretch_examples.bundle(20).root.hex()
 
 
 def test_a_verdict_that_was_changed_does_not_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,9 @@ from skyops_p2p.core.execution.progress import (
     ProgressLine,
     estimate,
     newest_checkpoint,
+    next_of_chain,
     parse_progress,
+    steps_of,
 )
 from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.errors import ExecutionError
@@ -192,3 +194,42 @@ def test_estimate_rests_on_the_steps_of_this_run_alone() -> None:
 )
 def test_nothing_is_estimated_from_nothing(done: int, total: int, running_s: float) -> None:
     assert estimate(done=done, total=total, done_at_start=20, running_s=running_s) is None
+
+
+# --- chains of checkpoints ------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [
+        ("step-120", 120),
+        ("epoch-000015", 15),
+        ("v2-step-9.bin", 9),
+        ("9", 9),
+        ("model", None),
+        ("", None),
+        ("step-" + "9" * 15, 10**15 - 1),
+        ("step-" + "1" * 16, None),
+        ("step-\u0661", None),
+    ],
+)
+def test_last_number_of_a_name_is_how_many_steps_are_done(name: str, steps: int | None) -> None:  # EXE-41
+    assert steps_of(name) == steps
+
+
+def test_each_checkpoint_of_a_chain_comes_in_its_turn() -> None:  # EXE-41
+    names = ["step-30", "step-9", "step-10", "step-20.tmp", ".step-20", "other", "step-25", "step-100"]
+    assert next_of_chain(names, 10, 0) == "step-10"
+    assert next_of_chain(names, 10, 10) == "step-30"
+    assert next_of_chain(names, 10, 30) == "step-100"
+    assert next_of_chain(names, 10, 100) is None
+    assert next_of_chain([*names, "step-20"], 10, 10) == "step-20"
+    assert next_of_chain([], 10, 0) is None
+
+
+def test_program_is_told_the_stride_just_if_there_is_one() -> None:  # EXE-23
+    def told(**checkpoint: Any) -> str | None:
+        spec_ = job(checkpoint={"path": "/checkpoint", **checkpoint})
+        found = environment(spec_, job_id=bytes(16), epoch=1, shard=0, is_resumed=False, grace_s=30)
+        return found.get("SKYOPS_CHECKPOINT_STRIDE")
+
+    assert told(stride=10) == "10"
+    assert told() is None

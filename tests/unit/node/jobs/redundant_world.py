@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import trio
 
+from skyops_p2p.config.models import MisbehaviourName
 from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.core.verification.check import CheckedVerdict, check_verdict
 from skyops_p2p.node.jobs.job import Job
@@ -61,14 +62,16 @@ async def redundant_world(
     workers: int = 3,
     wrong: tuple[str, ...] = (),
     conduct: Mapping[str, str] = MappingProxyType({}),
+    misbehaves: MisbehaviourName = "wrong-result",
 ) -> AsyncIterator[RedundantWorld]:
     """Start alice and some workers; bob is the cheapest, and so the primary.
 
     Args:
         folder: Of the world.
         workers: How many.
-        wrong: Those that change what programs leave behind.
+        wrong: Those that do wrong.
         conduct: How others misbehave, by name.
+        misbehaves: What they do, as the setting has it.
     """
     (folder / "words.txt").write_text("loss goes down")
     async with small_world(folder) as small, trio.open_nursery() as nursery:
@@ -77,8 +80,8 @@ async def redundant_world(
         await world.start("alice")
         for name in CROWD[:workers]:
             price = PRICE if name == "bob" else 2 * PRICE
-            misbehaves = "wrong-result" if name in wrong else conduct.get(name, "")
-            await world.start(name, enabled=True, price_microcredits_per_hour=price, misbehaves=misbehaves)
+            does = misbehaves if name in wrong else conduct.get(name, "")
+            await world.start(name, enabled=True, price_microcredits_per_hour=price, misbehaves=does)
         await world.all_know_each_other()
         yield world
         nursery.cancel_scope.cancel()

@@ -21,8 +21,7 @@ from tests.unit.node.jobs.job_world import JobWorld, ended, job_world, spec
 from tests.unit.node.small_world import SmallWorld
 
 
-@asynccontextmanager
-async def wasm_world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[JobWorld]:
+def with_own_wasm(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give every node the runtime wasm, also for runs of its own."""
     honest = SmallWorld.job_ports
 
@@ -36,6 +35,12 @@ async def wasm_world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         return replace(ports, open_sandboxes=open_wasm, open_own_runtimes=open_wasm)
 
     monkeypatch.setattr(SmallWorld, "job_ports", job_ports)
+
+
+@asynccontextmanager
+async def wasm_world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[JobWorld]:
+    """Start nodes that all have the runtime wasm."""
+    with_own_wasm(monkeypatch)
     (folder / "module.wasm").write_bytes(b"\0asm")
     async with job_world(folder) as world:
         yield world
