@@ -111,7 +111,7 @@ async def assert_right(world: RedundantWorld, job: Job) -> None:
 @pytest.mark.parametrize("wrong", ["bob", "carol"], ids=["primary", "replica"])
 async def test_training_that_goes_wrong_is_convicted_by_one_stretch(
     autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
-) -> None:  # VER-21, VER-30, VER-31, VER-32
+) -> None:  # VER-21, VER-23, VER-24, VER-25
     learner = Learner()
     async with learning_world(tmp_path, monkeypatch, learner, wrong=(wrong,)) as world:
         job, view = await submitted(world, learning())
@@ -138,7 +138,7 @@ async def test_training_that_goes_wrong_is_convicted_by_one_stretch(
 
 async def test_result_that_does_not_follow_from_right_checkpoints_is_found_at_the_end(
     autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:  # VER-30
+) -> None:  # VER-23
     learner = Learner()
     async with learning_world(tmp_path, monkeypatch, learner, misbehaves="wrong-result") as world:
         job, view = await submitted(world, learning())
@@ -154,7 +154,7 @@ async def test_result_that_does_not_follow_from_right_checkpoints_is_found_at_th
 
 async def test_stretch_can_be_run_again_later(
     autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:  # VER-32
+) -> None:  # VER-25
     learner = Learner()
     async with learning_world(tmp_path, monkeypatch, learner) as world:
         job, view = await submitted(world, learning())
@@ -183,7 +183,7 @@ async def test_job_that_no_stretch_has_decided_says_so(
 @pytest.mark.parametrize("why", ["no chain", "no stride", "other bits", "no runtime", "too slow"])
 async def test_where_no_stretch_can_decide_another_worker_does(
     autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
-) -> None:  # VER-13, VER-31
+) -> None:  # VER-13, VER-24
     learner = Learner(skipped=10 if why == "no chain" else 0, is_moody=why == "other bits")
 
     async def refuse(*_arguments: object) -> bytes | None:
@@ -211,7 +211,7 @@ async def test_where_no_stretch_can_decide_another_worker_does(
 
 async def test_state_that_nobody_gives_any_more_is_told_and_nothing_is_decided(
     autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:  # VER-31
+) -> None:  # VER-24
     told: list[str] = []
     note = ShardTask.note
     honest = refereeing.run_stretch
