@@ -40,7 +40,7 @@ def heads(origin: bytes, total: int, stride: int, roots: list[bytes]) -> list[by
 def heads_of_results(
     origin: bytes, stride: int, leases: list[list[bytes]], answers: list[bytes]
 ) -> list[list[bytes] | None] | None:
-    """Return the heads of each result's chain; None: a checkpoint is not where it must be. VER-23."""
+    """Return the heads of each result's chain; None: a checkpoint is not where it must be. VER-24."""
     chains = []
     for receipts in leases:
         opened = [wire.message(data, "checkpoint-receipt") for data in receipts]
@@ -76,7 +76,7 @@ def claims(part: Case, answers: list[bytes | None]) -> list[bytes | None]:
 
 
 def right_root(part: Case, answers: list[bytes | None]) -> bytes | None:
-    """Return the answer root that the executed stretch leads to. VER-24."""
+    """Return the answer root that the executed stretch leads to. VER-25."""
     for side, claim in zip(("first", "second"), claims(part, answers), strict=True):
         if claim == part["executed"]:
             return answers[part[side]]
@@ -84,7 +84,7 @@ def right_root(part: Case, answers: list[bytes | None]) -> bytes | None:
 
 
 def is_sound(part: Case, receipts: list[Case | None], answers: list[bytes | None]) -> bool:
-    """Tell whether a stretch is between two answers, and of their leases. VER-24."""
+    """Tell whether a stretch is between two answers, and of their leases. VER-25."""
     if not part["first"] < part["second"] < len(answers):
         return False
     known = {answer for answer in answers if answer is not None}

@@ -160,7 +160,7 @@ def outline(value: Any, found: list[float]) -> Any:
 
 # --- verdicts -------------------------------------------------------------------------------------------------------
 def check_verdict(data: bytes, network: str) -> Fields:
-    """Return what a verdict says, or the rules that it breaks. VER-8 to VER-15, VER-24."""
+    """Return what a verdict says, or the rules that it breaks. VER-8 to VER-15, VER-25."""
     verdict, signer = wire.envelope(data, "verdict", network)
     answers = [opened(part, network) for part in verdict["answers"]]
     broken = set(faults_of_commits(verdict, signer, answers))
@@ -181,7 +181,7 @@ def check_verdict(data: bytes, network: str) -> Fields:
         answer_roots = [root_of(one) for one in answers]
         part = second_chain.opened_stretch(verdict["stretch"], network)
         if winner is not None or is_numeric or not second_chain.is_sound(part, receipts, answer_roots):
-            broken.add("VER-24")
+            broken.add("VER-25")
         right = None if winner is not None else second_chain.right_root(part, answer_roots)
         if right is not None:
             outcome, winner = "decided", answer_roots.index(right)

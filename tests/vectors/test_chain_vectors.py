@@ -31,7 +31,7 @@ def test_canaries(case: Case) -> None:  # VER-22
 
 
 @everything("chains")
-def test_chains(case: Case) -> None:  # VER-19, VER-23
+def test_chains(case: Case) -> None:  # VER-19, VER-24
     if "receipts" in case:
         _check_results(case)
         return

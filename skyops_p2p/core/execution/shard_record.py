@@ -87,8 +87,8 @@ class ShardRecord:
     """Outcome; empty before the end."""
     text: str = ""
     checked: str = ""
-    """What came of the comparison: "agreed", "decided", "refereed", "no_replica", "no_budget", "not_drawn"; empty: there
-    was none."""
+    """What came of the comparison: "agreed", "decided", "refereed", "no_replica", "no_budget", "not_drawn"; empty:
+    there was none."""
 
     @property
     def lease(self) -> Attempt | None:

@@ -83,7 +83,7 @@ class ResultChain:
     """Answer root, 32 bytes."""
 
     def roots(self, stretches: int) -> list[bytes]:
-        """Return the state root after each of so many stretches: what has ended stays at its answer. Rules: VER-23."""
+        """Return the state root after each of so many stretches: what has ended stays at its answer. Rules: VER-24."""
         return [*self.saved, *[self.answer] * (stretches - len(self.saved))]
 
 
@@ -100,7 +100,7 @@ def chain_of(stride: int, receipts: Sequence[CheckpointReceipt], answer: bytes) 
     Raises:
         LocalProtocolError: `chain_shape`: they are not after each stretch, one after the other.
 
-    Rules: VER-19, VER-23.
+    Rules: VER-19, VER-24.
     """
     reached = [receipt.done for receipt in receipts]
     if reached != [number * stride for number in range(1, len(receipts) + 1)]:
@@ -127,7 +127,7 @@ def shape_of_results(origin: bytes, stride: int, *chains: ResultChain) -> ChainS
     Raises:
         LocalProtocolError: `chain_shape`.
 
-    Rules: VER-23.
+    Rules: VER-24.
     """
     longest = max(len(chain.saved) for chain in chains)
     return ChainShape(origin, NO_STATE, longest * stride + 1, stride)

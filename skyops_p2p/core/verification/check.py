@@ -94,7 +94,7 @@ def check_verdict(data: bytes, *, network: str | None = None, chain_id: int | No
         network: What network it must be of; None: whichever it says.
         chain_id: What chain its bindings must be for; None: whichever they say.
 
-    Rules: VER-14, VER-15, VER-24.
+    Rules: VER-14, VER-15, VER-25.
     """
     digest = sha256(data)
     try:
@@ -147,12 +147,12 @@ def _of_stretch(
     if stretch is None:
         return
     if opened[0].commit.message.verification != "exact":
-        yield Finding("VER-24", "a stretch of work that is not exact")
+        yield Finding("VER-25", "a stretch of work that is not exact")
     if judge_opened(opened, comparisons).is_decided:
-        yield Finding("VER-24", "a stretch where there is a majority")
+        yield Finding("VER-25", "a stretch where there is a majority")
     receipts = [one.receipt if one.answer.root is not None else None for one in opened]
     for text in faults_of_stretch(stretch, receipts):
-        yield Finding("VER-24", text)
+        yield Finding("VER-25", text)
 
 
 class _Case:
@@ -219,7 +219,7 @@ class _Case:
         return last + 1 - len(workers) <= PASSED_OVER_PER_REPLICA_MAX * len(workers)
 
     def is_reworked(self) -> bool:
-        """Tell whether nothing rests on the requester's word. Rules: VER-12, VER-24."""
+        """Tell whether nothing rests on the requester's word. Rules: VER-12, VER-25."""
         if self._verdict.stretch is not None:
             return False
         roots = {one.answer.root for one in self._opened if one.answer.root is not None}

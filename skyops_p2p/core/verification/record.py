@@ -93,7 +93,7 @@ def judge_opened(
         comparisons: Of the class `numeric`; those that are missing count as unequal.
         stretch: What was executed to decide between two of them; it counts where there is no majority.
 
-    Rules: VER-11, VER-12, VER-13, VER-24.
+    Rules: VER-11, VER-12, VER-13, VER-25.
     """
     answers = [one.answer for one in opened]
     found = {(one.first, one.second): one.is_equal for one in comparisons}
@@ -168,7 +168,7 @@ def decided_by(verdict: Verdict, stretch: StretchPart) -> Verdict:
     Raises:
         RemoteProtocolError: What opening an envelope raises.
 
-    Rules: VER-24.
+    Rules: VER-25.
     """
     opened = [open_signatures(answer, verdict.network) for answer in verdict.answers]
     judgement = judge_opened(opened, verdict.comparisons, open_stretch(stretch, verdict.network))

@@ -70,7 +70,7 @@ def right_place(stretch: OpenedStretch, receipts: Sequence[ResultReceipt | None]
         stretch: What was executed.
         receipts: Of all answers; None: it was not opened.
 
-    Rules: VER-24.
+    Rules: VER-25.
     """
     for side in stretch.sides:
         result = receipts[side.place] if side.place < len(receipts) else None
@@ -82,7 +82,7 @@ def right_place(stretch: OpenedStretch, receipts: Sequence[ResultReceipt | None]
 def faults_of_stretch(
     stretch: OpenedStretch, receipts: Sequence[Signed[ResultReceipt] | None]
 ) -> Iterator[str]:
-    """Name what in a stretch does not hold, in words. Rules: VER-24.
+    """Name what in a stretch does not hold, in words. Rules: VER-25.
 
     Args:
         stretch: As the verdict has it.

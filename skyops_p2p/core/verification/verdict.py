@@ -87,7 +87,7 @@ def judge_by_stretch(answers: Sequence[Answer], right: int) -> Judgement:
         answers: Of all workers that committed.
         right: Place of the answer that the stretch leads to.
 
-    Rules: VER-24.
+    Rules: VER-25.
     """
     group = [place for place, answer in enumerate(answers) if answer.root == answers[right].root]
     return Judgement(Outcome.DECIDED, group[0], _faults(answers, group))

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from skyops_p2p.node.jobs.job_views import AttemptView, ReplicaView, ShardView
 
-_VERIFIED = ("agreed", "decided")
+_REFEREED = "refereed"
+_VERIFIED = ("agreed", "decided", _REFEREED)
 _SHOWN = ("checking", "fetching", "succeeded")
 """States of a replica whose result is here."""
 _UNVERIFIED = {
@@ -35,8 +36,10 @@ def verified_text(shards: Sequence[ShardView]) -> str:
     if not checked:
         reasons = dict.fromkeys(_UNVERIFIED[shard.checked] for shard in done)
         return f"unverified: {'; '.join(reasons)}"
-    counts = {_right_workers(shard) for shard in checked}
-    by = f"verified by {min(counts)} workers" + (" or more" if len(counts) > 1 else "")
+    counts = {_right_workers(shard) for shard in checked if shard.checked != _REFEREED}
+    by = "verified by running the steps where two results part"
+    if counts:
+        by = f"verified by {min(counts)} workers" + (" or more" if len(counts) > 1 else "")
     if len(checked) == len(done):
         return by
     return f"spot-checked: {len(checked)} of {len(done)} shards {by}, the others unverified"

@@ -105,7 +105,7 @@ class ShardView(View):
     search: SearchView | None = None
     """Its newest search for a worker; None before the first, after a restart, and in a job of many shards."""
     checked: str = ""
-    """What came of comparing results: "agreed", "decided", "no_replica" and "no_budget" (it is taken
+    """What came of comparing results: "agreed", "decided", "refereed", "no_replica" and "no_budget" (it is taken
     unverified: there was nobody, or no money), "not_drawn" (spot checks: no lot fell on it); empty: nothing yet, or
     nothing is compared."""
     replicas: tuple[ReplicaView, ...] = ()

@@ -87,7 +87,7 @@ async def run_stretch(job: OpenJob, stretch: Stretch) -> bytes | None:
             raises.
         StoreError: The store is full.
 
-    Rules: VER-21, VER-24.
+    Rules: VER-21, VER-25.
     """
     tools, name = job.tools, f"stretch-{job.short}-{stretch.shard}"
     owner = f"stretch/{job.job_id.hex()}/{stretch.shard}"

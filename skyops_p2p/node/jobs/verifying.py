@@ -45,7 +45,7 @@ async def verify_job(task: JobTask, *, shard: int | None, told: Told, is_stretch
             `runtime_unavailable`, or what starting a sandbox raises.
         StoreError: The result's blocks are not there, or the store is full.
 
-    Rules: VER-25.
+    Rules: VER-26.
     """
     check_verifiable(task)
     tools = task.job.tools
@@ -129,7 +129,7 @@ async def _stretches(task: JobTask, found: Sequence[ResultReceipt]) -> dict[int,
 
 
 async def _verify_stretch(task: JobTask, result: ResultReceipt, part: StretchPart) -> ShardCheckView:
-    """Run the stretch of a verdict again, from the state that was kept. Rules: VER-25."""
+    """Run the stretch of a verdict again, from the state that was kept. Rules: VER-26."""
     began = trio.current_time()
     before = None if part.first_before is None else peek(part.first_before, CheckpointReceipt).bundle
     stretch = Stretch(result.shard, part.stride, part.number, before, ())

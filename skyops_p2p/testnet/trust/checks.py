@@ -72,7 +72,7 @@ def _wrong_results(seen: Observation, plan: Plan) -> Iterator[str]:
 def _unchecked(seen: Observation, _plan: Plan) -> Iterator[str]:
     """See that every result that was compared has a verdict that holds."""
     for job in seen.jobs:
-        if job.redundancy > 1 and job.checked in ("agreed", "decided") and not job.judged:
+        if job.redundancy > 1 and job.checked in ("agreed", "decided", "refereed") and not job.judged:
             yield f"{job.name}: {job.checked}, and no verdict"
         for text in job.findings:
             yield f"{job.name}: {text}"

@@ -99,7 +99,7 @@ class Reader:
         (shard,) = view.shards
         judged: tuple[JudgedSeen, ...] = ()
         findings: tuple[str, ...] = ()
-        if shard.checked in ("agreed", "decided"):
+        if shard.checked in ("agreed", "decided", "refereed"):
             verdict = client.jobs.verdict(job.job_id)
             judged = tuple(JudgedSeen(self._name(one.worker), one.fault) for one in verdict.judged)
             findings = verdict.findings

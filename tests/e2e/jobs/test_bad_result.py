@@ -67,7 +67,7 @@ def ended(network: Testnet, spec: JobSpec) -> JobView:
 
 def test_training_that_goes_wrong_half_way_is_convicted_by_the_steps_that_are_run_again(
     network: Testnet, tmp_path: Path
-) -> None:  # VER-21, VER-24, VER-25
+) -> None:  # VER-21, VER-25, VER-26
     peers = {entry.name: entry.peer_id for entry in network.record.nodes}
     changes = {
         "args": ["--epochs", "45", "--hidden", "16"],

@@ -39,7 +39,7 @@ def test_a_verdict_that_holds_is_told_with_who_was_wrong(
 
 def test_a_verdict_that_a_stretch_has_decided_says_which_steps_were_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:  # VER-24
+) -> None:  # VER-25
     path = written(tmp_path / "one.verdict", stretch_examples.decided(stretch_examples.stretch()))
     assert run_main(["verdict", "--check", path]) == 0
     out = capsys.readouterr().out

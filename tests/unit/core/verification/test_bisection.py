@@ -254,7 +254,7 @@ def test_chain_covers_states_and_steps() -> None:  # VER-19
     assert shape.heads([sha256(b"x"), *roots[1:]])[1:] != heads[1:]
 
 
-def test_checkpoints_are_a_chain_of_states() -> None:  # VER-19, VER-23
+def test_checkpoints_are_a_chain_of_states() -> None:  # VER-19, VER-24
     saved = [checkpoint_receipt(done=done, bundle=bundle(done)) for done in (10, 20, 30)]
     chain = chain_of(10, saved, ORIGIN)
     assert chain.saved == tuple(bundle(done).root[-32:] for done in (10, 20, 30))
@@ -264,7 +264,7 @@ def test_checkpoints_are_a_chain_of_states() -> None:  # VER-19, VER-23
         assert refused.value.code == "chain_shape"
 
 
-def test_chain_that_has_ended_stays_at_its_answer() -> None:  # VER-23
+def test_chain_that_has_ended_stays_at_its_answer() -> None:  # VER-24
     saved = [checkpoint_receipt(done=done, bundle=bundle(done)) for done in (10, 20, 30)]
     long, short = chain_of(10, saved, sha256(b"long")), chain_of(10, saved[:1], sha256(b"short"))
     shape = shape_of_results(ORIGIN, 10, long, short)

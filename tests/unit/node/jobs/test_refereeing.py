@@ -18,6 +18,7 @@ from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.errors import ExecutionError
 from skyops_p2p.node.jobs import refereeing
+from skyops_p2p.node.jobs.check_words import verified_text
 from skyops_p2p.node.jobs.job import Job
 from skyops_p2p.node.jobs.job_views import JobView
 from skyops_p2p.node.jobs.open_job import OpenJob
@@ -111,7 +112,7 @@ async def assert_right(world: RedundantWorld, job: Job) -> None:
 @pytest.mark.parametrize("wrong", ["bob", "carol"], ids=["primary", "replica"])
 async def test_training_that_goes_wrong_is_convicted_by_one_stretch(
     autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
-) -> None:  # VER-21, VER-23, VER-24, VER-25
+) -> None:  # VER-21, VER-24, VER-25, VER-26
     learner = Learner()
     async with learning_world(tmp_path, monkeypatch, learner, wrong=(wrong,)) as world:
         job, view = await submitted(world, learning())
@@ -132,13 +133,14 @@ async def test_training_that_goes_wrong_is_convicted_by_one_stretch(
         names = ("bob", "carol")
         assert faults == {world.nodes[name].peer_id: "wrong" if name == wrong else "none" for name in names}
         assert world.task(job).shards[0].record.checked == "refereed"
+        assert verified_text(view.shards) == "verified by running the steps where two results part"
         (attempt,) = view.shards[0].attempts
         assert attempt.code == ("result_wrong" if wrong == "bob" else "succeeded")
 
 
 async def test_result_that_does_not_follow_from_right_checkpoints_is_found_at_the_end(
     autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:  # VER-23
+) -> None:  # VER-24
     learner = Learner()
     async with learning_world(tmp_path, monkeypatch, learner, misbehaves="wrong-result") as world:
         job, view = await submitted(world, learning())
@@ -154,7 +156,7 @@ async def test_result_that_does_not_follow_from_right_checkpoints_is_found_at_th
 
 async def test_stretch_can_be_run_again_later(
     autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:  # VER-25
+) -> None:  # VER-26
     learner = Learner()
     async with learning_world(tmp_path, monkeypatch, learner) as world:
         job, view = await submitted(world, learning())
@@ -183,7 +185,7 @@ async def test_job_that_no_stretch_has_decided_says_so(
 @pytest.mark.parametrize("why", ["no chain", "no stride", "other bits", "no runtime", "too slow"])
 async def test_where_no_stretch_can_decide_another_worker_does(
     autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
-) -> None:  # VER-13, VER-24
+) -> None:  # VER-13, VER-25
     learner = Learner(skipped=10 if why == "no chain" else 0, is_moody=why == "other bits")
 
     async def refuse(*_arguments: object) -> bytes | None:
@@ -211,7 +213,7 @@ async def test_where_no_stretch_can_decide_another_worker_does(
 
 async def test_state_that_nobody_gives_any_more_is_told_and_nothing_is_decided(
     autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:  # VER-24
+) -> None:  # VER-25
     told: list[str] = []
     note = ShardTask.note
     honest = refereeing.run_stretch
