@@ -15,6 +15,7 @@ from skyops_p2p.core.machine import Event
 from skyops_p2p.errors import SkyopsError
 from skyops_p2p.node.jobs.array import Array
 from skyops_p2p.node.jobs.check_words import verified_text
+from skyops_p2p.node.jobs.crew import Crew
 from skyops_p2p.node.jobs.doubts import Doubts, found_wrong, is_doubtful
 from skyops_p2p.node.jobs.gang import Gang
 from skyops_p2p.node.jobs.inputs import InputSealer
@@ -22,7 +23,7 @@ from skyops_p2p.node.jobs.job_views import JobView, ReplicaView, meaning_of, sta
 from skyops_p2p.node.jobs.open_job import OpenJob
 from skyops_p2p.node.jobs.present import replica_view, shard_view
 from skyops_p2p.node.jobs.records import JobPart, ReplicaPart
-from skyops_p2p.node.jobs.redundancy import Comparisons, Crew
+from skyops_p2p.node.jobs.redundancy import Comparisons
 from skyops_p2p.node.jobs.shard_task import ShardTask
 from skyops_p2p.types import MonotonicS, PeerId
 

@@ -8,7 +8,7 @@ follows from the records alone, so a restart goes on where it was. Spec: protoco
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from functools import partial
 
 import trio
 
@@ -19,6 +19,7 @@ from skyops_p2p.core.verification.record import Opened, Signatures, judge_opened
 from skyops_p2p.core.verification.stretch import open_stretch
 from skyops_p2p.core.verification.verdict import Answer, Judgement, Outcome
 from skyops_p2p.errors import SkyopsError
+from skyops_p2p.node.jobs.crew import Crew, Replica
 from skyops_p2p.node.jobs.open_job import OpenJob
 from skyops_p2p.node.jobs.records import ReplicaPart
 from skyops_p2p.node.jobs.refereeing import Referee
@@ -27,7 +28,6 @@ from skyops_p2p.node.jobs.settling import NO_BUDGET, NO_REPLICA, Settling
 from skyops_p2p.node.jobs.shard_task import ShardTask
 from skyops_p2p.node.match_view import MatchStepView, MatchView
 from skyops_p2p.types import PeerId
-from skyops_p2p.wire.messages.verification import StretchPart
 
 log = logging.getLogger(__name__)
 
@@ -37,37 +37,6 @@ _KEPT = (ShardState.CHECKING, ShardState.FETCHING, ShardState.SUCCEEDED, ShardSt
 
 ENOUGH = ("no_worker", "over_budget")
 """Ends of a replica after which no other is begun in this round: there is nobody, or no money."""
-
-
-class Replica(Protocol):
-    """What a comparison sees of a replica; see JobTask."""
-
-    job: OpenJob
-    shards: tuple[ShardTask, ...]
-
-    @property
-    def replica_of(self) -> ReplicaPart | None:
-        """What it is a replica of."""
-
-    async def cancel(self) -> None:
-        """End it."""
-
-
-class Crew(Protocol):
-    """Has the replicas; see JobKeeper."""
-
-    turns: trio.CapacityLimiter
-    """Comparisons at once."""
-
-    async def hire(self, job: OpenJob, part: ReplicaPart) -> Replica:
-        """Begin a replica of a job's shard.
-
-        Raises:
-            StoreError: It could not be written down.
-        """
-
-    def replicas(self, job_id: bytes, shard: int) -> Sequence[Replica]:
-        """Return those of a shard, in the order in which they were begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +255,10 @@ class Comparison:
         opened = [open_signatures(one, self._job.tools.network) for one in signatures]
         comparisons = await self._settling.compare(opened)
         judgement = judge_opened(opened, comparisons)
-        stretch = None if judgement.is_decided else await self._decide(committed, opened)
+        stretch = None
+        if not judgement.is_decided:
+            wait_left = partial(self._until_settled, self._primary, ShardState.CHECKING)
+            stretch = await self._referee.decide_until(wait_left, self._primary, committed, opened)
         if not _is_in(self._primary, ShardState.CHECKING):
             return
         if stretch is not None:
@@ -310,20 +282,6 @@ class Comparison:
         """Return why nobody else has computed it, if nobody has."""
         codes = {member.task.record.code for member in self.members()[1:]}
         return NO_BUDGET if "over_budget" in codes else NO_REPLICA
-
-    async def _decide(self, committed: Sequence[Member], opened: Sequence[Opened]) -> StretchPart | None:
-        """Have this node decide by one stretch, if it can; given up when the primary goes on without it."""
-        found: StretchPart | None = None
-
-        async def give_up(scope: trio.CancelScope) -> None:
-            await self._until_settled(self._primary, ShardState.CHECKING)
-            scope.cancel()
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(give_up, nursery.cancel_scope)
-            found = await self._referee.decide(self._primary, committed, opened)
-            nursery.cancel_scope.cancel()
-        return found
 
     async def _wait_decided(self, committed: Sequence[Member], judgement: Judgement) -> None:
         """Wait until the primary goes on; where it was wrong, it takes the first right answer that is here."""

@@ -6,7 +6,7 @@ chain, of a runtime or of the state, another worker decides. Spec: protocol/06-v
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -75,6 +75,26 @@ class Referee:
         spec = self._job.spec
         is_chain = self._job.compared == "exact" and spec.checkpoint is not None
         return spec.checkpoint.stride if is_chain and spec.checkpoint is not None else None
+
+    async def decide_until(
+        self,
+        wait_left: Callable[[], Awaitable[None]],
+        primary: ShardTask,
+        committed: Sequence[Committed],
+        opened: Sequence[Opened],
+    ) -> StretchPart | None:
+        """Decide as `decide` does; it is given up once `wait_left` returns: the shard goes on without a decision."""
+        found: StretchPart | None = None
+
+        async def give_up(scope: trio.CancelScope) -> None:
+            await wait_left()
+            scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(give_up, nursery.cancel_scope)
+            found = await self.decide(primary, committed, opened)
+            nursery.cancel_scope.cancel()
+        return found
 
     async def decide(
         self, primary: ShardTask, committed: Sequence[Committed], opened: Sequence[Opened]
