@@ -47,7 +47,11 @@ def main() -> int:
         loss = train_epoch(network, images[order], digits[order], rate=0.2 / (1 + 0.02 * epoch))
         epoch += 1
         contract.tell_progress(epoch, options.epochs, loss=loss)
-        if epoch % (contract.stride or options.save_every) == 0 or epoch == options.epochs or contract.is_stop_asked:
+        if (
+            epoch % (contract.stride or options.save_every) == 0
+            or epoch == options.epochs
+            or contract.is_stop_asked
+        ):
             contract.save(epoch, packed(network | {"arguments": arguments, "epoch": epoch, "loss": loss}))
         if contract.is_stop_asked and epoch < options.epochs:
             return ASK_AGAIN

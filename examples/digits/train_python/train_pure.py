@@ -39,7 +39,11 @@ def main() -> int:
         loss = train_epoch(network, records, seed=options.seed, epoch=epoch)
         epoch += 1
         contract.tell_progress(epoch, options.epochs, loss=loss)
-        if epoch % (contract.stride or options.save_every) == 0 or epoch == options.epochs or contract.is_stop_asked:
+        if (
+            epoch % (contract.stride or options.save_every) == 0
+            or epoch == options.epochs
+            or contract.is_stop_asked
+        ):
             state = {"arguments": arguments, "epoch": epoch, "loss": loss, "network": network}
             contract.save(epoch, json.dumps(state).encode())
         if contract.is_stop_asked and epoch < options.epochs:
