@@ -124,7 +124,7 @@ class Referee:
         found = search(match, players)
         if not isinstance(found, game.ExecuteStretch):
             return None
-        executed = await self._execute(primary, committed, sides, stride, found.number)
+        executed = await self._execute(primary, committed, sides, stride=stride, number=found.number)
         if executed is None or len(settle(match, executed).losers) != 1:
             log.info("stretch_undecided job=%s number=%d", self._job.short, found.number)
             return None
@@ -168,6 +168,7 @@ class Referee:
         primary: ShardTask,
         committed: Sequence[Committed],
         sides: tuple[_Side, _Side],
+        *,
         stride: int,
         number: int,
     ) -> bytes | None:

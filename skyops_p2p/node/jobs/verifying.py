@@ -140,11 +140,12 @@ async def _verify_stretch(task: JobTask, result: ResultReceipt, part: StretchPar
             raise
         raise _gone(error) from error
     is_same = root == part.executed
+    code = "same" if is_same else "ended_otherwise" if root is None else "differs"
     word = "what the verdict says" if is_same else "another state than the verdict says"
     return ShardCheckView(
         shard=result.shard,
         worker=peer_id_from_bytes(result.worker),
-        code="same" if is_same else "ended_otherwise" if root is None else "differs",
+        code=code,
         text=f"steps {stretch.first} to {stretch.last} come to {word}",
         files=0 if before is None else before.files,
         size_bytes=0 if before is None else before.size_bytes,
