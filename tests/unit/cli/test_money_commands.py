@@ -207,7 +207,11 @@ def test_evidence_is_named_by_its_hash(node: ScriptedMoney, say: Callable[..., S
     assert hashes == {"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}
 
 
-def test_an_act_is_asked_for_again_until_it_is_done(node: ScriptedMoney, say: Callable[..., Said]) -> None:
+def test_an_act_is_asked_for_again_until_it_is_done(
+    node: ScriptedMoney, say: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "120")
     node.script = [[WAITING], [WAITING], [DONE]]
     code, out, err = say("wallet", "deposit", "1", "SKYOPS")
     assert (code, out.startswith("Done: "), f"waiting for {SENT}" in err) == (0, True, True)
