@@ -70,6 +70,7 @@ def test_scripted_gpus_are_found(driver):
             "vram_mib": 80 * 1024,
             "compute_capability": "8.0",
             "uuid": f"GPU-00000000-0000-0000-0000-00000000000{index}",
+            "benchmark": None,
         }
         for index in range(2)
     ]

@@ -165,8 +165,8 @@ def torch(monkeypatch: pytest.MonkeyPatch) -> FakeTorch:
 def test_each_device_that_can_be_named_is_measured(torch: FakeTorch) -> None:
     found = measure.measure_gpus(clock=lambda: torch.now)
     assert sorted(found) == ["GPU-a", "GPU-c"]
-    assert found["GPU-a"].mflops == pytest.approx(2 * 4096**3 / 0.01 / 1e6, rel=1e-6)
-    assert found["GPU-a"].mb_per_s == pytest.approx(2 * (256 << 20) / 0.001 / 1e6, rel=1e-6)
+    assert found["GPU-a"].mflops == pytest.approx(2 * 4096**3 / 0.01 / 1e6, rel=1e-5)
+    assert found["GPU-a"].mb_per_s == pytest.approx(2 * (256 << 20) / 0.001 / 1e6, rel=1e-5)
 
 
 def test_without_torch_no_gpu_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,7 +186,7 @@ def changed(part: Part, **changes: Any) -> list[Part]:
     ("parts", "changes", "rule"),
     [
         (THREE, {"outcome": "decided"}, "VER-13"),
-        (THREE, {"requester": raw(BOB)}, "VER-14"),
+        (THREE, {"requester": raw(BOB)}, "IDN-3"),
         (THREE, {"secret": bytes(32)}, "VER-9"),
         (THREE, {"candidates": CANDIDATES[::-1]}, "VER-10"),
         (THREE, {"candidates": (CANDIDATES[0], *CANDIDATES)}, "VER-10"),
