@@ -1,17 +1,23 @@
 """`testnet chaos`: a campaign of faults against a test network that works."""
 
 import secrets
-import signal
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from skyops_p2p.cli.campaigns import (
+    REPORT_NAME,
+    end_in_order,
+    make_folder,
+    run_campaign,
+    tell_breaches,
+    tell_kept,
+    writing,
+)
 from skyops_p2p.cli.invocation import json_option
 from skyops_p2p.cli.output import ProgressLine, print_json
 from skyops_p2p.errors import TestnetError
-
-REPORT_NAME = "report.md"
 
 
 @click.command()
@@ -38,9 +44,8 @@ def chaos(*, seed: int | None, jobs: int, nodes: int, folder: Path | None, keep:
     from skyops_p2p.testnet.chaos.report import PICTURE_NAME, report
     from skyops_p2p.testnet.places import place_of
 
-    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: the network is taken down
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-            signal.signal(number, signal.default_int_handler)
+    end_in_order()
+    make_folder(folder)
     seed = secrets.randbelow(10**6) if seed is None else seed
     command = f"skyops testnet chaos --seed {seed} --jobs {jobs} --nodes {nodes}"
     name = f"chaos-{secrets.token_hex(2)}"
@@ -48,33 +53,18 @@ def chaos(*, seed: int | None, jobs: int, nodes: int, folder: Path | None, keep:
         progress.show(command)
         plan = make_plan(seed, jobs=jobs, nodes=nodes)
         campaign = Campaign(plan, place_of(name, None), name, progress=progress.show)
-        try:
-            ended = campaign.run()
-        except KeyboardInterrupt:
-            keep = False
-            raise
-        finally:
-            if campaign.testnet is not None and not keep:
-                progress.show("taking the network down")
-                campaign.testnet.down()
-    has_picture = False
+        ended = run_campaign(campaign, keep=keep, progress=progress.show)
+    text = report(ended, command=command, has_picture=False)
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        has_picture = draw(ended, folder / PICTURE_NAME)
-    text = report(ended, command=command, has_picture=has_picture)
-    if folder is not None:
-        (folder / REPORT_NAME).write_text(text, encoding="utf-8")
+        with writing(folder):
+            has_picture = draw(ended, folder / PICTURE_NAME)
+            shown = report(ended, command=command, has_picture=has_picture)
+            (folder / REPORT_NAME).write_text(shown, encoding="utf-8")
     if as_json:
         breaches = [asdict(breach) for breach in ended.breaches]
         print_json({"seed": seed, "took_s": round(ended.ended_s, 3), "breaches": breaches})
         return TestnetError.exit_code if breaches else 0
     click.echo(text)
-    if keep:
-        click.echo(f"The network is still up: skyops testnet status --name {name}")
-    if ended.breaches:
-        raise TestnetError(
-            f"{len(ended.breaches)} things do not hold, the first: {ended.breaches[0].text}",
-            code="chaos_failed",
-            hint=f"{command} does the same again; with --keep the nodes and their logs stay.",
-        )
+    tell_kept(name, keep=keep)
+    tell_breaches(ended.breaches, code="chaos_failed", command=command)
     return 0

@@ -1,7 +1,6 @@
 """`demo`: one thing to watch."""
 
 import secrets
-import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from skyops_p2p.cli.campaigns import end_in_order
 from skyops_p2p.cli.invocation import Invocation, json_option
 from skyops_p2p.cli.output import Column, ProgressLine, paint, print_fields, print_json, print_table
 from skyops_p2p.errors import ConfigError, TestnetError
@@ -63,7 +63,7 @@ def demo(
     if name not in SCENARIOS:
         hint = f"There are: {', '.join(SCENARIOS)}."
         raise ConfigError(f"there is no scenario {name!r}", code="scenario_unknown", hint=hint)
-    _end_in_order()
+    end_in_order()
     network = f"demo-{secrets.token_hex(2)}"
     started = time.monotonic()
     outcomes = []
@@ -97,13 +97,6 @@ def demo(
             f"the demonstration failed at {failed[0].name!r}: {failed[0].told}", code="demo_failed"
         )
     return 0
-
-
-def _end_in_order() -> None:
-    """Take SIGTERM and SIGHUP as Ctrl-C, so that the network is taken down."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-            signal.signal(number, signal.default_int_handler)
 
 
 def _list(*, as_json: bool, is_color: bool) -> None:

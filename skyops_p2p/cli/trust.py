@@ -1,12 +1,20 @@
 """`testnet trust`: a network on which some nodes misbehave, and what the others make of them."""
 
 import secrets
-import signal
 import tempfile
 from pathlib import Path
 
 import click
 
+from skyops_p2p.cli.campaigns import (
+    REPORT_NAME,
+    end_in_order,
+    make_folder,
+    run_campaign,
+    tell_breaches,
+    tell_kept,
+    writing,
+)
 from skyops_p2p.cli.invocation import json_option
 from skyops_p2p.cli.output import ProgressLine, print_json
 from skyops_p2p.errors import TestnetError
@@ -48,52 +56,32 @@ def trust(
     from skyops_p2p.testnet.places import place_of
     from skyops_p2p.testnet.trust.campaign import Campaign
     from skyops_p2p.testnet.trust.plan import make_plan, most_misbehaving
-    from skyops_p2p.testnet.trust.report import NAME, figures, report
+    from skyops_p2p.testnet.trust.report import figures, report
 
-    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: the network is taken down
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-            signal.signal(number, signal.default_int_handler)
+    end_in_order()
     if misbehaving > (most := most_misbehaving(nodes)):
         raise click.BadParameter(
             f"of {nodes} nodes at most {most} may misbehave, so that most workers are honest",
             param_hint="--misbehaving",
         )
+    make_folder(folder)
     seed = secrets.randbelow(10**6) if seed is None else seed
     command = f"skyops testnet trust --seed {seed} --nodes {nodes} --misbehaving {misbehaving} --jobs {jobs}"
     name = f"trust-{secrets.token_hex(2)}"
     with ProgressLine(is_shown=not as_json) as progress, tempfile.TemporaryDirectory(prefix=name) as results:
         progress.show(command)
         plan = make_plan(seed, nodes=nodes, misbehaving=misbehaving, jobs=jobs)
-        campaign = Campaign(
-            plan,
-            place_of(name, None),
-            name,
-            results=Path(results),
-            progress=progress.show,
-        )
-        try:
-            ended = campaign.run()
-        except KeyboardInterrupt:
-            keep = False
-            raise
-        finally:
-            if campaign.testnet is not None and not keep:
-                progress.show("taking the network down")
-                campaign.testnet.down()
+        place = place_of(name, None)
+        campaign = Campaign(plan, place, name, results=Path(results), progress=progress.show)
+        ended = run_campaign(campaign, keep=keep, progress=progress.show)
     text = report(ended, command=command)
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / NAME).write_text(text, encoding="utf-8")
+        with writing(folder):
+            (folder / REPORT_NAME).write_text(text, encoding="utf-8")
     if as_json:
         print_json(figures(ended))
         return TestnetError.exit_code if ended.breaches else 0
     click.echo(text)
-    if keep:
-        click.echo(f"The network is still up: skyops testnet status --name {name}")
-    if ended.breaches:
-        raise TestnetError(
-            f"{len(ended.breaches)} things do not hold, the first: {ended.breaches[0].text}",
-            code="trust_failed",
-            hint=f"{command} does the same again; with --keep the nodes and their logs stay.",
-        )
+    tell_kept(name, keep=keep)
+    tell_breaches(ended.breaches, code="trust_failed", command=command)
     return 0

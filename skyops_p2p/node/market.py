@@ -36,7 +36,7 @@ from skyops_p2p.node.pricing import load_pricing
 from skyops_p2p.node.proof_asker import ProofAsker
 from skyops_p2p.node.proof_service import ProofService
 from skyops_p2p.node.proven_journal import ProvenJournal
-from skyops_p2p.node.reputation.admission import admit
+from skyops_p2p.node.reputation.admission import Admission, admit
 from skyops_p2p.node.reputation.standing import ReputedStanding
 from skyops_p2p.node.stake_gate import StakeGate
 from skyops_p2p.node.standing import MeasuredStanding
@@ -183,14 +183,13 @@ class Market:
             only: If there are any, nobody else is asked or taken; they must be allowed by the job too.
             computing: Neither asked nor taken: they compute the same already.
         """
-        own, standing = self._core.peer_id, self._ports.standing
         job_id = job_id or self._ports.entropy.token(16)
         until = trio.current_time() + spec.timeouts.queue
         bidders, unfit = screen_map(
             spec,
             self._core.nodes,
-            own=own,
-            standing=standing,
+            own=self._core.peer_id,
+            standing=self._ports.standing,
             lot=job_id,
             excluded=excluded,
             computing=computing,
@@ -206,16 +205,9 @@ class Market:
             proof_s = min(limits.PROOF_ROOT_S + limits.PROOF_OPEN_S, spec.timeouts.queue / 2)
             bidders, unproven = await self._proven(bidders, proof_s, progress)
             unfit = (*unfit, *unproven)
-        records = [bidder.record.record for bidder in bidders if bidder.record is not None]
-        terms = tender_terms(spec, self._core.rules, requester=own, job_id=job_id, known=records)
-        terms = terms.model_copy(update={"reputation_min": admission.gate})
-        if admission.is_lane:  # REP-26
-            terms = terms.model_copy(update={"policy": "wrr", "invite_share": 0})
-        if spec.award.policy == "poc":  # whom gossip would bring has proven nothing here
-            terms = terms.model_copy(update={"invite_share": 0})
         placement = spec.placement
         begun = AuctionBegun(
-            terms=terms,
+            terms=self._terms(spec, job_id, bidders, admission),
             bidders=bidders,
             secret=self._ports.entropy.token(32),
             unix_ms=self._ports.wall_clock.now_ms(),
@@ -232,6 +224,18 @@ class Market:
             progress(step_view(step))
 
         return match_view(await self._house.match(begun, report, stake_wei=stake_wei), job_id)
+
+    def _terms(self, spec: JobSpec, job_id: bytes, bidders: Sequence[Bidder], admission: Admission) -> Tender:
+        """Return what is tendered to those that may have the job."""
+        own, rules = self._core.peer_id, self._core.rules
+        records = [bidder.record.record for bidder in bidders if bidder.record is not None]
+        terms = tender_terms(spec, rules, requester=own, job_id=job_id, known=records)
+        changes: dict[str, object] = {"reputation_min": admission.gate}
+        if admission.is_lane:  # REP-26
+            changes |= {"policy": "wrr", "invite_share": 0}
+        if spec.award.policy == "poc":  # whom gossip would bring has proven nothing here
+            changes["invite_share"] = 0
+        return terms.model_copy(update=changes)
 
     def release_award(self, award: bytes) -> None:
         """Give an award back that no lease was opened for: its worker is free at once, and not in a minute.

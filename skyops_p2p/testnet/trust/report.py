@@ -10,8 +10,6 @@ from skyops_p2p.testnet.trust.checks import FLAGGED
 from skyops_p2p.testnet.trust.plan import ACCOMPLICE
 from skyops_p2p.testnet.trust.seen import NodeSeen
 
-NAME = "report.md"
-
 
 def report(ended: Ended, *, command: str) -> str:
     """Return the report.
