@@ -1,4 +1,4 @@
-"""What a score is used for: admission, checks, exposure, modes, and the standing of a peer in gossip. Pure.
+"""What a score is used for: admission, checks, exposure, and the standing of a peer in gossip. Pure.
 
 Reputation bounds how likely harm is, stake bounds how large it is; the exposure ties them together. Sources: BOINC's
 adaptive replication, for trust after ten results. Spec: protocol/08-reputation.md, "Uses".
@@ -9,10 +9,7 @@ from dataclasses import dataclass
 from skyops_p2p.core.reputation.fixed import MILLION, root
 from skyops_p2p.core.reputation.parameters import DEFAULTS, Parameters
 from skyops_p2p.core.reputation.standings import Standing
-from skyops_p2p.wire.messages.auction import ModeName
 
-COMMIT_LEAST, PRIORITY_LEAST = 600_000, 700_000
-"""Credibility for the modes that promise something, millionths."""
 PROBATION_CHECKED = 10
 """Results that others have checked, until a worker leaves the probation lane."""
 PROBATION_PERMILLE = 120
@@ -98,16 +95,6 @@ def check_chance(record: Record, value: int) -> int:
     by_value = -(-value * MILLION // (value + record.stake)) if value else 0
     by_streak = _inverse_root(record.streak)
     return min(MILLION, max(CHECK_FLOOR, by_value, by_streak))
-
-
-def open_modes(standing: Standing, parameters: Parameters = DEFAULTS) -> frozenset[ModeName]:
-    """Return the modes that a worker may offer. Rules: REP-24."""
-    least: dict[ModeName, int] = {
-        "flex": parameters.gate,
-        "commit": COMMIT_LEAST,
-        "priority": PRIORITY_LEAST,
-    }
-    return frozenset(mode for mode, bound in least.items() if standing.credibility >= bound)
 
 
 def gossip_score(standing: Standing, *, has_stake: bool, parameters: Parameters = DEFAULTS) -> int:

@@ -55,6 +55,7 @@ def admit(bidders: Sequence[Bidder], spec: JobSpec, *, job_id: bytes, standing: 
     if book is None or book.scores is None:
         return Admission(tuple(bidders), (), asked)
     gate = asked or DEFAULTS.gate
+    takes_risk = gate < DEFAULTS.gate
     views = [_view(bidder, spec, standing, book) for bidder in bidders]
     lot = int.from_bytes(sha256(_LANE_DOMAIN + job_id)[:4], "big")
     if not asked and spec.award.policy == "composite" and is_in_probation_lane(lot):
@@ -66,7 +67,7 @@ def admit(bidders: Sequence[Bidder], spec: JobSpec, *, job_id: bytes, standing: 
         if view.bidder.reputation < gate:
             text = f"{view.bidder.reputation // 1000} of the {gate // 1000} that are asked for"
             unfit.append(Outcome(view.bidder.peer, "reputation", text))
-        elif not asked and not view.has_room:
+        elif not takes_risk and not view.has_room:
             text = "its stake does not cover what it computes for this node already, and this job"
             unfit.append(Outcome(view.bidder.peer, "exposure", text))
         else:

@@ -18,7 +18,6 @@ from skyops_p2p.core.reputation.uses import (
     is_in_probation_lane,
     is_on_probation,
     may_bid,
-    open_modes,
 )
 
 UNIT = DEFAULTS.unit
@@ -37,15 +36,6 @@ def worth(credibility: int) -> Standing:
 @pytest.mark.parametrize(("credibility", "is_in"), [(399_999, False), (400_000, True), (10**6, True)])
 def test_the_gate(credibility: int, is_in: bool) -> None:  # REP-24
     assert may_bid(worth(credibility), KNOWN, UNIT, is_lane=False) is is_in
-
-
-@pytest.mark.parametrize(
-    ("credibility", "modes"),
-    [(399_999, set()), (400_000, {"flex"}), (599_999, {"flex"}), (600_000, {"flex", "commit"}),
-     (699_999, {"flex", "commit"}), (700_000, {"flex", "commit", "priority"})],
-)  # fmt: skip
-def test_modes_open_with_credibility(credibility: int, modes: set[str]) -> None:  # REP-24
-    assert open_modes(worth(credibility)) == modes
 
 
 @pytest.mark.parametrize(

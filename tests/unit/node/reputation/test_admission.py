@@ -105,6 +105,9 @@ def test_a_stake_covers_one_and_a_half_times_what_is_open() -> None:
     assert admitted(room, bidder(BOB)).bidders
     room.opened += 1
     assert codes(admitted(room, bidder(BOB))) == {BOB: "exposure"}
+    asks_more = {"reputation_min": 0.6}
+    assert codes(admitted(room, bidder(BOB, 700_000), placement=asks_more)) == {BOB: "exposure"}
+    assert admitted(room, bidder(BOB), placement={"reputation_min": 0.2}).bidders, "its own risk"
 
 
 def test_what_could_not_be_looked_up_is_held_against_nobody() -> None:
