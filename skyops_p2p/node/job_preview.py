@@ -105,6 +105,7 @@ def preview_job(
     screened.sort(key=lambda pair: (len(pair[1]), pair[0].price, pair[0].peer))
     prices = [entry.price for entry, codes in screened if not codes]
     counts = Counter(code for _, codes in screened for code in codes)
+    computing = 1 if compared_class(spec) is None else spec.verification.redundancy
     return PreviewView(
         spec_digest=spec_digest(spec).hex(),
         workers=len(screened),
@@ -112,9 +113,11 @@ def preview_job(
         price_min=min(prices, default=None),
         price_median=statistics.median_low(prices) if prices else None,
         price_max=max(prices, default=None),
-        cost_min=cost_of(spec, min(prices)) if prices else None,
-        cost_max=cost_of(spec, min(max(prices), spec.price.per_hour_max)) if prices else None,
-        computing=1 if compared_class(spec) is None else spec.verification.redundancy,
+        cost_min=cost_of(spec, min(prices), computing=computing) if prices else None,
+        cost_max=(
+            cost_of(spec, min(max(prices), spec.price.per_hour_max), computing=computing) if prices else None
+        ),
+        computing=computing,
         is_by_lot=spec.verification.check == "adaptive",
         reasons=tuple(_reason(code, nodes) for code, nodes in counts.most_common()),
         candidates=tuple(

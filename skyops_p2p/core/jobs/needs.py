@@ -40,16 +40,17 @@ def input_bytes(spec: JobSpec) -> int:
     return min(sum(item.size or 0 for item in spec.inputs), 2**53 - 1)
 
 
-def cost_of(spec: JobSpec, price: int) -> int:
-    """Return what a job costs in microcredits at a price an hour: all shards and replicas for their whole time-out."""
-    seconds = spec.timeouts.execution * spec.shards * spec.verification.redundancy
+def cost_of(spec: JobSpec, price: int, *, computing: int = 1) -> int:
+    """Return what one attempt at a job costs at most, in microcredits: all shards for their whole time-out.
+
+    Args:
+        spec: The job.
+        price: Microcredits an hour.
+        computing: How many workers compute each shard: 1 where results are not compared, whatever `redundancy` says.
+    """
+    seconds = spec.timeouts.execution * spec.shards * computing
     cost = -(-price * seconds // 3600)
     return cost if spec.price.total_max is None else min(cost, spec.price.total_max)
-
-
-def cost_max(spec: JobSpec) -> int:
-    """Return the most that one attempt at a job can cost in microcredits: at the ceiling."""
-    return cost_of(spec, spec.price.per_hour_max)
 
 
 def _vram_mib(size: int) -> int:

@@ -1,6 +1,6 @@
 """By how many workers results were verified, and who differed, in words for people."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from skyops_p2p.node.jobs.job_views import AttemptView, ReplicaView, ShardView
 
@@ -21,6 +21,8 @@ _FAULTS = {
     "no_reveal": "did not show the result that it had committed to",
 }
 """Outcome of a lease -> what its worker did, where results are compared."""
+_NOT_THE_STEPS = "came to another result than the steps where two results part, run on this node"
+"""What a worker did whose result is wrong, where no majority has decided but a stretch."""
 
 
 def verified_text(shards: Sequence[ShardView]) -> str:
@@ -45,17 +47,21 @@ def verified_text(shards: Sequence[ShardView]) -> str:
     return f"spot-checked: {len(checked)} of {len(done)} shards {by}, the others unverified"
 
 
-def discrepancy_text(attempts: Sequence[AttemptView], replicas: Sequence[ReplicaView], code: str) -> str:
+def discrepancy_text(
+    attempts: Sequence[AttemptView], replicas: Sequence[ReplicaView], code: str, checked: str
+) -> str:
     """Return who differed, and whose result is taken; empty: nobody did, or nothing was compared.
 
     Args:
         attempts: Leases of the shard.
         replicas: Who computed it too.
         code: Outcome of the shard.
+        checked: What came of comparing its results; see ShardView.
     """
     if code == "results_differ":
         return "the workers came to different results, and none has a majority: none is taken"
-    faults = [*_faults(attempts), *_faults(replicas)] if replicas else []
+    texts = _FAULTS | ({"result_wrong": _NOT_THE_STEPS} if checked == _REFEREED else {})
+    faults = [*_faults(attempts, texts), *_faults(replicas, texts)] if replicas else []
     if not faults:
         return ""
     return "; ".join(
@@ -63,10 +69,10 @@ def discrepancy_text(attempts: Sequence[AttemptView], replicas: Sequence[Replica
     )
 
 
-def _faults(leases: Sequence[AttemptView] | Sequence[ReplicaView]) -> Iterator[str]:
+def _faults(leases: Sequence[AttemptView] | Sequence[ReplicaView], texts: Mapping[str, str]) -> Iterator[str]:
     for one in leases:
-        if one.code in _FAULTS:
-            yield f"worker {one.worker[-8:]} {_FAULTS[one.code]} ({one.code})"
+        if one.code in texts:
+            yield f"worker {one.worker[-8:]} {texts[one.code]} ({one.code})"
 
 
 def _right_workers(shard: ShardView) -> int:

@@ -78,7 +78,7 @@ def shard_view(task: ShardTask, replicas: tuple[ReplicaView, ...] = ()) -> Shard
             "exit_code": result.exit_code if result else None,
             "checked": record.checked,
             "replicas": replicas,
-            "discrepancy": discrepancy_text(attempts, replicas, record.code),
+            "discrepancy": discrepancy_text(attempts, replicas, record.code, record.checked),
             "search": None if task.is_one_of_many else search_view(task.searches, task.steps, task.match),
         }
     )

@@ -48,6 +48,14 @@ def test_how_many_compute_it_is_said() -> None:
     assert said(**{"class": "training", "redundancy": 3}) == (1, False)
 
 
+@pytest.mark.parametrize(("kind", "computing"), [("exact", 3), ("interactive", 1), ("training", 1)])
+def test_replicas_cost_only_where_results_are_compared(kind: str, computing: int) -> None:  # VER-1
+    around = Neighbourhood()
+    around.add(BOB, price=1_000_000)
+    view = around.preview(verification={"class": kind, "redundancy": 3}, timeouts={"execution": "1h"})
+    assert (view.cost_min, view.cost_max) == (computing * 1_000_000, computing * 1_000_000)
+
+
 def test_an_empty_map_qualifies_nobody() -> None:
     view = Neighbourhood().preview()
     assert (view.workers, view.qualified, view.price_min, view.cost_max) == (0, 0, None, None)

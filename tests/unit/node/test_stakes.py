@@ -94,7 +94,9 @@ async def test_only_staked_workers_get_a_job_and_a_requester_needs_no_stake(
         assert (await ended(job)).state == "succeeded"
         assert world.worker_of(job) == "carol"
         asked = await alice.preview(spec(placement={"stake_min": 101}))
-        assert {reason.code: reason.nodes for reason in asked.reasons} == {"stake": 2}
+        reasons = {reason.code: reason.nodes for reason in asked.reasons}
+        reasons.pop("slots_busy", None)  # carol may not have told yet that her slot is free again
+        assert reasons == {"stake": 2}
 
 
 async def test_a_chain_that_never_answered_lets_no_worker_pass_and_the_job_says_why(

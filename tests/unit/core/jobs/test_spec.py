@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from skyops_p2p import limits
 from skyops_p2p.core.jobs.encoding import decode_spec, encode_spec, spec_digest
-from skyops_p2p.core.jobs.needs import cost_max, input_bytes, needs_of, weights_of
+from skyops_p2p.core.jobs.needs import cost_of, input_bytes, needs_of, weights_of
 from skyops_p2p.core.jobs.parts import Input, Resources, Secret
 from skyops_p2p.core.jobs.schema import job_schema
 from skyops_p2p.core.jobs.spec import JobSpec
@@ -335,6 +335,8 @@ def test_gpu_memory_in_gi_means_the_class_of_the_card(vram: str, mib: int) -> No
 
 
 def test_the_most_a_job_can_cost() -> None:
-    assert cost_max(spec(price=2, timeouts={"execution": "30m"}, shards=3)) == 3_000_000
-    assert cost_max(spec(price={"per_hour_max": 2, "total_max": 1})) == 1_000_000
-    assert cost_max(spec(price="0.000001", timeouts={"execution": 1})) == 1
+    three = spec(timeouts={"execution": "30m"}, shards=3)
+    assert cost_of(three, 2_000_000) == 3_000_000
+    assert cost_of(three, 2_000_000, computing=2) == 6_000_000
+    assert cost_of(spec(price={"per_hour_max": 2, "total_max": 1}), 2_000_000) == 1_000_000
+    assert cost_of(spec(timeouts={"execution": 1}), 1) == 1

@@ -48,7 +48,7 @@ def test_by_how_many_workers(shards: tuple[ShardView, ...], text: str) -> None:
 
 def test_whoever_differed_is_named_with_what_it_did() -> None:
     text = discrepancy_text(
-        (attempt(code="result_wrong"),), (replica(), replica(DAVE, "no_reveal")), "succeeded"
+        (attempt(code="result_wrong"),), (replica(), replica(DAVE, "no_reveal")), "succeeded", "decided"
     )
     assert text == (
         f"worker {BOB[-8:]} came to another result than the majority (result_wrong); worker {DAVE[-8:]} did not show"
@@ -58,7 +58,15 @@ def test_whoever_differed_is_named_with_what_it_did() -> None:
 
 def test_no_majority_is_a_discrepancy_and_a_lie_without_a_comparison_is_none() -> None:
     assert "none is taken" in discrepancy_text(
-        (attempt(code="results_differ"),), (replica(),), "results_differ"
+        (attempt(code="results_differ"),), (replica(),), "results_differ", ""
     )
-    assert discrepancy_text((attempt(code="worker_lied"), attempt(2, CAROL)), (), "") == ""
-    assert discrepancy_text((attempt(code="succeeded"),), (replica(),), "succeeded") == ""
+    assert discrepancy_text((attempt(code="worker_lied"), attempt(2, CAROL)), (), "", "") == ""
+    assert discrepancy_text((attempt(code="succeeded"),), (replica(),), "succeeded", "agreed") == ""
+
+
+def test_no_majority_is_named_where_a_stretch_has_decided() -> None:  # VER-25
+    text = discrepancy_text((attempt(code="result_wrong"),), (replica(),), "succeeded", "refereed")
+    assert text == (
+        f"worker {BOB[-8:]} came to another result than the steps where two results part, run on this node"
+        " (result_wrong); its result is not taken"
+    )
