@@ -33,6 +33,7 @@ _CHARGED = (
     "Who was wrong or has lied is paid no further, has no receipt, and loses score on every node that holds this;\n"
     "its stake stays, for the contracts hear disputes about receipts alone (docs/money.md)."
 )
+_OWN = "`skyops verdict JOB` shows that of a job of your own, also where it counts on this node alone."
 _RUN_HERE = "two results differed, and the requester ran the steps where they part"
 _FAULTS = {
     "none": "right",
@@ -71,7 +72,8 @@ def verdict(
 ) -> int:
     """Show what came of comparing the results of JOB's workers, or check the verdict in a file.
 
-    Without JOB it lists what the node holds: verdicts of everybody, as far as they say something to others.
+    Without JOB it lists what the node holds: verdicts of everybody, as far as they say something to others. One that
+    counts on this node alone, for its own jobs, is shown by JOB.
 
     There is a verdict where verification.redundancy is 2 or more and the class `exact` or `numeric`. It is checked from
     its own signatures: commitments, reveals, the draw and, but for `numeric`, the comparison. The exit code is 0 if it
@@ -131,8 +133,12 @@ def _list(invocation: Invocation, *, as_json: bool) -> int:
         )
         for one in view.verdicts
     ]
-    print_table(_COLUMNS, rows, is_color=invocation.is_color)
-    click.echo(f"{view.held} held; `skyops verdict --name NAME` shows one and checks it.")
+    if rows:
+        print_table(_COLUMNS, rows, is_color=invocation.is_color)
+        click.echo(f"{view.held} held; `skyops verdict --name NAME` shows one and checks it.")
+    else:
+        click.echo("No verdict is held here that says something to others.")
+    click.echo(_OWN)
     return 0
 
 

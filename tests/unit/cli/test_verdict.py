@@ -7,6 +7,7 @@ import pytest
 
 from skyops_p2p.cli.main import run_main
 from skyops_p2p.node.control_client import ControlClient
+from skyops_p2p.node.jobs.verdict_views import VerdictsView
 from tests.gateway.fake_payments import FakePayments
 from tests.unit.cli.fake_client import stand_in_front
 from tests.vectors import stretch_examples
@@ -94,6 +95,19 @@ def test_verdicts_of_everybody_are_listed_and_shown_by_name(
     assert "wrong: not the result of the majority" in capsys.readouterr().out
     assert run_main(["verdict", "--name", "ffff0000"]) == 6
     assert run_main(["verdict", "--name", "no digits"]) == 2
+
+
+def test_where_none_is_held_it_says_what_shows_those_of_ones_own_jobs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stand_in_front(monkeypatch)
+    fake = FakePayments()
+    monkeypatch.setattr(fake, "verdicts", lambda: VerdictsView(held=0, verdicts=()))
+    monkeypatch.setattr(ControlClient, "payments", property(lambda _client: fake))
+    assert run_main(["verdict"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "No verdict is held here that says something to others."
+    assert second.startswith("`skyops verdict JOB` shows that of a job of your own")
 
 
 @pytest.mark.parametrize("arguments", [["train", "--name", "abcd"], ["train", "--check", "."]])
