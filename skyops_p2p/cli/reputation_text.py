@@ -189,5 +189,7 @@ def _footer(view: "ReputationView") -> Iterator[str]:
     )
     if view.waiting:
         yield f"Not counted yet are {view.waiting} of them: no money of their pairs was seen on chain."
+    if view.is_behind:
+        yield "Something new is not in these scores yet: ask again in a few seconds."
     if view.is_chain_away:
         yield "The chain does not answer: stakes and money are as they were seen last."

@@ -196,7 +196,7 @@ def _check_alone(demo: Demo, file: str) -> str:
     """Have another process check a verdict, as anybody could; return its line about that."""
     try:
         done = subprocess.run(  # noqa: S603 - own interpreter, own arguments
-            [sys.executable, "-m", "skyops_p2p", "verdict", "--check", file],
+            [sys.executable, "-P", "-m", "skyops_p2p", "verdict", "--check", file],
             capture_output=True,
             text=True,
             timeout=_CHECK_TIMEOUT_S * demo.slowness,

@@ -31,7 +31,7 @@ def start_detached(arguments: Sequence[str], *, log: Path) -> tuple[int, str]:
     Returns:
         The process id and the kernel's start time of that process.
     """
-    command = [sys.executable, "-m", "skyops_p2p", *arguments]
+    command = [sys.executable, "-P", "-m", "skyops_p2p", *arguments]
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -56,7 +56,7 @@ def start_many(orders: Sequence[tuple[Sequence[str], Path]]) -> list[tuple[int, 
     lines = [json.dumps({"arguments": list(arguments), "log": str(log)}) for arguments, log in orders]
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", FORKING_MODULE],
+            [sys.executable, "-P", "-m", FORKING_MODULE],
             input="\n".join(lines),
             env=_environment(os.environ),
             capture_output=True,

@@ -19,7 +19,7 @@ from skyops_p2p.wire.model import AnyMessage, decode_message, encode_message
 
 log = logging.getLogger(__name__)
 
-_COMMAND = (sys.executable, "-m", "skyops_p2p.adapters.cuda.child")
+_COMMAND = (sys.executable, "-P", "-m", "skyops_p2p.adapters.cuda.child")
 _KEPT = (
     "PATH",
     "HOME",

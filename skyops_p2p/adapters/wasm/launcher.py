@@ -139,7 +139,7 @@ class Launcher:
 def _spawn(descriptor: int) -> subprocess.Popen[bytes]:
     """Start the parent process with its end of the control socket."""
     return subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
-        [sys.executable, "-m", _PARENT_MODULE, str(descriptor)],
+        [sys.executable, "-P", "-m", _PARENT_MODULE, str(descriptor)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         pass_fds=[descriptor],

@@ -120,6 +120,8 @@ class ReputationBook:
         """Own views of this round."""
         self._news = trio.Event()
         self._is_stale = True
+        self._is_at_work = False
+        """What was new is being counted."""
         self._lock = trio.Lock()
         """Held while the scores are worked out, and while somebody reads the ledger itself."""
 
@@ -214,7 +216,7 @@ class ReputationBook:
         if not (self._is_stale or is_new_day or self._looks.seen() != before):
             return
         async with self._lock:
-            self._is_stale = False
+            self._is_stale, self._is_at_work = False, True
             await self._take_in()
             stakes = dict(self._looks.stakes)
             if self.conduct is not None:
@@ -222,6 +224,7 @@ class ReputationBook:
                 self._ledger.set_days(days, doubled=doubled)
             self.scores = await self._work_out(self._ledger, stakes, epoch)
             self._views.clear()
+            self._is_at_work = False
         self.rounds += 1
         log.info("reputation_round receipts=%d accounts=%d epoch=%d", len(self._ledger), len(stakes), epoch)
         self._told()
@@ -236,6 +239,11 @@ class ReputationBook:
     def waiting(self) -> int:
         """Of them, those that are not counted yet."""
         return len(self._waiting)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something new is not in the scores yet: the next round, within seconds, brings it in."""
+        return self._is_stale or self._is_at_work
 
     @property
     def is_chain_away(self) -> bool:

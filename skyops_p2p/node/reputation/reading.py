@@ -54,6 +54,7 @@ async def read_scores(
         probes="" if book.conduct is None else book.conduct.digest().hex(),
         receipts=book.held,
         waiting=book.waiting,
+        is_behind=book.is_behind,
         is_chain_away=book.is_chain_away,
         gate=DEFAULTS.gate // 1000,
         rows=tuple(rows[: limits.REPUTATION_ROWS_MAX]),

@@ -113,7 +113,7 @@ class ReputationView(View):
     """Digest of the parameters, hex."""
     evidence: str
     """Digest of the receipts and verdicts that are held, hex: nodes with the same one, and the same stakes, have the
-    same scores.
+    same scores, unless one of them is behind.
     """
     probes: str = ""
     """Digest of the witnesses' statements that are held, hex, to compare likewise; empty where nobody takes part."""
@@ -121,6 +121,8 @@ class ReputationView(View):
     """That are held."""
     waiting: int
     """Of them, those that are not counted: nobody could look up the money of their pair yet, or there is none."""
+    is_behind: bool = False
+    """Something that is held is not in these scores yet: the next round, within seconds, brings it in."""
     is_chain_away: bool
     """The chain did not answer the last look: stakes and money are those of before."""
     gate: int

@@ -5,7 +5,7 @@ Nothing is sent to the chain while scores are compared: workers redeem only when
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from skyops_p2p import limits
@@ -20,7 +20,7 @@ from skyops_p2p.testnet.topology import (
     Topology,
     expand,
 )
-from skyops_p2p.testnet.trust.checks import Breach, breaches_of, scores_apart
+from skyops_p2p.testnet.trust.checks import Breach, breaches_of, unsettled
 from skyops_p2p.testnet.trust.plan import ACCOMPLICE, Plan
 from skyops_p2p.testnet.trust.reading import Reader
 from skyops_p2p.testnet.trust.running import Runner
@@ -55,7 +55,7 @@ class Ended:
     jobs_s: float
     """When the last job had ended, or was given up."""
     agreed_s: float
-    """When all honest nodes had the same scores, or that was given up."""
+    """When all honest nodes had the same scores with all faults in them, or that was given up."""
 
 
 class Campaign:
@@ -92,7 +92,7 @@ class Campaign:
         )
         bring_up(testnet, timeout_s=UP_TIMEOUT_S * self._slowness, progress=self._progress)
         reader = Reader(testnet, plan, self._results)
-        before = self._wait_scores(reader, KNOWN_TIMEOUT_S, lambda nodes: _knows_all(nodes, plan))
+        before = self._wait_scores(reader, KNOWN_TIMEOUT_S, lambda nodes: _unknown(nodes, plan))
         self._began = time.monotonic()
         runner = Runner(testnet, plan.jobs, open_max=max(OPEN_MIN, len(plan.workers) // OPEN_PER_WORKERS))
         self._run_jobs(runner)
@@ -105,8 +105,11 @@ class Campaign:
         right = reader.right(runner.jobs, tuple(jobs))
         self._progress(f"{self._now():.0f} s, all workers redeem")
         earned = reader.settle()
-        after = self._wait_scores(reader, AGREE_TIMEOUT_S, lambda nodes: not scores_apart(nodes))
-        seen = Observation(tuple(jobs), right, before, after, earned, tuple(reader.troubles))
+        seen = Observation(tuple(jobs), right, before, (), earned, tuple(reader.troubles))
+        after = self._wait_scores(
+            reader, AGREE_TIMEOUT_S, lambda nodes: unsettled(replace(seen, after=nodes), plan)
+        )
+        seen = replace(seen, after=after)
         return Ended(plan, seen, breaches_of(seen, plan), self._slowness, jobs_s, self._now())
 
     def _run_jobs(self, runner: Runner) -> None:
@@ -118,9 +121,9 @@ class Campaign:
             time.sleep(_LOOK_S)
 
     def _wait_scores(
-        self, reader: Reader, timeout_s: float, is_enough: Callable[[tuple[NodeSeen, ...]], bool]
+        self, reader: Reader, timeout_s: float, missing: Callable[[tuple[NodeSeen, ...]], list[str]]
     ) -> tuple[NodeSeen, ...]:
-        """Ask all honest nodes for their scores until they are as wanted, or time is over; return the last ones.
+        """Ask all honest nodes for their scores until nothing is missing, or time is over; return the last ones.
 
         Raises:
             SkyopsError: A node does not answer.
@@ -128,10 +131,10 @@ class Campaign:
         deadline = time.monotonic() + timeout_s * self._slowness
         while True:
             nodes = reader.scores()
-            if is_enough(nodes) or time.monotonic() > deadline:
+            waits_for = missing(nodes)
+            if not waits_for or time.monotonic() > deadline:
                 return nodes
-            apart = scores_apart(nodes)
-            self._progress(f"{self._now():.0f} s, scores: {apart[0] if apart else 'not all are known yet'}")
+            self._progress(f"{self._now():.0f} s, scores: {waits_for[0]}")
             time.sleep(_ASK_S)
 
     def _now(self) -> float:
@@ -157,9 +160,11 @@ def topology(plan: Plan, slowness: float) -> Topology:
     return expand(Topology(network=network, nodes=tuple(nodes)))
 
 
-def _knows_all(nodes: tuple[NodeSeen, ...], plan: Plan) -> bool:
-    """Tell whether every honest node has looked up what each worker has at stake."""
+def _unknown(nodes: tuple[NodeSeen, ...], plan: Plan) -> list[str]:
+    """Return which honest nodes have not looked up yet what each worker has at stake."""
     workers = {worker.name for worker in plan.workers}
-    return all(
-        workers <= {one.name for one in node.scores if one.standing != "not_looked_up"} for node in nodes
-    )
+    return [
+        f"{node.name} has not looked up all stakes yet"
+        for node in nodes
+        if not workers <= {one.name for one in node.scores if one.standing != "not_looked_up"}
+    ]

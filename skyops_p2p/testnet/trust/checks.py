@@ -29,9 +29,17 @@ def breaches_of(seen: Observation, plan: Plan) -> tuple[Breach, ...]:
     return tuple(Breach(name, text) for name, check in CHECKS.items() for text in check(seen, plan))
 
 
+def unsettled(seen: Observation, plan: Plan) -> list[str]:
+    """Return what does not hold of scores yet: it may, once evidence and the chain's answers have reached all nodes."""
+    return [text for name in _OF_SCORES for text in CHECKS[name](seen, plan)]
+
+
 def scores_apart(nodes: tuple[NodeSeen, ...]) -> list[str]:
-    """Return how nodes differ from the first one: epoch, evidence, then scores; a sentence for each node that does."""
-    found = []
+    """Return who has not counted all that it holds, and how nodes differ from the first one: epoch, evidence, scores.
+
+    A sentence for each node.
+    """
+    found = [f"{node.name} has not counted all that it holds" for node in nodes if node.is_behind]
     for node in nodes[1:]:
         first = nodes[0]
         if node.epoch != first.epoch:
@@ -145,3 +153,4 @@ CHECKS: dict[str, Callable[[Observation, Plan], Iterator[str]]] = {
     "standing_wrong": _standing,
 }
 """Code of a breach -> the check that finds it."""
+_OF_SCORES = ("scores_apart", "fault_not_counted", "standing_wrong")

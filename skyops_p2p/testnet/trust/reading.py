@@ -50,9 +50,8 @@ class Reader:
 
     def _node(self, name: str) -> NodeSeen:
         view = self.client(name).payments.reputation()
-        return NodeSeen(
-            name, view.epoch, view.evidence, view.receipts, tuple(self._score(row) for row in view.rows)
-        )
+        scores = tuple(self._score(row) for row in view.rows)
+        return NodeSeen(name, view.epoch, view.evidence, view.receipts, scores, view.is_behind)
 
     def _score(self, row: ReputationRowView) -> ScoreSeen:
         shared = row.model_copy(update=OWN)

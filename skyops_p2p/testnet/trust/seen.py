@@ -61,6 +61,8 @@ class NodeSeen:
     """Digest of the receipts and verdicts that it holds."""
     receipts: int
     scores: tuple[ScoreSeen, ...]
+    is_behind: bool = False
+    """What it holds is not all in them yet."""
 
 
 @dataclass(frozen=True, slots=True)

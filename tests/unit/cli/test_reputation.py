@@ -85,13 +85,17 @@ def test_without_a_name_it_explains_the_node_itself(scores: Scores) -> None:
 
 def test_nothing_known_is_said(scores: Scores, capsys: Capture) -> None:
     scores.view = reputation_view(is_explained=False).model_copy(
-        update={"rows": (), "waiting": 2, "is_chain_away": True}
+        update={"rows": (), "waiting": 2, "is_behind": True, "is_chain_away": True}
     )
     assert run_main(["reputation"]) == 0
     out = capsys.readouterr().out
-    assert [
-        text in out for text in ("No scores yet", "Not counted yet are 2 of them", "chain does not answer")
-    ] == [True] * 3
+    told = (
+        "No scores yet",
+        "Not counted yet are 2 of them",
+        "not in these scores yet",
+        "chain does not answer",
+    )
+    assert [text in out for text in told] == [True] * 4
 
 
 def test_json_has_all_of_it(scores: Scores, capsys: Capture) -> None:

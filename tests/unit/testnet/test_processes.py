@@ -28,3 +28,14 @@ def test_a_start_that_takes_too_long_ends_what_it_has_started(monkeypatch: pytes
         processes.start_many([(["run"], Path("a")), (["run"], Path("b")), (["run"], Path("c"))])
     assert caught.value.code == "timed_out"
     assert ended == [(101, signal.SIGKILL), (102, signal.SIGKILL)]  # of the third only half a number was told
+
+
+def test_a_module_in_the_folder_where_it_is_started_is_not_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "click.py").write_text("print('not yours')\nraise SystemExit(3)\n")
+    monkeypatch.chdir(tmp_path)
+    log = tmp_path / "log"
+    pid, start = processes.start_detached(["--version"], log=log)
+    assert processes.wait_state([(pid, start)], "dead", timeout_s=60.0)
+    assert log.read_text().startswith("skyops ")

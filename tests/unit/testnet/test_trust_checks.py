@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from skyops_p2p.testnet.trust.campaign import Ended
-from skyops_p2p.testnet.trust.checks import CHECKS, breaches_of
+from skyops_p2p.testnet.trust.checks import CHECKS, breaches_of, unsettled
 from skyops_p2p.testnet.trust.plan import Plan, WorkerPlan, make_plan
 from skyops_p2p.testnet.trust.report import figures, report
 from skyops_p2p.testnet.trust.seen import JobSeen, JudgedSeen, NodeSeen, Observation, ScoreSeen
@@ -89,6 +89,7 @@ BANNED = (ScoreSeen("dave", "worker", "{}", 0, 0, "banned"), node("alice").score
         (with_job(judged=verdict(bob="none", dave="none")), "fault_not_found"),
         (replace(GOOD, after=GOOD.after[:2]), "scores_apart"),
         (with_node(epoch=8), "scores_apart"),
+        (with_node(is_behind=True), "scores_apart"),
         (with_node(evidence="ff"), "scores_apart"),
         (with_node(scores=(replace(UNBANNED[0], row='{"score":1}'), GOOD.after[0].scores[1])), "scores_apart"),
         (replace(GOOD, after=tuple(node(one, scores=UNCOUNTED) for one in PLAN.honest)), "fault_not_counted"),
@@ -98,6 +99,14 @@ BANNED = (ScoreSeen("dave", "worker", "{}", 0, 0, "banned"), node("alice").score
 )  # fmt: skip
 def test_each_check_finds_what_it_is_for(seen: Observation, code: str) -> None:
     assert set(codes(seen)) == {code}
+
+
+def test_what_may_hold_a_little_later_is_of_scores_alone() -> None:
+    assert unsettled(GOOD, PLAN) == []
+    assert unsettled(with_job(digest=WRONG), PLAN) == []
+    assert len(unsettled(with_node(is_behind=True), PLAN)) == 1
+    uncounted = replace(GOOD, after=tuple(node(one, scores=UNCOUNTED) for one in PLAN.honest))
+    assert unsettled(uncounted, PLAN) == [breach.text for breach in breaches_of(uncounted, PLAN)]
 
 
 def test_a_wrong_result_that_is_shown_as_unverified_is_flagged() -> None:

@@ -12,7 +12,7 @@ from skyops_p2p.core.reputation.deals import Check
 from skyops_p2p.core.reputation.ratings import Role
 from skyops_p2p.core.reputation.standings import Standing
 from skyops_p2p.core.verification.check import CheckedVerdict, Judged
-from skyops_p2p.node.reputation.book import ReputationBook, Scores, work_out
+from skyops_p2p.node.reputation.book import ReputationBook, Scores, WorkOut, work_out
 from skyops_p2p.simulation.clock import EPOCH_UNIX_MS, SimClock
 from skyops_p2p.simulation.faults import LinkFaults
 from skyops_p2p.simulation.money import SimBank
@@ -63,12 +63,14 @@ def bank_of(world: ReceiptWorld) -> SimBank:
     return bank
 
 
-def book_of(node: ReceiptNode, world: ReceiptWorld, bank: SimBank) -> ReputationBook:
+def book_of(
+    node: ReceiptNode, world: ReceiptWorld, bank: SimBank, *, work_out: WorkOut = at_once
+) -> ReputationBook:
     """Return a node's book with all that its exchange holds, in the order in which it came."""
     book = ReputationBook(
         bank.open(world.account(node.number)),
         wall_clock=SimClock(offset_ms=round(world.now * 1000)),
-        work_out=at_once,
+        work_out=work_out,
         members=list,
         told=lambda: None,
     )
@@ -136,6 +138,29 @@ async def test_what_is_taken_out_and_put_in_again_changes_nothing(
     assert standings(book) == before
     book.drop(bytes(32))
     assert book.held == len(items)
+
+
+async def test_what_was_taken_in_and_is_not_worked_out_yet_is_said(autojump_clock: MockClock) -> None:
+    world = traded(2, deals=5)
+    book = book_of(world.nodes[0], world, bank_of(world))
+    assert book.is_behind
+    await book.refresh()
+    book.drop(world.nodes[0].exchange.shelf.all()[0].digest)
+    await book.refresh()
+    assert not book.is_behind
+
+
+async def test_until_it_is_worked_out_it_is_not_in_the_scores(autojump_clock: MockClock) -> None:
+    world = traded(2, deals=5)
+    seen: list[bool] = []
+
+    async def watched(*of: object) -> Scores:
+        seen.append(book.is_behind)
+        return await at_once(*of)
+
+    book = book_of(world.nodes[0], world, bank_of(world), work_out=watched)
+    await book.refresh()
+    assert (seen, book.is_behind) == ([True], False)
 
 
 async def test_nothing_is_worked_out_again_without_news(autojump_clock: MockClock) -> None:
