@@ -21,10 +21,15 @@ def doctor(invocation: Invocation, *, as_json: bool) -> int:
     import trio
 
     from skyops_p2p.node.doctor import examine
+    from skyops_p2p.node.run_file import running_config
 
-    config, _ = invocation.load_config()
+    written, _ = invocation.load_config()
+    running = running_config(written.data_dir)
+    config = running or written
     with waiting("looking at this machine", is_color=invocation.is_color):
-        findings = trio.run(partial(examine, config, environment=invocation.environment))
+        findings = trio.run(
+            partial(examine, config, environment=invocation.environment, is_running=running is not None)
+        )
     failed = sum(finding.status == "fail" for finding in findings)
     if as_json:
         print_json(

@@ -87,7 +87,7 @@ async def _serve(
 
 def _write_run_file(config: NodeConfig, url: str, token: str) -> RunFile:
     try:
-        return write_run_file(config.data_dir, url=url, token=token)
+        return write_run_file(config, url=url, token=token)
     except OSError as error:
         raise StoreError(
             f"cannot write the run file in {config.data_dir}: {error.strerror}",

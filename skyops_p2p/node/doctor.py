@@ -19,18 +19,22 @@ __all__ = ["Finding", "Status", "examine"]
 Check = Callable[[], Awaitable[list[Finding]]]
 
 
-async def examine(config: NodeConfig, *, environment: Mapping[str, str]) -> tuple[Finding, ...]:
+async def examine(
+    config: NodeConfig, *, environment: Mapping[str, str], is_running: bool = False
+) -> tuple[Finding, ...]:
     """Run all checks, side by side, and return their findings in a fixed order.
 
     Takes a few seconds at most: every check that could wait has a deadline of its own.
 
     Args:
-        config: The settings that the node would run with.
+        config: The settings that the node runs with, or would run with.
         environment: Where the wallet's passphrase is looked for; the wallet is not opened without one.
+        is_running: The settings are those of a running node.
     """
     holder = doctor_state.running_process(config.data_dir)
     checks: list[Check] = [
         *(_threaded(check) for check in (doctor_machine.check_python, doctor_machine.check_libp2p)),
+        _threaded(partial(doctor_state.check_settings, config, is_running=is_running)),
         _threaded(partial(doctor_state.check_data_dir, config)),
         _threaded(partial(doctor_state.check_node_key, config)),
         _threaded(partial(doctor_state.check_wallet, config, environment)),

@@ -25,6 +25,19 @@ def running_process(data_dir: Path) -> int | None:
     return lock_holder((data_dir / STORE_FILE_NAME).with_suffix(".lock"))
 
 
+def check_settings(config: NodeConfig, *, is_running: bool) -> list[Finding]:
+    """Say whose settings were looked at: a running node may have been started with flags, or joined with them."""
+    name, network = "settings", f"network {config.network.name}"
+    if is_running:
+        return [Finding(name, "ok", f"{network}, as the running node has them")]
+    if running_process(config.data_dir) is None:
+        return [Finding(name, "ok", f"{network}, as files and environment say")]
+    mend = "Restart the node, or switch [api] enabled on, to have looked at what it runs with."
+    return [
+        Finding(name, "warn", f"{network}, as files and environment say: the running node tells none", mend)
+    ]
+
+
 def check_data_dir(config: NodeConfig) -> list[Finding]:
     """Check that the directory is there, ours, writable, and closed to others."""
     name, path = "data directory", config.data_dir

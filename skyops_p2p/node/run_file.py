@@ -1,16 +1,21 @@
 """The run file: how other programs of this user find and authenticate to the node of a data directory.
 
-`<data dir>/run/api.json` holds the control API's address and token; `<data dir>/run/api.token` holds the
-token alone, for programs such as Prometheus that read a bearer token from a file. Both are readable by the
+`<data dir>/run/api.json` holds the control API's address and token, and the settings that the node runs with, whatever
+flags it was started with; `<data dir>/run/api.token` holds the token alone, for programs such as Prometheus that read a
+bearer token from a file. Both are readable by the
 owner only, written whole or not at all, and removed when the node stops. After a crash they are stale: the
 process id in them is no longer alive (or belongs to another program) and the next node replaces them.
 """
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from skyops_p2p.config import NodeConfig
 from skyops_p2p.errors import NetworkError
 
 RUN_DIR_NAME = "run"
@@ -28,6 +33,8 @@ class RunFile:
     pid: int
     process_start: str
     """The kernel's start time of that process in clock ticks since boot; a reused pid has another one."""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """What the node runs with, as NodeConfig dumps itself; empty: an older program's."""
 
 
 def run_file_path(data_dir: Path) -> Path:
@@ -53,15 +60,21 @@ def process_start(pid: int) -> str | None:
     return None if is_gone else fields[19]
 
 
-def write_run_file(data_dir: Path, *, url: str, token: str) -> RunFile:
+def write_run_file(config: NodeConfig, *, url: str, token: str) -> RunFile:
     """Write the run file for this process, replacing a stale one.
+
+    Args:
+        config: What the node runs with.
+        url: Of its control API.
+        token: Opens that.
 
     Raises:
         OSError: The directory cannot be written.
     """
     pid = os.getpid()
-    entry = RunFile(url=url, token=token, pid=pid, process_start=process_start(pid) or "unknown")
-    directory = data_dir / RUN_DIR_NAME
+    settings = config.model_dump(mode="json")
+    entry = RunFile(url, token, pid, process_start(pid) or "unknown", settings)
+    directory = config.data_dir / RUN_DIR_NAME
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     _write_private(directory / TOKEN_FILE_NAME, token)
     _write_private(directory / RUN_FILE_NAME, json.dumps(asdict(entry)) + "\n")
@@ -89,6 +102,18 @@ def read_run_file(data_dir: Path) -> RunFile:
     return entry
 
 
+def running_config(data_dir: Path) -> NodeConfig | None:
+    """Return the settings of the node that runs in a data directory.
+
+    None if there is no such node, or if it is another version's and has settings that this program does not know.
+    """
+    try:
+        entry = read_run_file(data_dir)
+        return NodeConfig.model_validate_json(json.dumps(entry.settings)) if entry.settings else None
+    except (NetworkError, ValidationError):
+        return None
+
+
 def not_running(data_dir: Path, what: str) -> NetworkError:
     """Return the error for a data directory whose node does not answer."""
     return NetworkError(
@@ -106,6 +131,7 @@ def _read(path: Path) -> RunFile | None:
             token=str(fields["token"]),
             pid=int(fields["pid"]),
             process_start=str(fields["process_start"]),
+            settings=dict(fields.get("settings", {})),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

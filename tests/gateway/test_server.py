@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from skyops_p2p.errors import ConfigError, NetworkError, RemoteProtocolError, St
 from skyops_p2p.gateway.server import serve_api
 from skyops_p2p.limits import API_EVENT_STREAMS_MAX
 from skyops_p2p.node.control_client import ControlClient
-from skyops_p2p.node.run_file import read_run_file, run_file_path, write_run_file
+from skyops_p2p.node.run_file import read_run_file, run_file_path, running_config, write_run_file
 from skyops_p2p.node.views import MapQuery, NodeEventView
 from tests.gateway.conftest import ALICE, BOB, FakeFaults, FakeNode
 
@@ -89,13 +90,24 @@ async def test_run_file_is_private_and_goes_with_the_server(tmp_path: Path, fake
 
 
 def test_stale_run_file_counts_as_not_running_and_is_replaced(tmp_path: Path) -> None:
-    entry = write_run_file(tmp_path, url="http://127.0.0.1:1", token="old")
+    entry = write_run_file(config_in(tmp_path), url="http://127.0.0.1:1", token="old")
     path = run_file_path(tmp_path)
     # The same pid with another start time: the number was given to a new program.
     path.write_text(json.dumps({"url": entry.url, "token": "old", "pid": entry.pid, "process_start": "1"}))
     with pytest.raises(NetworkError, match="is gone"):
         read_run_file(tmp_path)
-    assert write_run_file(tmp_path, url="http://127.0.0.1:2", token="new") == read_run_file(tmp_path)
+    assert running_config(tmp_path) is None
+    config = config_in(tmp_path)
+    assert write_run_file(config, url="http://127.0.0.1:2", token="new") == read_run_file(tmp_path)
+    assert running_config(tmp_path) == config
+
+
+def test_settings_of_another_version_are_none(tmp_path: Path) -> None:
+    entry = write_run_file(config_in(tmp_path), url="http://127.0.0.1:1", token="x")
+    for settings in ({}, {"flux": 1}, {"network": {"name": 7}}):
+        run_file_path(tmp_path).write_text(json.dumps(asdict(entry) | {"settings": settings}))
+        assert read_run_file(tmp_path).settings == settings
+        assert running_config(tmp_path) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"url": 1, "token": "x", "pid": "y"}', "null"])

@@ -22,6 +22,7 @@ from skyops_p2p.cli.output import (
     short_peer,
 )
 from skyops_p2p.cli.screen import draw
+from skyops_p2p.config import NodeConfig
 from skyops_p2p.errors import ConfigError
 from skyops_p2p.node.run_file import write_run_file
 from skyops_p2p.testnet.record import NodeEntry, TestnetRecord, write_record
@@ -254,5 +255,5 @@ def test_nothing_to_join_is_fine() -> None:
 def test_guests_get_directories_of_their_own(tmp_path: Path) -> None:
     first = guest_data_dir(tmp_path)
     assert first == guest_data_dir(tmp_path)
-    write_run_file(first, url="http://127.0.0.1:1", token="x")
+    write_run_file(NodeConfig(data_dir=first), url="http://127.0.0.1:1", token="x")
     assert guest_data_dir(tmp_path) == tmp_path / "guests" / "guest-2"

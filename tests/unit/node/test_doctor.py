@@ -60,13 +60,26 @@ async def test_a_sound_node_has_nothing_failing(data_dir):
     findings = await examine(settings(data_dir, is_testnet=True), environment=UNLOCKED)
     assert [finding.name for finding in findings if finding.status == "fail"] == []
     assert [finding.name for finding in findings] == [
-        "Python", "libp2p", "data directory", "node key", "wallet", "store", "clock", "disk", "memory",
+        "Python", "libp2p", "settings", "data directory", "node key", "wallet", "store", "clock", "disk", "memory",
         "open file limit", "processor", "GPU", "runtime wasm", "runtime docker", "runtime native", "port",
         "reachable address", "IPv6", "mDNS", "bootstrap peers", "payment",
     ]  # fmt: skip
     for finding in findings:
         assert finding.found
         assert bool(finding.mend) == (finding.status != "ok")
+
+
+async def test_whose_settings_they_are_is_said(data_dir):
+    config = settings(data_dir, is_testnet=True, network__name="testnet-x")
+    for is_running in (True, False):
+        findings = {
+            one.name: one for one in await examine(config, environment=UNLOCKED, is_running=is_running)
+        }
+        assert findings["settings"].status == "ok"
+        assert ("running node" in findings["settings"].found) == is_running
+    async with open_sqlite_store(data_dir / STORE_FILE_NAME):
+        held = only(doctor_state.check_settings(config, is_running=False))
+    assert (held.status, "testnet-x" in held.found) == ("warn", True)
 
 
 async def test_an_empty_directory_is_told_to_init_and_stays_empty(tmp_path):
