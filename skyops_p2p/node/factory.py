@@ -102,7 +102,7 @@ def _job_ports(config: NodeConfig) -> JobPorts:
     from skyops_p2p.adapters.hardware import GpuLoads
     from skyops_p2p.adapters.system.allocator import keep_freed_memory
     from skyops_p2p.adapters.workspace import open_workspace
-    from skyops_p2p.node.sandboxes import open_own_runtimes, open_sandboxes
+    from skyops_p2p.node.sandboxes import open_own_runtime, open_sandboxes
 
     data_dir = config.data_dir
 
@@ -120,7 +120,7 @@ def _job_ports(config: NodeConfig) -> JobPorts:
         open_blocks=open_blocks,
         open_sandboxes=open_all,
         open_workspace=lambda: open_workspace(data_dir),
-        open_own_runtimes=lambda: open_own_runtimes(data_dir),
+        open_own_runtime=lambda name: open_own_runtime(data_dir, name),
         gpu_meter=GpuLoads(),
         channel_port=config.content.channel_port if config.content.has_channels else None,
     )

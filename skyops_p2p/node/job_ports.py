@@ -20,10 +20,12 @@ async def no_gpus(_uuids: tuple[str, ...]) -> tuple[GpuLoadPart, ...]:
 
 OpenRuntimes = Callable[[], AbstractAsyncContextManager[Mapping[str, Sandbox]]]
 """Opens runtimes for the length of a block: name -> sandbox."""
+OpenRuntime = Callable[[str], AbstractAsyncContextManager[Mapping[str, Sandbox]]]
+"""Opens the runtime of a name for the length of a block: name -> sandbox, or nothing where the machine has it not."""
 
 
 @asynccontextmanager
-async def no_runtimes() -> AsyncIterator[Mapping[str, Sandbox]]:
+async def no_runtime(_name: str) -> AsyncIterator[Mapping[str, Sandbox]]:
     """Open none."""
     await trio.lowlevel.checkpoint()
     yield {}
@@ -40,8 +42,8 @@ class JobPorts:
     """Finds out which runtimes this machine has."""
     open_workspace: Callable[[], Awaitable[Workspace]]
     """Finds out what workspaces this user may have."""
-    open_own_runtimes: OpenRuntimes = no_runtimes
-    """Opens the runtimes that need nothing of the machine, for runs that a node makes for itself."""
+    open_own_runtime: OpenRuntime = no_runtime
+    """Opens one for runs that a node makes for itself, whether it is a worker or not."""
     gpu_meter: GpuMeter = no_gpus
     channel_port: int | None = None
     """TCP port of data channels, 0 for any free one; None: libp2p streams alone."""

@@ -9,6 +9,9 @@ from skyops_p2p.ports import Sandbox
 
 log = logging.getLogger(__name__)
 
+OWN = "own"
+"""Folder of what native programs leave that a node runs for itself."""
+
 
 @asynccontextmanager
 async def open_sandboxes(
@@ -43,17 +46,23 @@ async def open_sandboxes(
 
 
 @asynccontextmanager
-async def open_own_runtimes(data_dir: Path) -> AsyncIterator[Mapping[str, Sandbox]]:
-    """Open the runtime that every node has, `wasm`, for runs of one's own; a worker's is not disturbed.
+async def open_own_runtime(data_dir: Path, name: str) -> AsyncIterator[Mapping[str, Sandbox]]:
+    """Open one runtime for runs of one's own; a worker's in the same process is not disturbed.
+
+    `wasm` every node has, `native` a machine with bubblewrap; `docker` is not opened: its engine is shared.
 
     Args:
-        data_dir: The node's; compiled modules are kept below it.
+        data_dir: The node's; below it compiled modules are kept, and in `own` what native programs leave.
+        name: Of the runtime.
     """
+    from skyops_p2p.adapters.native import open_native_sandbox
     from skyops_p2p.adapters.wasm import open_wasm_sandbox
 
     found: dict[str, Sandbox] = {}
     async with AsyncExitStack() as stack:
-        wasm = open_wasm_sandbox(data_dir)
-        if wasm is not None:
-            found["wasm"] = await stack.enter_async_context(wasm)
+        if name == "wasm" and (wasm := open_wasm_sandbox(data_dir)) is not None:
+            found[name] = await stack.enter_async_context(wasm)
+        if name == "native" and (native := await open_native_sandbox(data_dir / OWN)) is not None:
+            await native.reap()  # of a run that this node was killed in
+            found[name] = native
         yield found

@@ -311,7 +311,7 @@ class Workshop:
             publish=publish,
             tell=self._host.tell,
             workspace=workspace,
-            open_own_runtimes=self._job_ports.open_own_runtimes,
+            open_own_runtime=self._job_ports.open_own_runtime,
             payments=self.payments,
         )
 

@@ -94,7 +94,7 @@ async def run_stretch(job: OpenJob, stretch: Stretch) -> bytes | None:
     work = work_here(job, stretch.shard, epoch=1, is_resumed=stretch.before is not None)
     await tools.workspace.reap()
     async with (
-        tools.open_own_runtimes() as sandboxes,
+        tools.open_own_runtime(job.spec.runtime) as sandboxes,
         tools.workspace.open(name, bytes_max=job.spec.resources.disk) as root,
     ):
         stage = RunStage(work, tools.shelf, sandboxes, name=name, owner=owner, root=root, progress=_ignore)

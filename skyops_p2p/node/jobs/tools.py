@@ -9,7 +9,7 @@ import trio
 
 from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.node.content.shelf import ContentShelf
-from skyops_p2p.node.job_ports import OpenRuntimes
+from skyops_p2p.node.job_ports import OpenRuntime
 from skyops_p2p.node.jobs.inputs import Resolve
 from skyops_p2p.node.jobs.lease_client import OpenSession
 from skyops_p2p.node.jobs.records import JobRecords
@@ -113,7 +113,7 @@ class JobTools:
     """Tells whoever watches the node."""
     workspace: Workspace
     """For runs that this node makes for itself."""
-    open_own_runtimes: OpenRuntimes
+    open_own_runtime: OpenRuntime
     """Opens what they run in."""
     payments: PaymentOffice | None = None
     """Pays leases; None: nothing is paid here."""

@@ -32,7 +32,7 @@ def with_own_wasm(monkeypatch: pytest.MonkeyPatch) -> None:
             yield {"wasm": SimSandbox(small.programs, runtime="wasm")}
 
         ports = honest(small, name, place)
-        return replace(ports, open_sandboxes=open_wasm, open_own_runtimes=open_wasm)
+        return replace(ports, open_sandboxes=open_wasm, open_own_runtime=lambda _name: open_wasm())
 
     monkeypatch.setattr(SmallWorld, "job_ports", job_ports)
 
