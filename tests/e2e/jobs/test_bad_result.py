@@ -17,6 +17,7 @@ from skyops_p2p.testnet.startup import bring_up
 from skyops_p2p.testnet.topology import NetworkPlan, NodePlan, Topology, expand
 from tests.conftest import HOME_VARIABLES
 from tests.e2e.jobs.job_network import EXAMPLE
+from tests.ports.sandbox import native_box
 
 pytestmark = [pytest.mark.process, pytest.mark.net, pytest.mark.slow]
 WRONG = "bob"
@@ -47,8 +48,8 @@ def started(folder: Path) -> Iterator[Testnet]:
         testnet.down()
 
 
-def exact_training() -> JobSpec:
-    spec = read_job(EXAMPLE / "job-wasm.toml")
+def exact_training(runtime: str = "wasm") -> JobSpec:
+    spec = read_job(EXAMPLE / f"job-{runtime}.toml")
     tree = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     tree |= {"args": ["--epochs", "2", "--hidden", "16"], "verification": {"class": "exact", "redundancy": 3}}
     tree.pop("checkpoint", None)
@@ -65,17 +66,28 @@ def ended(network: Testnet, spec: JobSpec) -> JobView:
     return last
 
 
+@pytest.mark.parametrize(
+    ("runtime", "program"),
+    [
+        ("wasm", {"args": ["--epochs", "22", "--hidden", "16"]}),
+        pytest.param(
+            "native",
+            {"command": ["python3", "/code/train_pure.py"], "args": ["--epochs", "22", "--hidden", "4"]},
+            marks=pytest.mark.skipif(bool(native_box.missing()), reason=native_box.missing()),
+        ),
+    ],
+)
 def test_training_that_goes_wrong_half_way_is_convicted_by_the_steps_that_are_run_again(
-    network: Testnet, tmp_path: Path
+    network: Testnet, runtime: str, program: dict[str, list[str]]
 ) -> None:  # VER-21, VER-25, VER-26
     peers = {entry.name: entry.peer_id for entry in network.record.nodes}
     changes = {
-        "args": ["--epochs", "45", "--hidden", "16"],
-        "checkpoint": {"stride": 10},
+        **program,
+        "checkpoint": {"stride": 5},
         "verification": {"class": "exact", "redundancy": 2},
         "placement": {"deny": [peers["dave"]]},
     }
-    tree = exact_training().model_dump(mode="json", by_alias=True, exclude_none=True)
+    tree = exact_training(runtime).model_dump(mode="json", by_alias=True, exclude_none=True)
     view = ended(network, JobSpec.model_validate(tree | changes))
     (shard,) = view.shards
     assert shard.checked == "refereed"
@@ -84,12 +96,12 @@ def test_training_that_goes_wrong_half_way_is_convicted_by_the_steps_that_are_ru
     verdict = alice.jobs.verdict(view.job_id)
     assert verdict.holds
     assert verdict.stretch is not None
-    assert (verdict.stretch.first_step, verdict.stretch.last_step) == (20, 30)
+    assert (verdict.stretch.first_step, verdict.stretch.last_step) == (10, 15)
     names = {peer: name for name, peer in peers.items()}
     assert {names[one.worker]: one.fault for one in verdict.judged} == {WRONG: "wrong", "carol": "none"}
     again = alice.jobs.verify(view.job_id, is_stretch=True)
     assert [(one.code, one.text) for one in again.shards] == [
-        ("same", "steps 20 to 30 come to what the verdict says")
+        ("same", "steps 10 to 15 come to what the verdict says")
     ]
 
 
