@@ -76,9 +76,10 @@ def _faults(leases: Sequence[AttemptView] | Sequence[ReplicaView], texts: Mappin
 
 
 def _right_workers(shard: ShardView) -> int:
-    """Return how many came to the result that is taken."""
+    """Return how many came to the result that is taken; who checked an earlier attempt is none of them."""
     is_own = bool(shard.attempts) and shard.attempts[-1].code in ("", "succeeded")
-    others = sum(
-        bool(one.worker) and one.code in ("", "succeeded") and one.state in _SHOWN for one in shard.replicas
-    )
-    return is_own + others
+    return is_own + sum(_is_right(one) for one in shard.replicas if one.epoch == shard.epoch)
+
+
+def _is_right(replica: ReplicaView) -> bool:
+    return bool(replica.worker) and replica.code in ("", "succeeded") and replica.state in _SHOWN

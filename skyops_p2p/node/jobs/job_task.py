@@ -155,7 +155,7 @@ class JobTask:
         if self.comparisons is None:
             return ()
         return tuple(
-            replica_view(replica.job.job_id, task, round_=replica.replica_of.round)
+            replica_view(replica.job.job_id, task, replica.replica_of)
             for replica in self._crew.replicas(self.job_id, shard)
             if replica.replica_of is not None
             for task in replica.shards

@@ -67,6 +67,8 @@ class ReplicaView(View):
     """Outcome; empty before the end."""
     round: int
     """0: of the first comparison; each later one was drawn because those before did not decide it."""
+    epoch: int
+    """Of the shard's lease whose result it was drawn to check."""
 
 
 class ShardView(View):

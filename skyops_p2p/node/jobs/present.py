@@ -13,6 +13,7 @@ from skyops_p2p.node.jobs.job_views import (
     UsageView,
     meaning_of,
 )
+from skyops_p2p.node.jobs.records import ReplicaPart
 from skyops_p2p.node.jobs.search_views import search_view
 from skyops_p2p.node.jobs.shard_task import ShardTask
 from skyops_p2p.wire.envelope import peek
@@ -21,18 +22,23 @@ from skyops_p2p.wire.messages.execution import CheckpointReceipt, ResultReceipt,
 MILLION = 1_000_000
 
 
-def replica_view(job_id: bytes, task: ShardTask, *, round_: int) -> ReplicaView:
+def replica_view(job_id: bytes, task: ShardTask, part: ReplicaPart) -> ReplicaView:
     """Return how a replica of a shard stands.
 
     Args:
         job_id: Its own, 16 bytes.
         task: Its shard.
-        round_: For which comparison it was drawn.
+        part: For which comparison it was drawn.
     """
     record = task.record
     worker = record.attempts[-1].worker if record.attempts else ""
     return ReplicaView(
-        job_id=job_id.hex(), worker=worker, state=record.state.value, code=record.code, round=round_
+        job_id=job_id.hex(),
+        worker=worker,
+        state=record.state.value,
+        code=record.code,
+        round=part.round,
+        epoch=part.of_epoch,
     )
 
 

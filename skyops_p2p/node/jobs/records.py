@@ -44,7 +44,14 @@ class ReplicaPart(Part):
     round: Annotated[Count, N(3)]
     """0: drawn for the first comparison; each later one because those before did not decide it."""
     place: Annotated[Count, N(4)]
-    """Among the job's replicas of this shard, in the order in which they were drawn."""
+    """Among the replicas of this attempt, in the order in which they were drawn."""
+    epoch: Annotated[Count | None, N(5)] = None
+    """Of the lease whose result it was drawn to check; absent in records of older versions."""
+
+    @property
+    def of_epoch(self) -> int:
+        """Which lease's result it checks; where an older version did not say, the first one's."""
+        return 1 if self.epoch is None else self.epoch
 
 
 class JobPart(Part):

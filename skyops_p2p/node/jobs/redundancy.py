@@ -110,12 +110,27 @@ class Comparison:
         return found
 
     async def run(self) -> None:
-        """Compare until the shard has ended, then let the replicas go."""
-        self._replicas = list(self._crew.replicas(self._job.job_id, self._primary.index))
+        """Compare until the shard has ended, then let the replicas go; those of earlier attempts count no more."""
+        self._forget()
+        for replica in self._crew.replicas(self._job.job_id, self._primary.index):
+            if self._is_of_this_attempt(replica):
+                self._replicas.append(replica)
+            else:  # a restart may have come before it was let go
+                await replica.cancel()
         for member in self.members():
             member.task.on_move = self.wake
         self._round = max(member.round for member in self.members())
         await self._follow()
+
+    def _forget(self) -> None:
+        """Begin without replicas, in the first round, with nobody asked."""
+        self._replicas, self._round, self._asked = [], 0, None
+
+    def _is_of_this_attempt(self, replica: Replica) -> bool:
+        """Tell whether a replica was drawn to check the lease that stands, or that the shard has ended with."""
+        record, part = self._primary.record, replica.replica_of
+        has_lease = record.state not in (ShardState.IDLE, ShardState.WAITING, ShardState.MATCHING)
+        return has_lease and part is not None and part.of_epoch == record.epoch
 
     async def run_again(self, ended: trio.Event) -> None:
         """Compare once more when the shard, which has ended, has begun again.
@@ -125,7 +140,7 @@ class Comparison:
 
         Rules: VER-23.
         """
-        self._replicas, self._asked, self._round = [], None, 0
+        self._forget()
         while self._primary.is_over and not ended.is_set():
             await self._moved.wait()
         await self._follow()
@@ -212,6 +227,7 @@ class Comparison:
             shard=self._primary.index,
             round=self._round,
             place=len(self._replicas),
+            epoch=self._primary.record.epoch,
         )
         try:
             replica = await self._crew.hire(self._job, part)
@@ -317,8 +333,7 @@ class Comparison:
         await self._until_settled(self._primary, ShardState.FETCHING)
         if not self._primary.is_over:
             await self._let_go()
-            self._replicas, self._asked = [], None
-            self._round = 0
+            self._forget()
 
     async def _let_go(self) -> None:
         """Take what replicas have shown, which is right, and end what is still under way."""

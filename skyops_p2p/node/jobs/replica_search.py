@@ -113,7 +113,8 @@ class ReplicaSearch:
         kin = self._job.tools.draws.kin
         others = [member for member in self._members() if member.task.job is not job]
         busy = [attempt.worker for member in others if (attempt := _standing(member)) is not None]
-        busy += [peer for name, peer in self._promised.items() if name != job.job_id]
+        names = {member.task.job.job_id for member in others}
+        busy += [peer for name, peer in self._promised.items() if name in names]
         return tuple(dict.fromkeys(peer for worker in busy for peer in kin(worker)))
 
 

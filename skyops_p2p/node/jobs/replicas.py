@@ -69,7 +69,7 @@ class Replicas:
     def of(self, job_id: bytes) -> tuple[JobTask, ...]:
         """Return those of a job, in the order in which they were begun."""
         found = self._by_parent.get(job_id, [])
-        return tuple(sorted(found, key=lambda one: (_part(one).shard, _part(one).place)))
+        return tuple(sorted(found, key=lambda one: _in_order(_part(one))))
 
     def put_back(self, part: JobPart, records: Mapping[int, ShardRecord], parent: JobTask | None) -> None:
         """Go on with a replica after a restart; one whose job has ended, or is forgotten, is ended.
@@ -124,6 +124,10 @@ class Replicas:
         task = JobTask(own, part, records, sealer=self._sealer, depends_on=(), crew=self)
         self._by_parent.setdefault(part.replica_of.job_id, []).append(task)
         return task
+
+
+def _in_order(part: ReplicaPart) -> tuple[int, int, int]:
+    return part.shard, part.of_epoch, part.place
 
 
 def _part(task: JobTask) -> ReplicaPart:

@@ -9,12 +9,14 @@ from tests.gateway.fake_jobs import BOB, CAROL, attempt, shard
 DAVE = "12D3KooWDaveDaveDaveDaveDaveDaveDaveDaveDaveDaveDave"
 
 
-def replica(worker: str = CAROL, code: str = "succeeded", *, state: str = "succeeded") -> ReplicaView:
-    return ReplicaView(job_id="00" * 16, worker=worker, state=state, code=code, round=0)
+def replica(
+    worker: str = CAROL, code: str = "succeeded", *, state: str = "succeeded", epoch: int = 2
+) -> ReplicaView:
+    return ReplicaView(job_id="00" * 16, worker=worker, state=state, code=code, round=0, epoch=epoch)
 
 
 def done(checked: str, *replicas: ReplicaView, code: str = "succeeded") -> ShardView:
-    return shard("succeeded", checked=checked, attempts=(attempt(code=code),), replicas=replicas)
+    return shard("succeeded", checked=checked, attempts=(attempt(code=code),), replicas=replicas, epoch=2)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +34,7 @@ def done(checked: str, *replicas: ReplicaView, code: str = "succeeded") -> Shard
         ),
         ((done("decided", replica(code="result_wrong", state="failed"), replica(DAVE)),), "verified by 2 workers"),
         ((done("agreed", replica(), replica("", "no_worker", state="failed")),), "verified by 2 workers"),
+        ((done("agreed", replica(DAVE, epoch=1), replica()),), "verified by 2 workers"),
         (
             (done("agreed", replica()), done("not_drawn"), done("no_replica")),
             "spot-checked: 1 of 3 shards verified by 2 workers, the others unverified",
