@@ -19,7 +19,7 @@ from skyops_p2p.cli.job_text import (
 )
 from skyops_p2p.cli.match_text import reason_line, search_sentences
 from skyops_p2p.core.auction.codes import ACCEPTED
-from skyops_p2p.node.jobs.job_views import JobView, ShardView
+from skyops_p2p.node.jobs.job_views import AttemptView, JobView, ShardView
 from skyops_p2p.node.jobs.search_views import SearchView
 
 OVER = ("succeeded", "failed", "cancelled")
@@ -163,9 +163,10 @@ def _is_just_leased(shard: ShardView, before: ShardView | None) -> bool:
 
 
 def _of_checkpoints(shard: ShardView, before: ShardView | None) -> Iterator[str]:
-    known = max((one.sequence for one in before.checkpoints), default=0) if before else 0
+    seen = before.checkpoints if before else ()
+    known = max(((one.epoch, one.sequence) for one in seen), default=(0, 0))
     for saved in shard.checkpoints:
-        if saved.sequence > known:
+        if (saved.epoch, saved.sequence) > known:
             at = f" at {saved.done}/{saved.total}" if saved.total else ""
             yield f"checkpoint {saved.sequence} saved{at}: {saved.label}, {bytes_text(saved.size_bytes)}"
 
@@ -176,13 +177,15 @@ def _of_attempts(shard: ShardView, before: ShardView | None) -> Iterator[str]:
         if attempt.epoch not in ended:
             yield f"attempt {number}: leased to {lease_text(attempt)}"
         if attempt.code and not ended.get(attempt.epoch) and attempt.code != "succeeded":
-            yield f"attempt {number} ended, {attempt_end(attempt)}{_goes_on(shard)}"
+            yield f"attempt {number} ended, {attempt_end(attempt)}{_goes_on(shard, attempt)}"
 
 
-def _goes_on(shard: ShardView) -> str:
+def _goes_on(shard: ShardView, attempt: AttemptView) -> str:
     """Return what a failed attempt leads to."""
     if shard.state in OVER:
         return ""
+    if shard.state == "fetching" and attempt is shard.attempts[-1]:
+        return " Another worker's result is taken, and nothing runs again."
     if not shard.checkpoints:
         return " It begins anew."
     last = shard.checkpoints[-1]

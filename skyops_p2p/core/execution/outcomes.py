@@ -262,6 +262,9 @@ OUTCOMES: dict[str, Outcome] = {
 """Code -> what it means. Spec: protocol/05-execution.md, "Outcomes"."""
 
 GANG_BROKEN, GANG_FAILED = "gang_broken", "gang_failed"
+FOUND_WRONG = frozenset({"result_wrong", "worker_lied"})
+"""Ends of a lease whose worker has committed to a result, after which nothing of the worker's is believed."""
+RESULTS_DIFFER = "results_differ"
 AWARD_OVER = "award_over"
 STOP_CODES = frozenset({"cancelled", "superseded", "over_budget", GANG_BROKEN})
 """What a requester's LeaseStop may say. Rules: EXE-19."""

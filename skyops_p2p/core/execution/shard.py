@@ -99,6 +99,8 @@ class ShardRun(CheckedResults):
         search = [ev.StopSearch()] if event.is_kept and self.state is _M else []
         for _ in range(event.checkpoints_back):
             self.record = self.record.without_newest_checkpoint()
+        if event.suspects:
+            self.record = self.record.without_checkpoints_of(event.suspects)
         epoch = self.record.epoch + 1  # EXE-4
         attempt = Attempt(
             epoch,
@@ -187,6 +189,8 @@ class ShardRun(CheckedResults):
     def _on_checkpoint_received(self, event: ev.CheckpointReceived, _now: MonotonicS) -> list[Effect]:
         is_newer = event.sequence > self.record.checkpoint_sequence
         if self.state in _OVER or not self._is_newest(event.epoch) or not is_newer:
+            return []
+        if self.record.attempts[-1].is_spoilt:  # VER-27
             return []
         self.record = self.record.with_checkpoint(event.receipt, event.sequence)
         return [ev.StoreShard(), ev.FetchCheckpoint(event.receipt)]

@@ -48,6 +48,10 @@ class MatchFound(Event):
     """The award had another shard's lease, which has ended well: the worker may decline at no cost."""
     speed_milli: int = 0
     """Class index of the devices in thousandths, as they were bid."""
+    suspects: tuple[PeerId, ...] = ()
+    """Nodes whose wallets were wrong at a shard of the job: nothing that they have saved is gone on from.
+
+    Rules: VER-27."""
 
 
 @dataclass(frozen=True, slots=True)

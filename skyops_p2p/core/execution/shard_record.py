@@ -3,14 +3,24 @@
 Every change is a new record. Spec: protocol/05-execution.md, "Shard".
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from skyops_p2p import limits
 from skyops_p2p.core.execution.faults import Record, is_uncounted
-from skyops_p2p.core.execution.outcomes import GANG_BROKEN, SUCCEEDED, Cause, outcome_of
+from skyops_p2p.core.execution.outcomes import (
+    FOUND_WRONG,
+    GANG_BROKEN,
+    RESULTS_DIFFER,
+    SUCCEEDED,
+    Cause,
+    outcome_of,
+)
+from skyops_p2p.crypto.node_key import peer_id_from_bytes
 from skyops_p2p.types import PeerId
-from skyops_p2p.wire.messages.execution import HolderPart
+from skyops_p2p.wire.envelope import peek
+from skyops_p2p.wire.messages.execution import CheckpointReceipt, HolderPart
 
 ATTEMPTS_KEPT = 32
 EXCLUDED_MAX = limits.JOB_PEERS_MAX
@@ -63,6 +73,19 @@ class Attempt:
     """Enveloped ResultReveal, once it came with the receipt."""
     is_spared: bool = False
     """No lot fell on it when it was committed to: nobody computes it once more."""
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether its worker has committed to a result that was found wrong, or has shown another."""
+        return self.commit is not None and self.code in FOUND_WRONG
+
+    @property
+    def is_spoilt(self) -> bool:
+        """Whether nothing that its worker has saved may be gone on from; of results that differ, nobody's may.
+
+        Rules: VER-27.
+        """
+        return self.is_wrong or (self.commit is not None and self.code == RESULTS_DIFFER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +176,8 @@ class ShardRecord:
             return self if code == SUCCEEDED else replace(self, result=None)
         last = replace(self.lease, code=code, text=text)
         result = self.result if code == SUCCEEDED else None
-        return replace(self, attempts=(*self.attempts[:-1], last), result=result)
+        record = replace(self, attempts=(*self.attempts[:-1], last), result=result)
+        return record.without_checkpoints_of((last.worker,)) if last.is_spoilt else record
 
     def tallied(self, code: str) -> "ShardRecord":
         """Return the record with the newest attempt's end counted."""
@@ -201,6 +225,33 @@ class ShardRecord:
         checkpoints = self.checkpoints[:-1]
         sequence = self.checkpoint_sequence - 1 if checkpoints else 0
         return replace(self, checkpoints=checkpoints, checkpoint_sequence=sequence)
+
+    def without_checkpoints_of(self, workers: Collection[PeerId]) -> "ShardRecord":
+        """Return the record without what some workers have saved, and without all that rests on it.
+
+        Each checkpoint goes on from the one before. Where that one is forgotten, it counts as saved by one of these
+        workers if it had a lease until then.
+
+        Args:
+            workers: Those whose results were wrong.
+
+        Rules: VER-27.
+        """
+        receipts = [peek(data, CheckpointReceipt) for data in self.checkpoints]
+        spoilt = (
+            place
+            for place, one in enumerate(receipts)
+            if peer_id_from_bytes(one.worker) in workers
+            or (place == 0 and one.sequence > 1 and self._had_lease(workers, before=one.epoch))
+        )
+        kept = next(spoilt, len(receipts))
+        if kept == len(receipts):
+            return self
+        sequence = receipts[kept - 1].sequence if kept else 0
+        return replace(self, checkpoints=self.checkpoints[:kept], checkpoint_sequence=sequence)
+
+    def _had_lease(self, workers: Collection[PeerId], *, before: int) -> bool:
+        return any(one.worker in workers for one in self.attempts if one.epoch < before)
 
     def check(self) -> None:
         """Raise AssertionError if the fields contradict each other."""

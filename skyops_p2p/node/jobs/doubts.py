@@ -16,13 +16,11 @@ from skyops_p2p.core.execution.shard_record import ShardRecord, ShardState
 from skyops_p2p.core.machine import Event
 from skyops_p2p.node.jobs.open_job import OpenJob
 from skyops_p2p.node.jobs.redundancy import Comparisons
-from skyops_p2p.node.jobs.settling import FAULT_CODES, UNCHECKED
+from skyops_p2p.node.jobs.settling import UNCHECKED
 from skyops_p2p.node.jobs.shard_task import ShardTask
 from skyops_p2p.types import MonotonicS, PeerId
 
 log = logging.getLogger(__name__)
-
-_PROVEN = (FAULT_CODES["wrong"], FAULT_CODES["lied"])
 
 
 def is_doubtful(record: ShardRecord, suspects: Collection[PeerId]) -> bool:
@@ -45,7 +43,7 @@ def found_wrong(record: ShardRecord, kin: Callable[[PeerId], Sequence[PeerId]]) 
         record: Of the shard, or of a replica of it.
         kin: Returns the nodes of a node's wallet.
     """
-    wrong = [one.worker for one in record.attempts if one.commit is not None and one.code in _PROVEN]
+    wrong = [one.worker for one in record.attempts if one.is_wrong]
     return {peer for worker in wrong for peer in kin(worker)}
 
 

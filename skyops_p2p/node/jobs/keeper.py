@@ -192,8 +192,7 @@ class JobKeeper:
                 await self.replicas.forget(task.job_id)
                 await self._tools.records.forget(task.job_id, task.job.spec.shards)
                 for shard in task.shards:
-                    await self._tools.shelf.release(shard.content.outputs_owner)
-                    await self._tools.shelf.release(shard.content.state_owner)
+                    await shard.content.forget()
                 await self._tools.shelf.release(task.job.owner)
             except SkyopsError as error:
                 log.warning("job_not_forgotten job=%s code=%s", task.job.short, error.code)

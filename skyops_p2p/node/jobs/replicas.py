@@ -105,7 +105,7 @@ class Replicas:
         for task in self._by_parent.pop(job_id, []):
             await self._tools.records.forget(task.job_id, task.job.spec.shards)
             for shard in task.shards:
-                await self._tools.shelf.release(shard.content.outputs_owner)
+                await shard.content.forget()
 
     def _make(
         self, job: OpenJob, part: JobPart, hidden: JobSecrets, records: Mapping[int, ShardRecord]
@@ -120,6 +120,7 @@ class Replicas:
             label=label,
             replica_of=part.replica_of.job_id,
             checks=job.checks,
+            suspects=job.suspects,
         )
         task = JobTask(own, part, records, sealer=self._sealer, depends_on=(), crew=self)
         self._by_parent.setdefault(part.replica_of.job_id, []).append(task)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from skyops_p2p.core.execution import shard_events as ev
-from skyops_p2p.core.execution.outcomes import SUCCEEDED
+from skyops_p2p.core.execution.outcomes import RESULTS_DIFFER, SUCCEEDED
 from skyops_p2p.core.execution.shard_record import Attempt, ShardState
 from skyops_p2p.core.verification.record import Opened, Signatures, decided_by, make_verdict
 from skyops_p2p.core.verification.verdict import Judgement
@@ -30,7 +30,6 @@ FAULT_CODES: dict[FaultName, str] = {"wrong": "result_wrong", "lied": "worker_li
 NO_REPLICA, NO_BUDGET, NOT_DRAWN = "no_replica", "no_budget", "not_drawn"
 UNCHECKED = (NO_REPLICA, NO_BUDGET, NOT_DRAWN)
 """Why a result was taken that nobody has checked."""
-RESULTS_DIFFER = "results_differ"
 _ALONE_TEXTS = {
     NO_REPLICA: "nobody else could compute it",
     NO_BUDGET: "price.total_max left nothing to have it computed by others",
@@ -172,8 +171,8 @@ class Settling:
                     continue
             await primary.post(ev.ResultReplaced(epoch, receipt, checked, code, text))
             return
-        lost = "the right results could not be fetched"
-        await primary.post(ev.ResultRejected(epoch, "result_unavailable", lost, is_again=True))
+        lost = f"{text}, and the right results could not be fetched".removeprefix(", and ")
+        await primary.post(ev.ResultRejected(epoch, code, lost, is_again=True))
 
     def _checked(self, judgement: Judgement) -> str:
         return REFEREED if self._stretch is not None else judgement.outcome.value

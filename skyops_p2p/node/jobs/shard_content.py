@@ -1,7 +1,7 @@
 """What comes back from a shard's workers: its log, its checkpoints and its outputs, all in this node's keeping."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
 import trio
 
@@ -29,12 +29,20 @@ class ShardContent:
         job: Whose.
         index: Which shard.
         chosen: Tells who was asked to keep copies for a worker.
+        saved: Enveloped receipts of the checkpoints that are here, oldest first.
 
     Raises:
         StoreError: The log file cannot be read.
     """
 
-    def __init__(self, job: OpenJob, index: int, chosen: Callable[[PeerId], tuple[HolderPart, ...]]) -> None:
+    def __init__(
+        self,
+        job: OpenJob,
+        index: int,
+        chosen: Callable[[PeerId], tuple[HolderPart, ...]],
+        *,
+        saved: Sequence[bytes] = (),
+    ) -> None:
         self._job = job
         self._chosen = chosen
         self._owner = f"{job.owner}/{index}"
@@ -46,7 +54,7 @@ class ShardContent:
         """(done, total) bytes of the outputs' transfer."""
         job.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.log = ShardLog(job.folder / f"shard-{index}.log")
-        self._checkpoints: list[str] = []
+        self._checkpoints = [self._owner_of(peek(data, CheckpointReceipt)) for data in saved]
         """Owners of the fetched checkpoints, oldest first."""
         self._chain: tuple[int, dict[int, bytes]] = (0, {})
         """Epoch of the newest lease, and its {steps: enveloped receipt}, where checkpoints are a chain; at most
@@ -59,7 +67,7 @@ class ShardContent:
     async def fetch_checkpoint(self, envelope: bytes) -> bool:
         """Fetch a checkpoint, so that its worker may die; whether it is here. A failure is not the job's."""
         receipt = peek(envelope, CheckpointReceipt)
-        owner = f"{self._owner}/checkpoint-{receipt.sequence}"
+        owner = self._owner_of(receipt)
         if owner in self._checkpoints:
             return True
         try:
@@ -74,6 +82,27 @@ class ShardContent:
         while len(self._checkpoints) > limits.CHECKPOINTS_KEPT:
             await self._job.tools.shelf.release(self._checkpoints.pop(0))
         return True
+
+    async def let_go_of_checkpoints(self, envelopes: Collection[bytes]) -> None:
+        """Let go of checkpoints that nobody will go on from."""
+        owners = {self._owner_of(peek(data, CheckpointReceipt)) for data in envelopes}
+        try:
+            await self._release(owners.intersection(self._checkpoints))
+        except SkyopsError as error:
+            log.warning("checkpoint_not_released job=%s code=%s", self._job.short, error.code)
+
+    async def forget(self) -> None:
+        """Let go of all that is here of the shard, whose job is forgotten."""
+        await self._release((*self._checkpoints, self.outputs_owner, self.state_owner))
+
+    async def _release(self, owners: Collection[str]) -> None:
+        for owner in owners:
+            await self._job.tools.shelf.release(owner)
+        self._checkpoints = [one for one in self._checkpoints if one not in owners]
+
+    def _owner_of(self, receipt: CheckpointReceipt) -> str:
+        """Return under which name a checkpoint is kept; in another lease the same number is another one."""
+        return f"{self._owner}/checkpoint-{receipt.epoch}-{receipt.sequence}"
 
     def note_checkpoint(self, checkpoint: Signed[CheckpointReceipt]) -> None:
         """Remember what the worker of the newest lease has signed, for a referee; its first word counts."""

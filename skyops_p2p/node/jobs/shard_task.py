@@ -6,6 +6,7 @@ anybody hears of what it promises. Spec: protocol/05-execution.md, "Shard".
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import trio
 
@@ -70,7 +71,7 @@ class ShardTask:
         """Matches so far, since this node has started."""
         self.text = ""
         """What happened last, for a person."""
-        self.content = ShardContent(job, index, self._keepers_of)
+        self.content = ShardContent(job, index, self._keepers_of, saved=self.record.checkpoints)
         self.job = job
         self.on_move: Callable[[], None] = _nobody
         """Called after each event that its machine took."""
@@ -116,11 +117,12 @@ class ShardTask:
 
     def offer_award(self, found: ev.MatchFound) -> bool:
         """Queue a kept award for the machine, one at a time; False: it has no room."""
+        offered = replace(found, suspects=tuple(self._job.suspects))
         try:
-            self._events_in.send_nowait((None, found))
+            self._events_in.send_nowait((None, offered))
         except trio.WouldBlock:
             return False
-        self._offered = found
+        self._offered = offered
         return True
 
     @property
@@ -182,8 +184,10 @@ class ShardTask:
                 self._pass_award(_passed(event))
 
     async def _feed(self, event: Event) -> None:
+        saved = self.record.checkpoints
         for effect in self.machine.handle(event, _now()):
             await self._perform(effect)
+        await self.content.let_go_of_checkpoints(set(saved).difference(self.record.checkpoints))
         if self.machine.state not in LEASED and self._lease is not None:
             if not self._lease.is_ending:
                 self._lease.drop()
@@ -298,6 +302,7 @@ class ShardTask:
             back,
             self._job.tools.choose_keepers(worker),
             speed_milli=ended.speed_milli,
+            suspects=tuple(self._job.suspects),
         )
 
     def _is_job_at_work(self) -> bool:

@@ -77,6 +77,22 @@ def test_without_a_checkpoint_it_begins_anew() -> None:
     assert story[1] == "attempt 1 ended, worker_lost: Nobody reaches the worker. It begins anew."
 
 
+def test_what_another_worker_computed_is_taken_and_nothing_runs_again() -> None:
+    wrong = {"attempts": (fj.attempt(code="result_wrong"),), "epoch": 1, "checkpoints": (fj.checkpoint(),)}
+    story = told(alone("checking", attempts=(fj.attempt(),), epoch=1), alone("fetching", **wrong))
+    (text,) = (one for one in story if one.startswith("attempt 1 ended, result_wrong"))
+    assert text.endswith(" Another worker's result is taken, and nothing runs again.")
+    assert "goes on" not in text
+
+
+def test_checkpoints_that_begin_anew_are_told_also_where_older_ones_had_higher_numbers() -> None:
+    before = alone("checking", attempts=(fj.attempt(),), epoch=1, checkpoints=(fj.checkpoint(6, 60),))
+    anew = (fj.attempt(code="result_wrong"), fj.attempt(2, fj.CAROL))
+    first = (fj.checkpoint(1, 10, epoch=2, worker=fj.CAROL),)
+    story = told(before, alone("running", attempts=anew, epoch=2, phase="running", checkpoints=first))
+    assert "checkpoint 1 saved at 10/500: step-10, 3.0 MiB" in story
+
+
 def test_what_a_view_left_out_is_told_from_the_next() -> None:
     """Views are coalesced: a whole attempt may have passed between two."""
     ended = fj.attempt(code="busy", text="too many leases")
