@@ -15,11 +15,11 @@ from heapq import heappop, heappush
 from typing import Any
 
 from skyops_p2p import limits
+from skyops_p2p.core import pull_events as pull
 from skyops_p2p.core.intake import Judgement
 from skyops_p2p.core.machine import Effect, Event
 from skyops_p2p.core.probes import exchange_events as ev
 from skyops_p2p.core.probes.answering import Answerer, challenge_of, check_answer
-from skyops_p2p.core.probes.catching import AskNames, AskStatements
 from skyops_p2p.core.probes.draw import StakeFacts
 from skyops_p2p.core.probes.exchange import StatementExchange
 from skyops_p2p.core.probes.probe import AskProbe
@@ -211,7 +211,7 @@ class ProbeWorld:
         return ProbeNode(number, account, watcher, exchange, StatementService(exchange.shelf), answerer)
 
     def _start(self, node: ProbeNode) -> None:
-        restored = ev.Restored(tuple(node.written.values()), self.unix_ms)
+        restored = pull.Restored(tuple(node.written.values()), self.unix_ms)
         self._tell_exchange(node, restored)
         self._begin_slot(node, node.runs)
         self._tick(node, node.runs)
@@ -246,7 +246,7 @@ class ProbeWorld:
         due = node.exchange.next_deadline()
         if due is not None and due <= now:
             others = (peer for peer, number in self._numbers.items() if number != node.number)
-            self._tell_exchange(node, ev.TimeCame(tuple(others), self.unix_ms))
+            self._tell_exchange(node, pull.TimeCame(tuple(others), self.unix_ms))
         self._later(1.0, self._tick, node, run)
 
     def _tell_watcher(self, node: ProbeNode, event: Event) -> None:
@@ -303,17 +303,17 @@ class ProbeWorld:
 
     def _perform(self, node: ProbeNode, effect: Effect) -> None:
         match effect:
-            case ev.GossipStatement(payload):
+            case pull.Gossip(payload):
                 self._forward(node, node, payload)
-            case AskNames(peer, digests, after):
+            case pull.AskNames(peer, digests, after):
                 self._ask(node, peer, encode_message(StatementSyncRequest(digests=digests, after=after)))
-            case AskStatements(peer, names):
+            case pull.AskItems(peer, names):
                 self._ask(node, peer, encode_message(StatementsRequest(names=names)))
-            case ev.KeepStatement(key, data):
+            case pull.KeepItem(key, data):
                 node.written[key] = data
-            case ev.ForgetStatement(key):
+            case pull.ForgetItem(key):
                 node.written.pop(key, None)
-            case ev.BlamePeer(peer, code):
+            case pull.BlamePeer(peer, code):
                 node.blamed.append((peer, code))
             case ev.ContradictionFound():
                 return
@@ -346,12 +346,12 @@ class ProbeWorld:
         )  # fmt: skip
         self.messages += 2
         asker = sim_identity(self.seed, node.number).peer_id
-        event: Event = ev.AskFailed(peer)
+        event: Event = pull.AskFailed(peer)
         if ways and server.is_up:
             with suppress(RemoteProtocolError):  # a flood: it asks again later
                 reply = server.service.answer(asker, request, MonotonicS(self.now))
                 event = self._answered(peer, reply)
-        delay_s = 2 * HOP_S if not isinstance(event, ev.AskFailed) else limits.PROBE_TIMEOUT_S
+        delay_s = 2 * HOP_S if not isinstance(event, pull.AskFailed) else limits.PROBE_TIMEOUT_S
         self._later(delay_s, self._asked, node, node.runs, event)
 
     def _asked(self, node: ProbeNode, run: int, event: Event) -> None:
@@ -361,5 +361,5 @@ class ProbeWorld:
     def _answered(self, peer: PeerId, reply: bytes) -> Event:
         if decode_fields(reply)[0] == StatementSyncReply.number:
             sync = decode_message(StatementSyncReply, reply)
-            return ev.NamesAnswered(peer, sync.names, sync.is_complete)
-        return ev.StatementsAnswered(peer, decode_message(StatementsReply, reply).items, self.unix_ms)
+            return pull.NamesAnswered(peer, sync.names, sync.is_complete)
+        return pull.ItemsAnswered(peer, decode_message(StatementsReply, reply).items, self.unix_ms)

@@ -16,6 +16,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from skyops_p2p import limits
+from skyops_p2p.core import pull_events as pull
 from skyops_p2p.core.evidence import events as ev
 from skyops_p2p.core.evidence.exchange import Exchange
 from skyops_p2p.core.evidence.items import Scope, evidence_of
@@ -133,8 +134,8 @@ class ReceiptWorld:
                 self.links[number].add(other)
                 self.links[other].add(number)
         for node in self.nodes:
-            self._do(node, ev.Restored((), self.unix_ms))
-            self._do(node, ev.Restored((), self.unix_ms), node.verdicts)
+            self._do(node, pull.Restored((), self.unix_ms))
+            self._do(node, pull.Restored((), self.unix_ms), node.verdicts)
 
     # --- time -------------------------------------------------------------------------------------------------------
     @property
@@ -221,8 +222,8 @@ class ReceiptWorld:
         node = self.nodes[number]
         node.exchange, node.verdicts = self._exchanges(number)
         node.heard, node.is_up, node.wakes_at, node.counted = set(), True, {}, {}
-        self._do(node, ev.Restored(tuple(node.written.values()), self.unix_ms))
-        self._do(node, ev.Restored(tuple(node.kept_verdicts.values()), self.unix_ms), node.verdicts)
+        self._do(node, pull.Restored(tuple(node.written.values()), self.unix_ms))
+        self._do(node, pull.Restored(tuple(node.kept_verdicts.values()), self.unix_ms), node.verdicts)
 
     # --- what there is ----------------------------------------------------------------------------------------------
     def missing(self) -> dict[int, int]:
@@ -281,32 +282,32 @@ class ReceiptWorld:
         if node.wakes_at.get(id(side)) == deadline and side in (node.exchange, node.verdicts):
             del node.wakes_at[id(side)]
             peers = tuple(sim_identity(self.seed, other).peer_id for other in sorted(self.links[node.number]))
-            self._do(node, ev.TimeCame(peers, self.unix_ms), side)
+            self._do(node, pull.TimeCame(peers, self.unix_ms), side)
 
     def _perform(self, node: ReceiptNode, effect: Effect, side: Side) -> None:
         if side is node.verdicts and self._perform_verdict(node, effect):
             return
         match effect:
-            case ev.Gossip(payload):
+            case pull.Gossip(payload):
                 node.heard.add(payload)
                 self._forward(node, node, payload)
-            case ev.AskReceipts(peer, names):
+            case pull.AskItems(peer, names):
                 self._ask(node, peer, encode_message(ReceiptsRequest(names=names)), side)
             case ev.AskRange(peer, account, first, count):
                 request = ReceiptRangeRequest(account=account, first=first, count=count)
                 self._ask(node, peer, encode_message(request), side)
-            case ev.AskNames(peer, digests, after):
+            case pull.AskNames(peer, digests, after):
                 self._ask(node, peer, encode_message(ReceiptSyncRequest(digests=digests, after=after)), side)
             case ev.JudgePair(pair):
                 is_funded = pair not in self.unfunded
                 self._later(HOP_S, lambda: self._do(node, ev.PairJudged(pair, is_funded, self.unix_ms), side))
-            case ev.KeepItem(key, data):
+            case pull.KeepItem(key, data):
                 node.written[key] = data
-            case ev.ForgetItem(key):
+            case pull.ForgetItem(key):
                 node.written.pop(key, None)
             case ev.HistoryFound(history):
                 node.found.append(history)
-            case ev.BlamePeer(peer, code):
+            case pull.BlamePeer(peer, code):
                 node.blamed.append((peer, code))
             case _:
                 raise AssertionError(f"nobody performs {type(effect).__name__}")
@@ -314,14 +315,14 @@ class ReceiptWorld:
     def _perform_verdict(self, node: ReceiptNode, effect: Effect) -> bool:
         """Perform what the exchange of verdicts wants done otherwise than that of receipts; False: it is the same."""
         match effect:
-            case ev.AskReceipts(peer, names):
+            case pull.AskItems(peer, names):
                 self._ask(node, peer, encode_message(VerdictsRequest(names=names)), node.verdicts)
-            case ev.AskNames(peer, digests, after):
+            case pull.AskNames(peer, digests, after):
                 request = VerdictSyncRequest(digests=digests, after=after)
                 self._ask(node, peer, encode_message(request), node.verdicts)
-            case ev.KeepItem(key, data):
+            case pull.KeepItem(key, data):
                 node.kept_verdicts[key] = data
-            case ev.ForgetItem(key):
+            case pull.ForgetItem(key):
                 node.kept_verdicts.pop(key, None)
             case ev.VerdictHeld(checked):
                 node.counted[checked.digest] = checked
@@ -379,14 +380,14 @@ class ReceiptWorld:
         match decode_fields(reply)[0]:
             case ReceiptSyncReply.number:
                 sync = decode_message(ReceiptSyncReply, reply)
-                self._do(node, ev.NamesAnswered(peer, sync.names, sync.is_complete), side)
+                self._do(node, pull.NamesAnswered(peer, sync.names, sync.is_complete), side)
             case VerdictsReply.number:
                 items = decode_message(VerdictsReply, reply).items
-                self._do(node, ev.ReceiptsAnswered(peer, items, self.unix_ms), side)
+                self._do(node, pull.ItemsAnswered(peer, items, self.unix_ms), side)
             case _:
                 receipts = decode_message(ReceiptsReply, reply).items
-                self._do(node, ev.ReceiptsAnswered(peer, receipts, self.unix_ms), side)
+                self._do(node, pull.ItemsAnswered(peer, receipts, self.unix_ms), side)
 
     def _fail(self, node: ReceiptNode, side: Side, peer: PeerId) -> None:
         if side in (node.exchange, node.verdicts):
-            self._do(node, ev.AskFailed(peer), side)
+            self._do(node, pull.AskFailed(peer), side)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from skyops_p2p.core import pull_events as pull
 from skyops_p2p.core.evidence import events as ev
 from skyops_p2p.core.evidence.exchange import Exchange
 from skyops_p2p.core.evidence.verdict_exchange import VerdictExchange
@@ -28,8 +29,8 @@ def _exchange() -> Exchange:
     """Return an exchange that holds two receipts, and has asked a peer for three."""
     exchange = Exchange(SCOPE, salt=bytes(32), is_member=lambda _account: True)
     kept = tuple(item.data for item in held(2).all())
-    exchange.handle(ev.Restored(kept, NOW), START)
-    exchange.handle(ev.TimeCame((PEER,), NOW), START)
+    exchange.handle(pull.Restored(kept, NOW), START)
+    exchange.handle(pull.TimeCame((PEER,), NOW), START)
     names = encode_message(ReceiptNames(names=(*WANTED, bytes([9] * 32))))
     exchange.handle(ev.GossipAccepted(PEER, names, NOW), START)
     return exchange
@@ -50,9 +51,9 @@ def _answer(data: bytes) -> None:
     """Whatever a peer gives, nothing is raised, and what is not right is not held."""
     exchange = _exchange()
     before = len(exchange.shelf)
-    effects = exchange.handle(ev.ReceiptsAnswered(PEER, (data,), NOW), START)
+    effects = exchange.handle(pull.ItemsAnswered(PEER, (data,), NOW), START)
     exchange.check_invariants()
-    if any(isinstance(effect, ev.BlamePeer) for effect in effects):
+    if any(isinstance(effect, pull.BlamePeer) for effect in effects):
         assert len(exchange.shelf) == before
         raise RemoteProtocolError("refused", code="malformed")
 
@@ -60,9 +61,9 @@ def _answer(data: bytes) -> None:
 def _verdicts() -> VerdictExchange:
     """Return an exchange that holds a verdict, and has asked a peer for two."""
     exchange = VerdictExchange(SCOPE, _exchange().gate, salt=bytes(32))
-    exchange.handle(ev.Restored((VERDICTS[0],), NOW), START)
-    exchange.handle(ev.TimeCame((PEER,), NOW), START)
-    exchange.handle(ev.AskFailed(PEER), START)
+    exchange.handle(pull.Restored((VERDICTS[0],), NOW), START)
+    exchange.handle(pull.TimeCame((PEER,), NOW), START)
+    exchange.handle(pull.AskFailed(PEER), START)
     names = encode_message(VerdictNames(names=tuple(map(sha256, VERDICTS))))
     exchange.handle(ev.GossipAccepted(PEER, names, NOW), LATER)
     return exchange
@@ -71,10 +72,10 @@ def _verdicts() -> VerdictExchange:
 def _verdict_answer(data: bytes) -> None:
     """Whatever a peer gives, nothing is raised, and what is not right is not held."""
     exchange = _verdicts()
-    effects = exchange.handle(ev.ReceiptsAnswered(PEER, (data,), NOW), LATER)
+    effects = exchange.handle(pull.ItemsAnswered(PEER, (data,), NOW), LATER)
     exchange.check_invariants()
     assert len(exchange.shelf) == 1, "nobody has looked at its money"
-    if any(isinstance(effect, ev.BlamePeer) for effect in effects):
+    if any(isinstance(effect, pull.BlamePeer) for effect in effects):
         raise RemoteProtocolError("refused", code="malformed")
 
 

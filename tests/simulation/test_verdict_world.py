@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from skyops_p2p import limits
+from skyops_p2p.core import pull_events as pull
 from skyops_p2p.core.evidence import events as ev
 from skyops_p2p.core.reputation.ledger import Ledger
 from skyops_p2p.core.reputation.ratings import Role
@@ -99,15 +100,15 @@ def test_who_gives_a_false_verdict_is_blamed_and_rests() -> None:  # RCP-8, RCP-
     name = world.judge(0, 1, is_wrong=True)
     (data,) = world.judged.values()
     node, peer, now = world.nodes[2], sim_identity(world.seed, 0).peer_id, MonotonicS(world.now)
-    node.verdicts.handle(ev.TimeCame((peer,), world.unix_ms), now)
-    node.verdicts.handle(ev.AskFailed(peer), now)
+    node.verdicts.handle(pull.TimeCame((peer,), world.unix_ms), now)
+    node.verdicts.handle(pull.AskFailed(peer), now)
     later = MonotonicS(now + 1)
     told = ev.GossipAccepted(peer, encode_message(VerdictNames(names=(name,))), world.unix_ms)
     asked = node.verdicts.handle(told, later)
-    assert asked == [ev.AskReceipts(peer, (name,))]
+    assert asked == [pull.AskItems(peer, (name,))]
     bad = data[:-1] + bytes([data[-1] ^ 1])
-    effects = node.verdicts.handle(ev.ReceiptsAnswered(peer, (bad,), world.unix_ms), later)
-    assert effects == [ev.BlamePeer(peer, "bad_verdict")]
+    effects = node.verdicts.handle(pull.ItemsAnswered(peer, (bad,), world.unix_ms), later)
+    assert effects == [pull.BlamePeer(peer, "bad_verdict")]
     assert node.verdicts.gate.is_resting(peer, later)
     assert not node.counted
 
@@ -122,12 +123,12 @@ def test_a_verdict_of_another_time_is_refused_and_nobody_is_blamed(
     world = ReceiptWorld(5, nodes=NODES)
     name = world.judge(0, 1)
     node, peer, now = world.nodes[2], sim_identity(world.seed, 0).peer_id, MonotonicS(world.now)
-    node.verdicts.handle(ev.TimeCame((peer,), world.unix_ms), now)
-    node.verdicts.handle(ev.AskFailed(peer), now)
+    node.verdicts.handle(pull.TimeCame((peer,), world.unix_ms), now)
+    node.verdicts.handle(pull.AskFailed(peer), now)
     later = MonotonicS(now + 1)
     told = ev.GossipAccepted(peer, encode_message(VerdictNames(names=(name,))), world.unix_ms)
     assert node.verdicts.handle(told, later)
-    reply = ev.ReceiptsAnswered(peer, (world.judged[name],), world.unix_ms)
+    reply = pull.ItemsAnswered(peer, (world.judged[name],), world.unix_ms)
     assert node.verdicts.handle(replace(reply, unix_ms=world.unix_ms - shift_ms), later) == []
     assert node.verdicts.gate.refusals[code] == 1
     assert node.verdicts.gate.is_refused(name, later)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from skyops_p2p import limits
+from skyops_p2p.core import pull_events as pull
 from skyops_p2p.core.evidence import events as ev
 from skyops_p2p.core.evidence.items import Evidence
 from skyops_p2p.core.evidence.want import Asked, Missed, Named, Settled, Want, WantState
@@ -166,7 +167,7 @@ class Asking:
         asked = {peer: tuple(names) for peer, names in batches.items() if names}
         for peer, names in asked.items():
             self._note(peer, ForNames(names), now)
-        return [ev.AskReceipts(peer, names) for peer, names in asked.items()]
+        return [pull.AskItems(peer, names) for peer, names in asked.items()]
 
     def compare(self, peers: Sequence[PeerId], digests: bytes, now: MonotonicS) -> list[Effect]:
         """Ask another neighbour than the last one what differs, unless too much is under way. Rules: RCP-10."""
@@ -182,7 +183,7 @@ class Asking:
         if peer in self._questions or len(self._questions) >= limits.RECEIPT_QUESTIONS_MAX:
             return []
         self._note(peer, question, now)
-        return [ev.AskNames(peer, question.digests, question.after)]
+        return [pull.AskNames(peer, question.digests, question.after)]
 
     def ask_range(self, peers: Sequence[PeerId], question: ForRange, now: MonotonicS) -> list[Effect]:
         """Ask a neighbour for a stretch of a chain, unless too much is under way. Rules: RCP-9."""

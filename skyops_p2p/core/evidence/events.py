@@ -1,4 +1,4 @@
-"""What happens to the exchange of receipts, and what it wants done."""
+"""What happens only to receipts and verdicts, and what only their exchanges want done; see core/pull_events.py."""
 
 from dataclasses import dataclass
 
@@ -12,15 +12,6 @@ Pair = tuple[bytes, bytes]
 
 
 # --- events -------------------------------------------------------------------------------------------------------
-@dataclass(frozen=True, slots=True)
-class Restored(Event):
-    """What was held before a restart, as it was kept; it is not checked again."""
-
-    items: tuple[bytes, ...]
-    """SignedReceipts and DoubleHistoryProofs, encoded."""
-    unix_ms: UnixMs
-
-
 @dataclass(frozen=True, slots=True)
 class OwnReceiptKept(Event):
     """This node has a receipt of its own, or has more halves of it."""
@@ -48,31 +39,6 @@ class GossipAccepted(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class ReceiptsAnswered(Event):
-    """A peer has answered AskReceipts or AskRange."""
-
-    peer: PeerId
-    items: tuple[bytes, ...]
-    unix_ms: UnixMs
-
-
-@dataclass(frozen=True, slots=True)
-class NamesAnswered(Event):
-    """A peer has answered AskNames."""
-
-    peer: PeerId
-    names: tuple[bytes, ...]
-    is_complete: bool
-
-
-@dataclass(frozen=True, slots=True)
-class AskFailed(Event):
-    """A peer did not answer, or refused."""
-
-    peer: PeerId
-
-
-@dataclass(frozen=True, slots=True)
 class PairJudged(Event):
     """The chain was asked for a pair's money."""
 
@@ -82,34 +48,10 @@ class PairJudged(Event):
     unix_ms: UnixMs
 
 
-@dataclass(frozen=True, slots=True)
-class TimeCame(Event):
-    """The instant that `next_deadline` named has come."""
-
-    peers: tuple[PeerId, ...]
-    """Neighbours: connected, in any order."""
-    unix_ms: UnixMs
-
-
 # --- effects ------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
-class Gossip(Effect):
-    """Publish names or a proof on the topic of receipts."""
-
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class AskReceipts(Effect):
-    """Ask a peer for receipts; ReceiptsAnswered or AskFailed follows."""
-
-    peer: PeerId
-    names: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class AskRange(Effect):
-    """Ask a peer for a stretch of an account's chain; ReceiptsAnswered or AskFailed follows."""
+    """Ask a peer for a stretch of an account's chain; ItemsAnswered or AskFailed follows."""
 
     peer: PeerId
     account: bytes
@@ -118,34 +60,10 @@ class AskRange(Effect):
 
 
 @dataclass(frozen=True, slots=True)
-class AskNames(Effect):
-    """Ask a peer what differs; NamesAnswered or AskFailed follows."""
-
-    peer: PeerId
-    digests: bytes
-    after: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class JudgePair(Effect):
     """Look at a pair's money on chain; PairJudged follows."""
 
     pair: Pair
-
-
-@dataclass(frozen=True, slots=True)
-class KeepItem(Effect):
-    """Write down what is held; in the place of what has the same key."""
-
-    key: str
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ForgetItem(Effect):
-    """Delete what was written down."""
-
-    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +85,3 @@ class HistoryFound(Effect):
     """An account has two histories; told once."""
 
     history: DoubleHistory
-
-
-@dataclass(frozen=True, slots=True)
-class BlamePeer(Effect):
-    """A peer has sent what no honest node holds."""
-
-    peer: PeerId
-    code: str

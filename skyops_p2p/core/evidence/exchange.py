@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from skyops_p2p import limits
+from skyops_p2p.core import pull_events as pull
 from skyops_p2p.core.evidence import events as ev
 from skyops_p2p.core.evidence.asking import Asking, ForDifference, ForNames, ForRange
 from skyops_p2p.core.evidence.gate import FOREIGN, Gate
@@ -80,7 +81,7 @@ class Exchange:
         """Take one event and return what is to be done, in order.
 
         Args:
-            event: One of core/evidence/events.py.
+            event: One of core/evidence/events.py, or of core/pull_events.py.
             now: Monotonic seconds, never less than before.
         """
         if (method := _METHODS.get(type(event))) is None:
@@ -108,7 +109,8 @@ class Exchange:
         assert len(self.histories) <= limits.HISTORIES_HELD_MAX
 
     # --- this node --------------------------------------------------------------------------------------------------
-    def _restored(self, event: ev.Restored, now: MonotonicS) -> list[Effect]:
+    def _restored(self, event: pull.Restored, now: MonotonicS) -> list[Effect]:
+        """Hold what was held before, proofs first; signatures are not checked again."""
         effects: list[Effect] = []
         for data in event.items:
             if decode_fields(data)[0] == DoubleHistoryProof.number:
@@ -151,7 +153,7 @@ class Exchange:
                 self._untold.popitem(last=False)
         return effects
 
-    def _time_came(self, event: ev.TimeCame, now: MonotonicS) -> list[Effect]:
+    def _time_came(self, event: pull.TimeCame, now: MonotonicS) -> list[Effect]:
         self._peers = event.peers
         due = self._schedule.due(now)
         effects: list[Effect] = []
@@ -174,13 +176,13 @@ class Exchange:
         names = list(self._untold)[: limits.RECEIPT_NAMES_TOLD_MAX]
         for name in names:
             del self._untold[name]
-        return [ev.Gossip(encode_message(ReceiptNames(names=tuple(names))))] if names else []
+        return [pull.Gossip(encode_message(ReceiptNames(names=tuple(names))))] if names else []
 
     def _forget_old(self, unix: UnixMs) -> list[Effect]:
         old = self.shelf.older_than(UnixMs(unix - limits.RECEIPT_AGE_MS_MAX))
         for item in old:
             self.shelf.drop(item)
-        return [ev.ForgetItem(item.digest.hex()) for item in old]
+        return [pull.ForgetItem(item.digest.hex()) for item in old]
 
     # --- others -----------------------------------------------------------------------------------------------------
     def _gossip_accepted(self, event: ev.GossipAccepted, now: MonotonicS) -> list[Effect]:
@@ -191,7 +193,7 @@ class Exchange:
         proof = decode_message(DoubleHistoryProof, event.payload)
         return self._convict(check_proof(proof, self.scope), now, is_told=True)
 
-    def _names_answered(self, event: ev.NamesAnswered, now: MonotonicS) -> list[Effect]:
+    def _names_answered(self, event: pull.NamesAnswered, now: MonotonicS) -> list[Effect]:
         """Want what is new, and go on where the answer ended. Rules: RCP-10."""
         question = self.asking.take_question(event.peer)
         if not isinstance(question, ForDifference):
@@ -212,7 +214,7 @@ class Exchange:
             effects += self.asking.compare_on(event.peer, more, now)
         return [*effects, *self._ask(now)]
 
-    def _ask_failed(self, event: ev.AskFailed, now: MonotonicS) -> list[Effect]:
+    def _ask_failed(self, event: pull.AskFailed, now: MonotonicS) -> list[Effect]:
         question = self.asking.take_question(event.peer)
         if isinstance(question, ForNames):
             self.asking.missed(question, now)
@@ -220,7 +222,7 @@ class Exchange:
             self._schedule.hasten("sync", MonotonicS(now + limits.RECEIPT_SYNC_SOON_S))
         return self._ask(now)
 
-    def _receipts_answered(self, event: ev.ReceiptsAnswered, now: MonotonicS) -> list[Effect]:
+    def _receipts_answered(self, event: pull.ItemsAnswered, now: MonotonicS) -> list[Effect]:
         """Take what was asked for. Rules: RCP-3, RCP-8."""
         question = self.asking.take_question(event.peer)
         if question is None or isinstance(question, ForDifference):
@@ -241,7 +243,7 @@ class Exchange:
         return [*effects, *self._ask(now)]
 
     def _take(
-        self, data: bytes, event: ev.ReceiptsAnswered, question: ForNames | ForRange, now: MonotonicS
+        self, data: bytes, event: pull.ItemsAnswered, question: ForNames | ForRange, now: MonotonicS
     ) -> list[Effect]:
         if decode_fields(data)[0] == DoubleHistoryProof.number:
             return self._take_proof(decode_message(DoubleHistoryProof, data), question, now)
@@ -293,7 +295,7 @@ class Exchange:
     def _refused(self, peer: PeerId, code: str, now: MonotonicS) -> list[Effect]:
         """Say what becomes of a peer that has sent something wrong. Rules: RCP-8."""
         self.gate.rest(peer, code, now)
-        return [] if code in FOREIGN else [ev.BlamePeer(peer, code)]
+        return [] if code in FOREIGN else [pull.BlamePeer(peer, code)]
 
     # --- steps ------------------------------------------------------------------------------------------------------
     def _hold(self, opened: _Opened, now: MonotonicS, *, is_kept: bool = False) -> list[Effect]:
@@ -304,14 +306,14 @@ class Exchange:
         if guilty is not None:
             self._drop_name(item, guilty)
             self.gate.refuse(item.names, "double_history", now)
-            gone: list[Effect] = [ev.ForgetItem(item.digest.hex())] if is_kept else []
+            gone: list[Effect] = [pull.ForgetItem(item.digest.hex())] if is_kept else []
             return [*gone, *self._tell_proof(guilty, now)]
         if (history := self._watch.see_checked(receipt, signed)) is not None:
             return self._convict(history, now)
         held, left = self.shelf.put(item)
-        effects: list[Effect] = [ev.ForgetItem(one.digest.hex()) for one in left]
+        effects: list[Effect] = [pull.ForgetItem(one.digest.hex()) for one in left]
         if held is not None and not is_kept:
-            effects.append(ev.KeepItem(held.digest.hex(), held.data))
+            effects.append(pull.KeepItem(held.digest.hex(), held.data))
         if held is None and self.shelf.get(item.digest) is None:
             self.gate.refuse(item.names, "too_old", now)
         return effects
@@ -323,15 +325,15 @@ class Exchange:
             return [] if is_told else self._tell_proof(account, now)
         proof = proof_of(history, self.scope.domain)
         self.histories[account] = proof
-        effects: list[Effect] = [ev.KeepItem(history_key(account), encode_message(proof))]
+        effects: list[Effect] = [pull.KeepItem(history_key(account), encode_message(proof))]
         while len(self.histories) > limits.HISTORIES_HELD_MAX:
             oldest, _ = self.histories.popitem(last=False)
             self._told_at.pop(oldest, None)
-            effects.append(ev.ForgetItem(history_key(oldest)))
+            effects.append(pull.ForgetItem(history_key(oldest)))
         for item in self.shelf.of(account):
             self.shelf.drop(item)
             self._drop_name(item, account)
-            effects.append(ev.ForgetItem(item.digest.hex()))
+            effects.append(pull.ForgetItem(item.digest.hex()))
         effects.append(ev.HistoryFound(history))
         if is_told:
             self._told_at[account] = now
@@ -343,7 +345,7 @@ class Exchange:
         if told_at is not None and now < told_at + limits.HISTORY_TOLD_AGAIN_S:
             return []
         self._told_at[account] = now
-        return [ev.Gossip(encode_message(self.histories[account]))]
+        return [pull.Gossip(encode_message(self.histories[account]))]
 
     def _drop_name(self, item: Evidence, account: bytes) -> None:
         for name in item.names:
@@ -384,12 +386,12 @@ class Exchange:
 
 
 _METHODS: dict[type[Event], Callable[[Exchange, Any, MonotonicS], list[Effect]]] = {
-    ev.Restored: Exchange._restored,
+    pull.Restored: Exchange._restored,
     ev.OwnReceiptKept: Exchange._own_receipt_kept,
     ev.GossipAccepted: Exchange._gossip_accepted,
-    ev.ReceiptsAnswered: Exchange._receipts_answered,
-    ev.NamesAnswered: Exchange._names_answered,
-    ev.AskFailed: Exchange._ask_failed,
+    pull.ItemsAnswered: Exchange._receipts_answered,
+    pull.NamesAnswered: Exchange._names_answered,
+    pull.AskFailed: Exchange._ask_failed,
     ev.PairJudged: Exchange._pair_judged,
-    ev.TimeCame: Exchange._time_came,
+    pull.TimeCame: Exchange._time_came,
 }

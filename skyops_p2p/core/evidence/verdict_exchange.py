@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from skyops_p2p import limits
+from skyops_p2p.core import pull_events as pull
 from skyops_p2p.core.evidence import events as ev
 from skyops_p2p.core.evidence.asking import Asking, ForDifference, ForNames
 from skyops_p2p.core.evidence.gate import FOREIGN, Gate
@@ -67,7 +68,7 @@ class VerdictExchange:
         """Take one event and return what is to be done, in order.
 
         Args:
-            event: One of core/evidence/events.py, but for OwnReceiptKept.
+            event: One of core/evidence/events.py but for OwnReceiptKept, or of core/pull_events.py.
             now: Monotonic seconds, never less than before.
         """
         if (method := _METHODS.get(type(event))) is None:
@@ -108,7 +109,7 @@ class VerdictExchange:
         self.asking.check_invariants()
 
     # --- this node --------------------------------------------------------------------------------------------------
-    def _restored(self, event: ev.Restored, now: MonotonicS) -> list[Effect]:
+    def _restored(self, event: pull.Restored, now: MonotonicS) -> list[Effect]:
         """Hold what was held before, checked again: what it says is worked out from it."""
         effects: list[Effect] = []
         for data in event.items:
@@ -141,7 +142,7 @@ class VerdictExchange:
             self._untold.popitem(last=False)
         return effects
 
-    def _time_came(self, event: ev.TimeCame, now: MonotonicS) -> list[Effect]:
+    def _time_came(self, event: pull.TimeCame, now: MonotonicS) -> list[Effect]:
         self._peers = event.peers
         due = self._schedule.due(now)
         effects: list[Effect] = []
@@ -149,7 +150,7 @@ class VerdictExchange:
             names = list(self._untold)[: limits.RECEIPT_NAMES_TOLD_MAX]
             for name in names:
                 del self._untold[name]
-            effects.append(ev.Gossip(encode_message(VerdictNames(names=tuple(names)))))
+            effects.append(pull.Gossip(encode_message(VerdictNames(names=tuple(names)))))
         if "old" in due:
             for item in self.shelf.older_than(UnixMs(event.unix_ms - limits.RECEIPT_AGE_MS_MAX)):
                 self.shelf.drop(item)
@@ -167,7 +168,7 @@ class VerdictExchange:
             self._want(name, event.author, now)
         return self._ask(now)
 
-    def _names_answered(self, event: ev.NamesAnswered, now: MonotonicS) -> list[Effect]:
+    def _names_answered(self, event: pull.NamesAnswered, now: MonotonicS) -> list[Effect]:
         """Want what is new, and go on where the answer ended. Rules: RCP-10, RCP-17."""
         question = self.asking.take_question(event.peer)
         if not isinstance(question, ForDifference):
@@ -185,7 +186,7 @@ class VerdictExchange:
             effects += self.asking.compare_on(event.peer, more, now)
         return [*effects, *self._ask(now)]
 
-    def _ask_failed(self, event: ev.AskFailed, now: MonotonicS) -> list[Effect]:
+    def _ask_failed(self, event: pull.AskFailed, now: MonotonicS) -> list[Effect]:
         question = self.asking.take_question(event.peer)
         if isinstance(question, ForNames):
             self.asking.missed(question, now)
@@ -193,7 +194,7 @@ class VerdictExchange:
             self._schedule.hasten("sync", MonotonicS(now + limits.RECEIPT_SYNC_SOON_S))
         return self._ask(now)
 
-    def _verdicts_answered(self, event: ev.ReceiptsAnswered, now: MonotonicS) -> list[Effect]:
+    def _verdicts_answered(self, event: pull.ItemsAnswered, now: MonotonicS) -> list[Effect]:
         """Take what was asked for. Rules: RCP-8, RCP-15."""
         question = self.asking.take_question(event.peer)
         if not isinstance(question, ForNames):
@@ -205,7 +206,7 @@ class VerdictExchange:
             except RemoteProtocolError as error:
                 self.gate.rest(event.peer, error.code, now)
                 if error.code not in FOREIGN:
-                    effects.append(ev.BlamePeer(event.peer, error.code))
+                    effects.append(pull.BlamePeer(event.peer, error.code))
                 break
         for name in question.names:
             if self.asking.namer(name) == event.peer:  # it is wanted still, and who named it first has it not
@@ -214,7 +215,7 @@ class VerdictExchange:
         return [*effects, *self._ask(now)]
 
     def _take(
-        self, data: bytes, event: ev.ReceiptsAnswered, question: ForNames, now: MonotonicS
+        self, data: bytes, event: pull.ItemsAnswered, question: ForNames, now: MonotonicS
     ) -> list[Effect]:
         item = open_verdict(data, self.scope)
         if item.name not in question.names:
@@ -254,9 +255,9 @@ class VerdictExchange:
         effects = [effect for one in left for effect in _gone(one)]
         if not is_in:
             self.gate.refuse(frozenset({item.name}), "too_old", now)
-            return [*effects, *([ev.ForgetItem(item.name.hex())] if is_kept else [])]
+            return [*effects, *([pull.ForgetItem(item.name.hex())] if is_kept else [])]
         if not is_kept:
-            effects.append(ev.KeepItem(item.name.hex(), item.data))
+            effects.append(pull.KeepItem(item.name.hex(), item.data))
         return [*effects, ev.VerdictHeld(item.checked)]
 
     def _named(self, request: VerdictsRequest) -> VerdictsReply:
@@ -281,16 +282,16 @@ class VerdictExchange:
 
 
 def _gone(item: VerdictItem) -> list[Effect]:
-    return [ev.ForgetItem(item.name.hex()), ev.VerdictGone(item.checked)]
+    return [pull.ForgetItem(item.name.hex()), ev.VerdictGone(item.checked)]
 
 
 _METHODS: dict[type[Event], Callable[[VerdictExchange, Any, MonotonicS], list[Effect]]] = {
-    ev.Restored: VerdictExchange._restored,
+    pull.Restored: VerdictExchange._restored,
     ev.OwnVerdictMade: VerdictExchange._own_verdict_made,
     ev.GossipAccepted: VerdictExchange._gossip_accepted,
-    ev.ReceiptsAnswered: VerdictExchange._verdicts_answered,
-    ev.NamesAnswered: VerdictExchange._names_answered,
-    ev.AskFailed: VerdictExchange._ask_failed,
+    pull.ItemsAnswered: VerdictExchange._verdicts_answered,
+    pull.NamesAnswered: VerdictExchange._names_answered,
+    pull.AskFailed: VerdictExchange._ask_failed,
     ev.PairJudged: VerdictExchange._pair_judged,
-    ev.TimeCame: VerdictExchange._time_came,
+    pull.TimeCame: VerdictExchange._time_came,
 }

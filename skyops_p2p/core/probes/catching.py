@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from skyops_p2p import limits
 from skyops_p2p.core.machine import DeadlineReached, Effect, Event, Machine, Table, to
+from skyops_p2p.core.pull_events import AskItems, AskNames
 from skyops_p2p.types import MonotonicS, PeerId
 
 
@@ -52,23 +53,6 @@ class StatementsCame(Event):
 @dataclass(frozen=True, slots=True)
 class Broken(Event):
     """The neighbour does not answer, or has sent something wrong."""
-
-
-@dataclass(frozen=True, slots=True)
-class AskNames(Effect):
-    """Ask a peer what differs; the exchange is told what came of it."""
-
-    peer: PeerId
-    digests: bytes
-    after: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class AskStatements(Effect):
-    """Ask a peer for statements; the exchange is told what came of it."""
-
-    peer: PeerId
-    names: tuple[bytes, ...]
 
 
 _R, _C, _P, _F = CatchUpState.RESTING, CatchUpState.COMPARING, CatchUpState.PAUSING, CatchUpState.FETCHING
@@ -139,7 +123,7 @@ class CatchUp(Machine[CatchUpState]):
         self.state = _F
         self.asked = tuple(self._missing[: limits.PROBE_STATEMENTS_ASKED_MAX])
         del self._missing[: len(self.asked)]
-        return [AskStatements(self.peer, self.asked)]
+        return [AskItems(self.peer, self.asked)]
 
     def _on_statements_came(self, _event: StatementsCame, now: MonotonicS) -> list[Effect]:
         self.asked = ()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from skyops_p2p import limits
+from skyops_p2p.core import pull_events as pull
 from skyops_p2p.core.intake import BLAMELESS, Judgement
 from skyops_p2p.core.machine import DeadlineReached, Effect, Event
 from skyops_p2p.core.probes import exchange_events as ev
@@ -76,7 +77,7 @@ class StatementExchange:
         """Take one event and return what is to be done, in order.
 
         Args:
-            event: One of core/probes/exchange_events.py.
+            event: One of core/probes/exchange_events.py, or of core/pull_events.py.
             now: Monotonic seconds, never less than before.
         """
         if (method := _METHODS.get(type(event))) is None:
@@ -125,22 +126,23 @@ class StatementExchange:
         assert sum(map(len, self._waiting.values())) <= limits.PROBE_PENDING_MAX
 
     # --- this node --------------------------------------------------------------------------------------------------
-    def _restored(self, event: ev.Restored, now: MonotonicS) -> list[Effect]:
+    def _restored(self, event: pull.Restored, now: MonotonicS) -> list[Effect]:
+        """Hold what was held before; its signatures are not checked again."""
         effects: list[Effect] = []
         for data in event.items:
             statement = kept_statement(data)
             is_in = not self._times.is_old(statement.watch, event.unix_ms) and self.shelf.put(statement)[0]
             if not is_in:
-                effects.append(ev.ForgetStatement(statement.key))
+                effects.append(pull.ForgetItem(statement.key))
         self._schedule.start(now)
         self._schedule.hasten("sync", MonotonicS(now + limits.PROBE_SYNC_SOON_S))
         return effects
 
     def _own_made(self, event: ev.OwnStatementMade, _now: MonotonicS) -> list[Effect]:
         """Keep it first, then tell it. Rules: PRB-8."""
-        return [*self._hold(kept_statement(event.data)), ev.GossipStatement(event.data)]
+        return [*self._hold(kept_statement(event.data)), pull.Gossip(event.data)]
 
-    def _time_came(self, event: ev.TimeCame, now: MonotonicS) -> list[Effect]:
+    def _time_came(self, event: pull.TimeCame, now: MonotonicS) -> list[Effect]:
         due, effects = self._schedule.due(now), list[Effect]()
         if "old" in due:
             effects += self._forget_old(event.unix_ms)
@@ -167,13 +169,13 @@ class StatementExchange:
         old = [one for one in self.shelf.all() if self._times.is_old(one.watch, unix_ms)]
         for statement in old:
             self.shelf.drop(statement)
-        return [ev.ForgetStatement(one.key) for one in old]
+        return [pull.ForgetItem(one.key) for one in old]
 
     # --- others -----------------------------------------------------------------------------------------------------
     def _gossip_accepted(self, event: ev.GossipAccepted, _now: MonotonicS) -> list[Effect]:
         return self._hold(kept_statement(event.payload))
 
-    def _names_answered(self, event: ev.NamesAnswered, now: MonotonicS) -> list[Effect]:
+    def _names_answered(self, event: pull.NamesAnswered, now: MonotonicS) -> list[Effect]:
         if event.peer != self.catching.peer:
             return []
         missing = tuple(
@@ -186,7 +188,7 @@ class StatementExchange:
             self._schedule.hasten("sync", MonotonicS(now + limits.PROBE_SYNC_SOON_S))
         return list(self.catching.handle(NamesCame(missing, last, event.is_complete), now))
 
-    def _statements_answered(self, event: ev.StatementsAnswered, now: MonotonicS) -> list[Effect]:
+    def _statements_answered(self, event: pull.ItemsAnswered, now: MonotonicS) -> list[Effect]:
         """Take what was asked for. Rules: PRB-9, PRB-12."""
         if event.peer != self.catching.peer:
             return []
@@ -197,10 +199,10 @@ class StatementExchange:
         except RemoteProtocolError as error:
             self._rest(event.peer, error.code, now)
             effects += self.catching.handle(Broken(), now)
-            return effects if error.code in FOREIGN else [*effects, ev.BlamePeer(event.peer, error.code)]
+            return effects if error.code in FOREIGN else [*effects, pull.BlamePeer(event.peer, error.code)]
         return [*effects, *self.catching.handle(StatementsCame(), now)]
 
-    def _ask_failed(self, event: ev.AskFailed, now: MonotonicS) -> list[Effect]:
+    def _ask_failed(self, event: pull.AskFailed, now: MonotonicS) -> list[Effect]:
         if event.peer != self.catching.peer or self.catching.is_resting:
             return []
         self._schedule.hasten("sync", MonotonicS(now + limits.PROBE_SYNC_SOON_S))
@@ -263,9 +265,9 @@ class StatementExchange:
         """Put a checked statement on the shelf; say so the first time that its witness contradicts itself."""
         before = self.shelf.doubled()
         is_in, left = self.shelf.put(statement)
-        effects: list[Effect] = [ev.ForgetStatement(one.key) for one in left]
+        effects: list[Effect] = [pull.ForgetItem(one.key) for one in left]
         if is_in:
-            effects.append(ev.KeepStatement(statement.key, statement.data))
+            effects.append(pull.KeepItem(statement.key, statement.data))
         effects += [ev.ContradictionFound(witness) for witness in self.shelf.doubled() - before]
         return effects
 
@@ -296,12 +298,12 @@ class StatementExchange:
 
 
 _METHODS: dict[type[Event], Callable[[StatementExchange, Any, MonotonicS], list[Effect]]] = {
-    ev.Restored: StatementExchange._restored,
+    pull.Restored: StatementExchange._restored,
     ev.OwnStatementMade: StatementExchange._own_made,
     ev.GossipAccepted: StatementExchange._gossip_accepted,
-    ev.NamesAnswered: StatementExchange._names_answered,
-    ev.StatementsAnswered: StatementExchange._statements_answered,
-    ev.AskFailed: StatementExchange._ask_failed,
+    pull.NamesAnswered: StatementExchange._names_answered,
+    pull.ItemsAnswered: StatementExchange._statements_answered,
+    pull.AskFailed: StatementExchange._ask_failed,
     ev.StakeJudged: StatementExchange._stake_judged,
-    ev.TimeCame: StatementExchange._time_came,
+    pull.TimeCame: StatementExchange._time_came,
 }

@@ -12,6 +12,7 @@ import trio
 
 from skyops_p2p import limits
 from skyops_p2p.core import node_events
+from skyops_p2p.core import pull_events as pull
 from skyops_p2p.core.evidence import events as ev
 from skyops_p2p.core.evidence.exchange import Exchange
 from skyops_p2p.core.evidence.items import HISTORY_KEYS, Scope, check_proof
@@ -195,7 +196,7 @@ class EvidenceDesk:
 
     async def _restore(self, nursery: trio.Nursery) -> None:
         newest = {entry.key: entry.body for entry in await self._store.entries(STEM)}
-        await self._step(ev.Restored(tuple(newest.values()), self._now_ms()), nursery)
+        await self._step(pull.Restored(tuple(newest.values()), self._now_ms()), nursery)
         for item in self.exchange.shelf.all():
             self.book.hold(item)
         for account in self.exchange.histories:
@@ -213,7 +214,7 @@ class EvidenceDesk:
             if event is not None:
                 await self._step(event, nursery)
             if deadline is not None and trio.current_time() >= deadline:
-                await self._step(ev.TimeCame(self._neighbours(), self._now_ms()), nursery)
+                await self._step(pull.TimeCame(self._neighbours(), self._now_ms()), nursery)
 
     async def _step(self, event: Event, nursery: trio.Nursery) -> None:
         for effect in self.exchange.handle(event, _now()):
@@ -240,25 +241,25 @@ class EvidenceDesk:
     # --- what it does -----------------------------------------------------------------------------------------------
     async def _perform(self, effect: Effect, nursery: trio.Nursery) -> None:
         match effect:
-            case ev.KeepItem(key, data):
+            case pull.KeepItem(key, data):
                 self._count(key)
                 await self._write(key, data)
-            case ev.ForgetItem(key):
+            case pull.ForgetItem(key):
                 self._count(key)
                 await self._write(key, None)
-            case ev.Gossip(payload):
+            case pull.Gossip(payload):
                 nursery.start_soon(self._publish, payload)
-            case ev.AskReceipts(peer, names):
+            case pull.AskItems(peer, names):
                 nursery.start_soon(self._ask, peer, ReceiptsRequest(names=names))
             case ev.AskRange(peer, account, first, count):
                 nursery.start_soon(
                     self._ask, peer, ReceiptRangeRequest(account=account, first=first, count=count)
                 )
-            case ev.AskNames(peer, digests, after):
+            case pull.AskNames(peer, digests, after):
                 nursery.start_soon(self._ask, peer, ReceiptSyncRequest(digests=digests, after=after))
             case ev.JudgePair(pair):
                 nursery.start_soon(self._look, pair)
-            case ev.BlamePeer(peer, code):
+            case pull.BlamePeer(peer, code):
                 log.info("receipts_refused peer=%s code=%s", peer[-8:], code)
                 self._host.post(node_events.PeerMisbehaved(peer, code))
             case ev.HistoryFound(history):
@@ -298,7 +299,7 @@ class EvidenceDesk:
             log.info("receipts_not_told code=%s", error.code)
 
     async def _ask(self, peer: PeerId, request: Message) -> None:
-        event: Event = ev.AskFailed(peer)
+        event: Event = pull.AskFailed(peer)
         try:
             protocol = self._core.rules.protocol_id(RECEIPTS_PROTOCOL)
             reply = await self._network.request(
@@ -306,10 +307,10 @@ class EvidenceDesk:
             )
             if isinstance(request, ReceiptSyncRequest):
                 sync = decode_message(ReceiptSyncReply, reply)
-                event = ev.NamesAnswered(peer, sync.names, sync.is_complete)
+                event = pull.NamesAnswered(peer, sync.names, sync.is_complete)
             else:
                 items = decode_message(ReceiptsReply, reply).items
-                event = ev.ReceiptsAnswered(peer, items, self._now_ms())
+                event = pull.ItemsAnswered(peer, items, self._now_ms())
         except SkyopsError as error:
             log.debug("receipts_not_answered peer=%s code=%s", peer[-8:], error.code)
             if error.code == "protocol_unsupported":  # it is not paid, and pays nobody

@@ -12,6 +12,7 @@ import trio
 
 from skyops_p2p import limits
 from skyops_p2p.core import node_events
+from skyops_p2p.core import pull_events as pull
 from skyops_p2p.core.evidence import events as ev
 from skyops_p2p.core.evidence.verdict_exchange import REQUESTS, VerdictExchange
 from skyops_p2p.core.machine import Effect, Event
@@ -125,10 +126,10 @@ class VerdictDesk:
         async with trio.open_nursery() as nursery:
             newest = {entry.key: entry.body for entry in await self._tools.store.entries(STEM)}
             for data in newest.values():  # each takes milliseconds to check: others go on in between
-                await self._step(ev.Restored((data,), self._tools.book.wall_clock.now_ms()), nursery)
+                await self._step(pull.Restored((data,), self._tools.book.wall_clock.now_ms()), nursery)
                 await trio.lowlevel.checkpoint()
             if not newest:
-                await self._step(ev.Restored((), self._tools.book.wall_clock.now_ms()), nursery)
+                await self._step(pull.Restored((), self._tools.book.wall_clock.now_ms()), nursery)
             task_status.started()
             await self._loop(nursery)
 
@@ -141,7 +142,7 @@ class VerdictDesk:
             if event is not None:
                 await self._step(event, nursery)
             if deadline is not None and trio.current_time() >= deadline:
-                time = ev.TimeCame(self._tools.neighbours(), self._tools.book.wall_clock.now_ms())
+                time = pull.TimeCame(self._tools.neighbours(), self._tools.book.wall_clock.now_ms())
                 await self._step(time, nursery)
 
     async def _step(self, event: Event, nursery: trio.Nursery) -> None:
@@ -162,19 +163,19 @@ class VerdictDesk:
                 tools.book.hold_verdict(checked)
             case ev.VerdictGone(checked):
                 tools.book.drop_verdict(checked)
-            case ev.KeepItem(key, data):
+            case pull.KeepItem(key, data):
                 await self._write(key, data)
-            case ev.ForgetItem(key):
+            case pull.ForgetItem(key):
                 await self._write(key, None)
-            case ev.Gossip(payload):
+            case pull.Gossip(payload):
                 nursery.start_soon(tools.publish, payload)
-            case ev.AskReceipts(peer, names):
+            case pull.AskItems(peer, names):
                 nursery.start_soon(self._ask, peer, VerdictsRequest(names=names))
-            case ev.AskNames(peer, digests, after):
+            case pull.AskNames(peer, digests, after):
                 nursery.start_soon(self._ask, peer, VerdictSyncRequest(digests=digests, after=after))
             case ev.JudgePair(pair):
                 nursery.start_soon(self._look, pair)
-            case ev.BlamePeer(peer, code):
+            case pull.BlamePeer(peer, code):
                 log.info("verdict_refused peer=%s code=%s", peer[-8:], code)
                 tools.host.post(node_events.PeerMisbehaved(peer, code))
 
@@ -189,17 +190,17 @@ class VerdictDesk:
             log.warning("verdict_not_stored key=%s code=%s", key[:16], error.code)
 
     async def _ask(self, peer: PeerId, request: Message) -> None:
-        event: Event = ev.AskFailed(peer)
+        event: Event = pull.AskFailed(peer)
         try:
             reply = await self._tools.network.request(
                 peer, self._tools.protocol, encode_message(request), timeout_s=limits.RECEIPT_ANSWER_S
             )
             if isinstance(request, VerdictSyncRequest):
                 sync = decode_message(ReceiptSyncReply, reply)
-                event = ev.NamesAnswered(peer, sync.names, sync.is_complete)
+                event = pull.NamesAnswered(peer, sync.names, sync.is_complete)
             else:
                 items = decode_message(VerdictsReply, reply).items
-                event = ev.ReceiptsAnswered(peer, items, self._tools.book.wall_clock.now_ms())
+                event = pull.ItemsAnswered(peer, items, self._tools.book.wall_clock.now_ms())
         except SkyopsError as error:
             log.debug("verdicts_not_answered peer=%s code=%s", peer[-8:], error.code)
         await self._events_in.send(event)

@@ -12,12 +12,12 @@ import trio
 
 from skyops_p2p import limits
 from skyops_p2p.core import node_events
+from skyops_p2p.core import pull_events as pull
 from skyops_p2p.core.intake import Judgement
 from skyops_p2p.core.machine import Effect, Event
 from skyops_p2p.core.node_core import NodeCore
 from skyops_p2p.core.probes import exchange_events as ev
 from skyops_p2p.core.probes.answering import Answerer
-from skyops_p2p.core.probes.catching import AskNames, AskStatements
 from skyops_p2p.core.probes.draw import StakeFacts
 from skyops_p2p.core.probes.exchange import StatementExchange
 from skyops_p2p.core.probes.serving import STATEMENT_REQUESTS, StatementService
@@ -169,7 +169,7 @@ class ProbeDesk:
         rules = self._core.rules
         async with trio.open_nursery() as nursery:
             newest = {entry.key: entry.body for entry in await self._store.entries(STEM)}
-            await self._step(ev.Restored(tuple(newest.values()), self._now_ms()), nursery)
+            await self._step(pull.Restored(tuple(newest.values()), self._now_ms()), nursery)
             protocol = rules.protocol_id(PROBES_PROTOCOL)
             self._network.serve_requests(protocol, self._answer, bytes_max=limits.MESSAGE_BYTES_MAX)
             await self._network.subscribe(rules.probes_topic, self._judge)
@@ -197,7 +197,7 @@ class ProbeDesk:
             if event is not None:
                 await self._step(event, nursery)
             if deadline is not None and trio.current_time() >= deadline:
-                await self._step(ev.TimeCame(self._neighbours(), self._now_ms()), nursery)
+                await self._step(pull.TimeCame(self._neighbours(), self._now_ms()), nursery)
 
     async def _step(self, event: Event, nursery: trio.Nursery) -> None:
         for effect in self.exchange.handle(event, _now()):
@@ -229,21 +229,21 @@ class ProbeDesk:
     # --- what it does -----------------------------------------------------------------------------------------------
     async def _perform(self, effect: Effect, nursery: trio.Nursery) -> None:
         match effect:
-            case ev.KeepStatement(key, data):
+            case pull.KeepItem(key, data):
                 self._book.note_news()
                 await self._write(key, data)
-            case ev.ForgetStatement(key):
+            case pull.ForgetItem(key):
                 self._book.note_news()
                 await self._write(key, None)
-            case ev.GossipStatement(payload):
+            case pull.Gossip(payload):
                 nursery.start_soon(self._publish, payload)
             case ev.JudgeStake(account):
                 nursery.start_soon(self._look, account)
-            case AskNames(peer, digests, after):
+            case pull.AskNames(peer, digests, after):
                 nursery.start_soon(self._ask, peer, StatementSyncRequest(digests=digests, after=after))
-            case AskStatements(peer, names):
+            case pull.AskItems(peer, names):
                 nursery.start_soon(self._ask, peer, StatementsRequest(names=names))
-            case ev.BlamePeer(peer, code):
+            case pull.BlamePeer(peer, code):
                 log.info("statements_refused peer=%s code=%s", peer[-8:], code)
                 self._host.post(node_events.PeerMisbehaved(peer, code))
             case ev.ContradictionFound(account):
@@ -270,7 +270,7 @@ class ProbeDesk:
             log.info("statement_not_told code=%s", error.code)
 
     async def _ask(self, peer: PeerId, request: Message) -> None:
-        event: Event = ev.AskFailed(peer)
+        event: Event = pull.AskFailed(peer)
         try:
             protocol = self._core.rules.protocol_id(PROBES_PROTOCOL)
             reply = await self._network.request(
@@ -278,10 +278,10 @@ class ProbeDesk:
             )
             if isinstance(request, StatementSyncRequest):
                 sync = decode_message(StatementSyncReply, reply)
-                event = ev.NamesAnswered(peer, sync.names, sync.is_complete)
+                event = pull.NamesAnswered(peer, sync.names, sync.is_complete)
             else:
                 items = decode_message(StatementsReply, reply).items
-                event = ev.StatementsAnswered(peer, items, self._now_ms())
+                event = pull.ItemsAnswered(peer, items, self._now_ms())
         except SkyopsError as error:
             log.debug("statements_not_answered peer=%s code=%s", peer[-8:], error.code)
             if error.code == "protocol_unsupported":  # it is not paid, and pays nobody

@@ -3,6 +3,7 @@
 import pytest
 
 from skyops_p2p import limits
+from skyops_p2p.core import pull_events as pull
 from skyops_p2p.core.evidence import events as ev
 from skyops_p2p.core.evidence.exchange import Exchange
 from skyops_p2p.core.evidence.items import open_evidence
@@ -46,7 +47,7 @@ class Desk:
         self.is_funded = is_funded
         self.compares = False
         """Comparisons are left to the test; else nothing ever differs."""
-        self.do(ev.Restored((), LATER))
+        self.do(pull.Restored((), LATER))
         self.wait(0.0)
 
     def do(self, event: ev.Event) -> list[Effect]:
@@ -54,26 +55,26 @@ class Desk:
         for effect in list(effects):
             if isinstance(effect, ev.JudgePair):
                 effects += self.do(ev.PairJudged(effect.pair, self.is_funded, LATER))
-            if isinstance(effect, ev.AskNames) and not self.compares:
-                effects += self.do(ev.NamesAnswered(effect.peer, (), is_complete=True))
+            if isinstance(effect, pull.AskNames) and not self.compares:
+                effects += self.do(pull.NamesAnswered(effect.peer, (), is_complete=True))
         self.exchange.check_invariants()
         return effects
 
     def wait(self, seconds: float) -> list[Effect]:
         self.now += seconds
-        return self.do(ev.TimeCame((BOB_PEER, CAROL_PEER), LATER))
+        return self.do(pull.TimeCame((BOB_PEER, CAROL_PEER), LATER))
 
     def name(self, *names: bytes, by: PeerId = BOB_PEER) -> list[Effect]:
         payload = encode_message(ReceiptNames(names=names))
         return self.do(ev.GossipAccepted(by, payload, LATER))
 
     def give(self, *items: bytes, by: PeerId = BOB_PEER) -> list[Effect]:
-        return self.do(ev.ReceiptsAnswered(by, items, LATER))
+        return self.do(pull.ItemsAnswered(by, items, LATER))
 
     def fetch(self, data: bytes) -> list[Effect]:
         """Have bob name a receipt; whoever is asked for it gives it."""
         effects = [*self.name(name(data)), *self.wait(1.0)]
-        (asked,) = [one for one in effects if isinstance(one, ev.AskReceipts) and one.names == (name(data),)]
+        (asked,) = [one for one in effects if isinstance(one, pull.AskItems) and one.names == (name(data),)]
         return self.give(data, by=asked.peer)
 
 
@@ -97,18 +98,18 @@ def doubled() -> tuple[bytes, bytes]:
 def test_what_is_named_is_asked_for_held_and_written_down() -> None:  # RCP-8
     desk, data = Desk(), signed_receipt(receipt())
     effects = desk.fetch(data)
-    assert ev.KeepItem(sha256(encode_message(receipt())).hex(), data) in effects
+    assert pull.KeepItem(sha256(encode_message(receipt())).hex(), data) in effects
     assert desk.exchange.shelf.named(name(data)) is not None
     assert desk.name(name(data)) == []  # it is held
 
 
 def test_who_was_named_first_is_asked_first_and_then_a_neighbour() -> None:  # RCP-8
     desk, wanted = Desk(), bytes([7] * 32)
-    assert ev.AskReceipts(CAROL_PEER, (wanted,)) in desk.name(wanted, by=CAROL_PEER)
+    assert pull.AskItems(CAROL_PEER, (wanted,)) in desk.name(wanted, by=CAROL_PEER)
     desk.give(by=CAROL_PEER)
     effects = [*desk.wait(2.0), *desk.wait(limits.RECEIPT_ASK_PAUSE_S)]
-    asked = [effect for effect in effects if isinstance(effect, ev.AskReceipts)]
-    assert asked == [ev.AskReceipts(BOB_PEER, (wanted,))]
+    asked = [effect for effect in effects if isinstance(effect, pull.AskItems)]
+    assert asked == [pull.AskItems(BOB_PEER, (wanted,))]
 
 
 def test_a_receipt_that_nobody_has_is_given_up() -> None:
@@ -138,7 +139,7 @@ def test_receipts_of_another_market_are_refused_and_their_giver_rests(
     effects = desk.give(data)
     assert desk.exchange.gate.refusals[code] == 1
     assert len(desk.exchange.shelf) == 0
-    assert not any(isinstance(effect, ev.BlamePeer) for effect in effects)
+    assert not any(isinstance(effect, pull.BlamePeer) for effect in effects)
     assert desk.exchange.gate.is_resting(BOB_PEER, at(desk.now))
 
 
@@ -153,7 +154,7 @@ def test_receipts_of_another_market_are_refused_and_their_giver_rests(
 def test_forged_receipts_cost_their_giver_and_no_memory(data: bytes, code: str) -> None:  # RCP-8
     desk = Desk()
     desk.name(bytes([7] * 32))
-    assert ev.BlamePeer(BOB_PEER, code) in desk.give(data, signed_receipt(receipt()))
+    assert pull.BlamePeer(BOB_PEER, code) in desk.give(data, signed_receipt(receipt()))
     assert len(desk.exchange.shelf) == 0
 
 
@@ -176,7 +177,7 @@ def test_what_was_not_asked_for_is_not_taken() -> None:  # RCP-8
 def test_receipts_of_no_date_are_refused_without_blame(ended: int, code: str) -> None:  # RCP-3
     desk = Desk()
     effects = desk.fetch(signed_receipt(receipt(ended_unix_ms=ended)))
-    assert not any(isinstance(effect, ev.BlamePeer) for effect in effects)
+    assert not any(isinstance(effect, pull.BlamePeer) for effect in effects)
     assert (len(desk.exchange.shelf), desk.exchange.gate.refusals[code]) == (0, 1)
 
 
@@ -205,13 +206,13 @@ def test_an_own_receipt_is_told_with_both_halves_at_once_and_with_one_later() ->
     assert desk.do(ev.OwnReceiptKept(half, early)) == []
     assert len(desk.exchange.shelf) == 0
     desk.do(ev.OwnReceiptKept(whole, early))
-    told = [effect for effect in desk.wait(limits.RECEIPT_TELL_S) if isinstance(effect, ev.Gossip)]
-    assert told == [ev.Gossip(encode_message(ReceiptNames(names=(name(whole),))))]
+    told = [effect for effect in desk.wait(limits.RECEIPT_TELL_S) if isinstance(effect, pull.Gossip)]
+    assert told == [pull.Gossip(encode_message(ReceiptNames(names=(name(whole),))))]
 
     other = Desk()
     other.do(ev.OwnReceiptKept(half, UnixMs(early + 1)))
-    told = [effect for effect in other.wait(limits.RECEIPT_TELL_S) if isinstance(effect, ev.Gossip)]
-    assert told == [ev.Gossip(encode_message(ReceiptNames(names=(name(half),))))]
+    told = [effect for effect in other.wait(limits.RECEIPT_TELL_S) if isinstance(effect, pull.Gossip)]
+    assert told == [pull.Gossip(encode_message(ReceiptNames(names=(name(half),))))]
 
 
 def test_halves_from_two_peers_become_one_receipt() -> None:  # RCP-4
@@ -258,9 +259,9 @@ def test_two_receipts_for_one_place_make_a_proof_that_is_told_and_kept() -> None
     (found,) = [effect.history for effect in effects if isinstance(effect, ev.HistoryFound)]
     assert (found.account, found.sequence) == (PAIR.requester, 1)
     proof = encode_message(desk.exchange.histories[PAIR.requester])
-    assert ev.Gossip(proof) in effects
-    assert ev.KeepItem(f"history/{PAIR.requester.hex()}", proof) in effects
-    assert ev.ForgetItem(sha256(encode_message(receipt())).hex()) in effects
+    assert pull.Gossip(proof) in effects
+    assert pull.KeepItem(f"history/{PAIR.requester.hex()}", proof) in effects
+    assert pull.ForgetItem(sha256(encode_message(receipt())).hex()) in effects
     assert len(desk.exchange.shelf) == 0
     request = encode_message(ReceiptsRequest(names=(name(first),)))
     reply = decode_message(ReceiptsReply, desk.exchange.answer(BOB_PEER, request, at(desk.now)))
@@ -272,10 +273,10 @@ def test_a_receipt_of_a_proven_account_has_the_proof_told_again_but_not_often() 
     desk.do(ev.OwnReceiptKept(first, LATER))
     desk.do(ev.OwnReceiptKept(second, LATER))
     third = second_of(BOB.wallet, 3)
-    assert not any(isinstance(effect, ev.Gossip) for effect in desk.do(ev.OwnReceiptKept(third, LATER)))
+    assert not any(isinstance(effect, pull.Gossip) for effect in desk.do(ev.OwnReceiptKept(third, LATER)))
     desk.now += limits.HISTORY_TOLD_AGAIN_S
     told = desk.do(ev.OwnReceiptKept(third, LATER))
-    assert told == [ev.Gossip(encode_message(desk.exchange.histories[PAIR.requester]))]
+    assert told == [pull.Gossip(encode_message(desk.exchange.histories[PAIR.requester]))]
     assert len(desk.exchange.shelf) == 0
 
 
@@ -284,15 +285,15 @@ def test_a_restart_keeps_receipts_and_proofs() -> None:
     proof = None
     for data in (first, second):
         for effect in desk.do(ev.OwnReceiptKept(data, LATER)):
-            if isinstance(effect, ev.KeepItem) and effect.key.startswith("history/"):
+            if isinstance(effect, pull.KeepItem) and effect.key.startswith("history/"):
                 proof = effect.data
     assert proof is not None
     kept = signed_receipt(receipt(5), requester=None)
     again = Desk()
-    effects = again.do(ev.Restored((kept, proof, first), LATER))
+    effects = again.do(pull.Restored((kept, proof, first), LATER))
     assert list(again.exchange.histories) == [PAIR.requester]
     assert [item.data for item in again.exchange.shelf.all()] == [kept]
-    assert ev.ForgetItem(sha256(encode_message(receipt())).hex()) in effects  # a crash had left it
+    assert pull.ForgetItem(sha256(encode_message(receipt())).hex()) in effects  # a crash had left it
 
 
 def proof_of_alice() -> bytes:
@@ -352,7 +353,7 @@ def test_a_peer_that_names_what_it_has_not_rests() -> None:  # RCP-8
         number += 1
         assert number <= limits.RECEIPT_BOGUS_BURST + 2
         effects = desk.name(number.to_bytes(32, "big")) or desk.wait(limits.RECEIPT_ASK_PAUSE_S)
-        assert any(isinstance(effect, ev.AskReceipts) for effect in effects)
+        assert any(isinstance(effect, pull.AskItems) for effect in effects)
         for peer in (BOB_PEER, CAROL_PEER):
             desk.give(by=peer)
     assert number >= limits.RECEIPT_BOGUS_BURST
@@ -368,9 +369,9 @@ def test_names_of_one_peer_are_bounded() -> None:
 def test_a_comparison_goes_on_where_the_answer_ended() -> None:  # RCP-10
     desk = Desk()
     desk.compares = True
-    (asked,) = [effect for effect in desk.wait(limits.RECEIPT_SYNC_S) if isinstance(effect, ev.AskNames)]
+    (asked,) = [effect for effect in desk.wait(limits.RECEIPT_SYNC_S) if isinstance(effect, pull.AskNames)]
     names = (bytes([1] * 32), bytes([2] * 32))
-    effects = desk.do(ev.NamesAnswered(asked.peer, names, is_complete=False))
-    assert ev.AskNames(asked.peer, asked.digests, names[-1]) in effects
-    effects = desk.do(ev.NamesAnswered(asked.peer, names, is_complete=False))  # it does not advance
-    assert not any(isinstance(effect, ev.AskNames) for effect in effects)
+    effects = desk.do(pull.NamesAnswered(asked.peer, names, is_complete=False))
+    assert pull.AskNames(asked.peer, asked.digests, names[-1]) in effects
+    effects = desk.do(pull.NamesAnswered(asked.peer, names, is_complete=False))  # it does not advance
+    assert not any(isinstance(effect, pull.AskNames) for effect in effects)

@@ -3,10 +3,11 @@
 import pytest
 
 from skyops_p2p import limits
+from skyops_p2p.core import pull_events as pull
 from skyops_p2p.core.intake import Judgement
 from skyops_p2p.core.machine import Effect, Event
 from skyops_p2p.core.probes import exchange_events as ev
-from skyops_p2p.core.probes.catching import AskNames, AskStatements, CatchUpState
+from skyops_p2p.core.probes.catching import CatchUpState
 from skyops_p2p.core.probes.exchange import StatementExchange
 from skyops_p2p.core.probes.statements import Statement, make_statement
 from skyops_p2p.core.probes.times import ProbeTimes
@@ -37,7 +38,7 @@ class Desk:
         self.stakes = {ALICES: True} if stakes is None else stakes
         self.exchange = StatementExchange(RULES.network, TIMES, salt=b"salt", is_staked=self.stakes.get)
         self.now = START
-        self.tell(ev.Restored((), NOW))
+        self.tell(pull.Restored((), NOW))
 
     def tell(self, event: Event) -> list[Effect]:
         effects = self.exchange.handle(event, self.now)
@@ -49,23 +50,23 @@ class Desk:
 
     def wait(self, seconds: float = limits.PROBE_SYNC_S) -> list[Effect]:
         self.now = MonotonicS(self.now + seconds)
-        return self.tell(ev.TimeCame(PEERS, NOW))
+        return self.tell(pull.TimeCame(PEERS, NOW))
 
-    def compare(self) -> AskNames:
-        (asked,) = [one for one in self.wait() if isinstance(one, AskNames)]
+    def compare(self) -> pull.AskNames:
+        (asked,) = [one for one in self.wait() if isinstance(one, pull.AskNames)]
         return asked
 
-    def name(self, *statements: Statement) -> AskStatements:
+    def name(self, *statements: Statement) -> pull.AskItems:
         """Let the neighbour of a comparison name these; return what is asked for then."""
         peer = self.compare().peer
         names = tuple(sorted(one.name for one in statements))
-        assert self.tell(ev.NamesAnswered(peer, names, True)) == []
+        assert self.tell(pull.NamesAnswered(peer, names, True)) == []
         (asked,) = self.wait(limits.PROBE_ASK_PAUSE_S)
-        assert isinstance(asked, AskStatements)
+        assert isinstance(asked, pull.AskItems)
         return asked
 
-    def give(self, asked: AskStatements, *items: bytes) -> list[Effect]:
-        return self.tell(ev.StatementsAnswered(asked.peer, items, NOW))
+    def give(self, asked: pull.AskItems, *items: bytes) -> list[Effect]:
+        return self.tell(pull.ItemsAnswered(asked.peer, items, NOW))
 
 
 # --- gossip -------------------------------------------------------------------------------------------------------
@@ -73,7 +74,7 @@ def test_gossip_is_judged_before_it_is_forwarded() -> None:  # PRB-11
     desk, one = Desk(), said()
     assert desk.judge(one.data) is Judgement.ACCEPT
     (kept,) = desk.tell(ev.GossipAccepted(one.data))
-    assert kept == ev.KeepStatement(one.key, one.data)
+    assert kept == pull.KeepItem(one.key, one.data)
     assert desk.judge(one.data) is Judgement.IGNORE
     assert desk.judge(one.data[:-1]) is Judgement.REJECT
     assert desk.judge(bytes(limits.GOSSIP_BYTES_MAX + 1)) is Judgement.REJECT
@@ -104,7 +105,7 @@ def test_gossip_of_somebody_unknown_waits_for_a_look_at_its_stake() -> None:  # 
 def test_own_statements_are_kept_before_they_are_told() -> None:  # PRB-8
     desk, own = Desk(), said(BOB.wallet)
     effects = desk.tell(ev.OwnStatementMade(own.data))
-    assert effects == [ev.KeepStatement(own.key, own.data), ev.GossipStatement(own.data)]
+    assert effects == [pull.KeepItem(own.key, own.data), pull.Gossip(own.data)]
 
 
 def test_a_contradiction_is_told_once() -> None:  # PRB-10, PRB-14
@@ -120,11 +121,11 @@ def test_a_contradiction_is_told_once() -> None:  # PRB-10, PRB-14
 def test_a_restart_keeps_what_counts_still() -> None:  # PRB-9
     new, old = said(), said(watch=WATCH - 200)
     desk = Desk()
-    effects = desk.tell(ev.Restored((new.data, old.data), NOW))
-    assert effects == [ev.ForgetStatement(old.key)]
+    effects = desk.tell(pull.Restored((new.data, old.data), NOW))
+    assert effects == [pull.ForgetItem(old.key)]
     later = UnixMs(NOW + 40 * 86_400_000)
     desk.now = MonotonicS(desk.now + 3601)
-    assert ev.ForgetStatement(new.key) in desk.tell(ev.TimeCame(PEERS, later))
+    assert pull.ForgetItem(new.key) in desk.tell(pull.TimeCame(PEERS, later))
     assert len(desk.exchange.shelf) == 0
 
 
@@ -134,17 +135,17 @@ def test_what_is_missing_is_asked_for_page_by_page() -> None:  # PRB-12
     statements = sorted((said(watch=WATCH - age) for age in range(20)), key=lambda one: one.name)
     peer = desk.compare().peer
     names = tuple(one.name for one in statements)
-    desk.tell(ev.NamesAnswered(peer, names[:18], False))
+    desk.tell(pull.NamesAnswered(peer, names[:18], False))
     (first,) = desk.wait(limits.PROBE_ASK_PAUSE_S)
-    assert first == AskStatements(peer, names[:16])
-    desk.tell(ev.StatementsAnswered(peer, tuple(one.data for one in statements[:16]), NOW))
+    assert first == pull.AskItems(peer, names[:16])
+    desk.tell(pull.ItemsAnswered(peer, tuple(one.data for one in statements[:16]), NOW))
     (second,) = desk.wait(limits.PROBE_ASK_PAUSE_S)
-    assert second == AskStatements(peer, names[16:18])
-    desk.tell(ev.StatementsAnswered(peer, (), NOW))
+    assert second == pull.AskItems(peer, names[16:18])
+    desk.tell(pull.ItemsAnswered(peer, (), NOW))
     (third,) = desk.wait(limits.PROBE_ASK_PAUSE_S)
-    assert isinstance(third, AskNames)
+    assert isinstance(third, pull.AskNames)
     assert third.after == names[17]
-    desk.tell(ev.NamesAnswered(peer, (), True))
+    desk.tell(pull.NamesAnswered(peer, (), True))
     assert desk.exchange.catching.state is CatchUpState.RESTING
     assert len(desk.exchange.shelf) == 16
 
@@ -152,16 +153,16 @@ def test_what_is_missing_is_asked_for_page_by_page() -> None:  # PRB-12
 def test_another_neighbour_is_asked_after_one_that_does_not_answer() -> None:  # PRB-12
     desk = Desk()
     first = desk.compare().peer
-    desk.tell(ev.AskFailed(first))
+    desk.tell(pull.AskFailed(first))
     (again,) = desk.wait(limits.PROBE_SYNC_SOON_S)
-    assert isinstance(again, AskNames)
+    assert isinstance(again, pull.AskNames)
     assert again.peer != first
 
 
 def test_a_statement_waits_for_a_look_at_its_witness() -> None:  # PRB-10
     desk, one = Desk({}), said()
     assert desk.give(desk.name(one), one.data) == [ev.JudgeStake(ALICES)]
-    assert desk.tell(ev.StakeJudged(ALICES, True)) == [ev.KeepStatement(one.key, one.data)]
+    assert desk.tell(ev.StakeJudged(ALICES, True)) == [pull.KeepItem(one.key, one.data)]
 
 
 @pytest.mark.parametrize(("is_staked", "code"), [(False, "no_stake"), (None, "chain_away")])
@@ -173,17 +174,17 @@ def test_what_nobody_with_a_stake_has_signed_is_not_asked_for_again(
     assert desk.tell(ev.StakeJudged(ALICES, is_staked)) == []
     assert desk.exchange.refusals[code] == 1
     peer = desk.compare().peer
-    desk.tell(ev.NamesAnswered(peer, (one.name,), True))
+    desk.tell(pull.NamesAnswered(peer, (one.name,), True))
     assert desk.exchange.catching.state is CatchUpState.RESTING
 
 
 def test_who_gives_what_nobody_can_hold_is_blamed_and_rests() -> None:  # PRB-9, PRB-12
     desk, one = Desk(), said()
     asked = desk.name(one)
-    assert desk.give(asked, one.data[:-1]) == [ev.BlamePeer(asked.peer, "malformed")]
+    assert desk.give(asked, one.data[:-1]) == [pull.BlamePeer(asked.peer, "malformed")]
     peer = desk.compare().peer
     assert peer != asked.peer
-    desk.tell(ev.NamesAnswered(peer, (), True))
+    desk.tell(pull.NamesAnswered(peer, (), True))
     assert desk.compare().peer == asked.peer  # its rest is over
 
 
