@@ -18,17 +18,18 @@ from skyops_p2p.core.evidence.exchange import Exchange
 from skyops_p2p.core.evidence.items import HISTORY_KEYS, Scope, check_proof
 from skyops_p2p.core.evidence.verdict_exchange import VerdictExchange
 from skyops_p2p.core.intake import Judgement
-from skyops_p2p.core.machine import Effect, Event
+from skyops_p2p.core.machine import Effect
 from skyops_p2p.core.node_core import NodeCore
 from skyops_p2p.core.rules import RECEIPTS_PROTOCOL
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.crypto.wallet import address_from_bytes
-from skyops_p2p.errors import ChainError, SkyopsError, StoreError
+from skyops_p2p.errors import ChainError
 from skyops_p2p.node.evidence.accuser import Accuser
 from skyops_p2p.node.evidence.verdict_desk import VerdictDesk, VerdictTools
 from skyops_p2p.node.evidence.views import EvidenceView, InclusionView, evidence_view
 from skyops_p2p.node.host import Host
 from skyops_p2p.node.lookup import find_peer, unknown_peer
+from skyops_p2p.node.pulling import PullCalls, PullJournal, PullLoop, ReplyKind
 from skyops_p2p.node.reputation.book import ReputationBook
 from skyops_p2p.node.reputation.reading import read_scores
 from skyops_p2p.node.reputation.standing import account_in
@@ -43,7 +44,7 @@ from skyops_p2p.wire.messages.evidence import (
     ReceiptSyncReply,
     ReceiptSyncRequest,
 )
-from skyops_p2p.wire.model import Message, decode_message, encode_message
+from skyops_p2p.wire.model import Message
 
 log = logging.getLogger(__name__)
 
@@ -87,32 +88,34 @@ class EvidenceDesk:
         places = money.contracts
         scope = Scope(core.rules.network, places.chain_id, places.settlement, places.disputes, places.token)
         self.exchange = Exchange(scope, salt=entropy.token(32), is_member=self._is_member)
-        self.trouble = ""
-        """Why something that is held could not be written down; empty if it could."""
         self._core = core
         self._network = network
-        self._store = store
         self._money = money
         self._host = host
         self._wall_clock = book.wall_clock
         self.book = book
         self._accuser = accuser
-        self._silent: dict[PeerId, float] = {}
-        """Neighbours that do not speak the protocol, until when they are left out."""
+        self._calls = PullCalls(
+            network,
+            protocol=core.rules.protocol_id(RECEIPTS_PROTOCOL),
+            topic=core.rules.receipts_topic,
+            answer_s=limits.RECEIPT_ANSWER_S,
+            rest_s=limits.RECEIPT_REST_S,
+            now_ms=self._now_ms,
+        )
+        self._journal = PullJournal(store, STEM, lost="receipts of others are not written down")
+        self._loop = PullLoop(
+            "receipts",
+            self.exchange,
+            self._perform,
+            neighbours=self._calls.neighbours,
+            now_ms=self._now_ms,
+            events_max=limits.RECEIPT_EVENTS_MAX,
+        )
         self._looks = trio.CapacityLimiter(limits.PAIRS_LOOKED_UP_MAX)
-        self._events_in, self._events_out = trio.open_memory_channel[Event](limits.RECEIPT_EVENTS_MAX)
         self.verdicts = VerdictDesk(
             VerdictExchange(scope, self.exchange.gate, salt=entropy.token(32)),
-            VerdictTools(
-                network,
-                core.rules.protocol_id(RECEIPTS_PROTOCOL),
-                store,
-                host,
-                book,
-                publish=self._publish,
-                is_funded=self._is_funded,
-                neighbours=self._neighbours,
-            ),
+            VerdictTools(self._calls, store, host, book, is_funded=self._is_funded),
         )
         """Those of everybody, which go the same way."""
         host.hears({core.rules.receipts_topic: self._hear})
@@ -125,7 +128,9 @@ class EvidenceDesk:
             "this wallet has signed two histories of receipts: two nodes use it, or its database was put back; "
             "nothing that it did counts any more (docs/troubleshooting.md)"
         )
-        return tuple(text for text in (doubled if own else "", self.trouble, self.verdicts.trouble) if text)
+        return tuple(
+            text for text in (doubled if own else "", self._journal.trouble, self.verdicts.trouble) if text
+        )
 
     def view(self, who: str, inclusions: dict[bytes, InclusionView]) -> EvidenceView:
         """Return what is held of a wallet, a job or a peer; see Payments.evidence.
@@ -179,7 +184,7 @@ class EvidenceDesk:
         async with trio.open_nursery() as nursery:
             await self._restore(nursery)
             for data in own:
-                await self._step(ev.OwnReceiptKept(data, self._now_ms()), nursery)
+                await self._loop.step(ev.OwnReceiptKept(data, self._now_ms()), nursery)
             protocol = rules.protocol_id(RECEIPTS_PROTOCOL)
             self._network.serve_requests(protocol, self._answer, bytes_max=limits.MESSAGE_BYTES_MAX)
             await self._network.subscribe(rules.receipts_topic, self._judge)
@@ -188,15 +193,14 @@ class EvidenceDesk:
                 nursery.start_soon(self._accuser.run)
             nursery.start_soon(self.book.run)
             nursery.start_soon(self.verdicts.run)
-            await self._loop(nursery)
+            await self._loop.run(nursery)
 
     def keep_own(self, data: bytes) -> None:
         """Take in a receipt of this node's own, or one that has more halves now; returns at once."""
-        self._post(ev.OwnReceiptKept(data, self._now_ms()))
+        self._loop.post(ev.OwnReceiptKept(data, self._now_ms()))
 
     async def _restore(self, nursery: trio.Nursery) -> None:
-        newest = {entry.key: entry.body for entry in await self._store.entries(STEM)}
-        await self._step(pull.Restored(tuple(newest.values()), self._now_ms()), nursery)
+        await self._loop.step(pull.Restored(await self._journal.kept(), self._now_ms()), nursery)
         for item in self.exchange.shelf.all():
             self.book.hold(item)
         for account in self.exchange.histories:
@@ -205,34 +209,13 @@ class EvidenceDesk:
             for account in self.exchange.histories:
                 self._accuser.accuse(check_proof(self.exchange.histories[account], self.exchange.scope))
 
-    async def _loop(self, nursery: trio.Nursery) -> None:
-        while True:
-            deadline = self.exchange.next_deadline()
-            event: Event | None = None
-            with trio.move_on_at(deadline if deadline is not None else float("inf")):
-                event = await self._events_out.receive()
-            if event is not None:
-                await self._step(event, nursery)
-            if deadline is not None and trio.current_time() >= deadline:
-                await self._step(pull.TimeCame(self._neighbours(), self._now_ms()), nursery)
-
-    async def _step(self, event: Event, nursery: trio.Nursery) -> None:
-        for effect in self.exchange.handle(event, _now()):
-            await self._perform(effect, nursery)
-
-    def _post(self, event: Event) -> None:
-        try:
-            self._events_in.send_nowait(event)
-        except trio.WouldBlock:  # a comparison, or a restart, finds it again
-            log.info("receipt_event_dropped kind=%s", type(event).__name__)
-
     # --- what it is asked -------------------------------------------------------------------------------------------
     def _judge(self, _topic: str, author: PeerId, payload: bytes) -> Verdict:
         return _VERDICTS[self.exchange.judge(author, payload, _now())]
 
     def _hear(self, author: PeerId, payload: bytes) -> None:
         if not self.verdicts.hears(author, payload):
-            self._post(ev.GossipAccepted(author, payload, self._now_ms()))
+            self._loop.post(ev.GossipAccepted(author, payload, self._now_ms()))
 
     async def _answer(self, peer: PeerId, request: bytes) -> bytes:
         reply = self.verdicts.answer(peer, request)
@@ -243,20 +226,25 @@ class EvidenceDesk:
         match effect:
             case pull.KeepItem(key, data):
                 self._count(key)
-                await self._write(key, data)
+                await self._journal.write(key, data)
             case pull.ForgetItem(key):
                 self._count(key)
-                await self._write(key, None)
+                await self._journal.write(key, None)
             case pull.Gossip(payload):
-                nursery.start_soon(self._publish, payload)
+                nursery.start_soon(self._calls.publish, payload)
             case pull.AskItems(peer, names):
-                nursery.start_soon(self._ask, peer, ReceiptsRequest(names=names))
+                nursery.start_soon(self._ask, peer, ReceiptsRequest(names=names), ReceiptsReply)
             case ev.AskRange(peer, account, first, count):
                 nursery.start_soon(
-                    self._ask, peer, ReceiptRangeRequest(account=account, first=first, count=count)
+                    self._ask,
+                    peer,
+                    ReceiptRangeRequest(account=account, first=first, count=count),
+                    ReceiptsReply,
                 )
             case pull.AskNames(peer, digests, after):
-                nursery.start_soon(self._ask, peer, ReceiptSyncRequest(digests=digests, after=after))
+                nursery.start_soon(
+                    self._ask, peer, ReceiptSyncRequest(digests=digests, after=after), ReceiptSyncReply
+                )
             case ev.JudgePair(pair):
                 nursery.start_soon(self._look, pair)
             case pull.BlamePeer(peer, code):
@@ -282,44 +270,12 @@ class EvidenceDesk:
         else:
             self.book.hold(item)
 
-    async def _write(self, key: str, data: bytes | None) -> None:
-        try:
-            if data is not None:
-                await self._store.append(STEM, key, data)
-            await self._store.compact(STEM, key, keep_last=0 if data is None else 1)
-            self.trouble = ""
-        except StoreError as error:
-            self.trouble = f"receipts of others are not written down: {error.message}"
-            log.warning("receipt_not_stored key=%s code=%s", key[:16], error.code)
-
-    async def _publish(self, payload: bytes) -> None:
-        try:
-            await self._network.publish(self._core.rules.receipts_topic, payload)
-        except SkyopsError as error:  # whoever compares finds it
-            log.info("receipts_not_told code=%s", error.code)
-
-    async def _ask(self, peer: PeerId, request: Message) -> None:
-        event: Event = pull.AskFailed(peer)
-        try:
-            protocol = self._core.rules.protocol_id(RECEIPTS_PROTOCOL)
-            reply = await self._network.request(
-                peer, protocol, encode_message(request), timeout_s=limits.RECEIPT_ANSWER_S
-            )
-            if isinstance(request, ReceiptSyncRequest):
-                sync = decode_message(ReceiptSyncReply, reply)
-                event = pull.NamesAnswered(peer, sync.names, sync.is_complete)
-            else:
-                items = decode_message(ReceiptsReply, reply).items
-                event = pull.ItemsAnswered(peer, items, self._now_ms())
-        except SkyopsError as error:
-            log.debug("receipts_not_answered peer=%s code=%s", peer[-8:], error.code)
-            if error.code == "protocol_unsupported":  # it is not paid, and pays nobody
-                self._silent[peer] = trio.current_time() + limits.RECEIPT_REST_S
-        await self._events_in.send(event)
+    async def _ask(self, peer: PeerId, request: Message, kind: ReplyKind) -> None:
+        await self._loop.send(await self._calls.ask(peer, request, kind))
 
     async def _look(self, pair: ev.Pair) -> None:
         is_funded = await self._is_funded(pair)
-        await self._events_in.send(ev.PairJudged(pair, is_funded, self._now_ms()))
+        await self._loop.send(ev.PairJudged(pair, is_funded, self._now_ms()))
 
     async def _is_funded(self, pair: ev.Pair) -> bool | None:
         """Look whether a pair has money on chain; None: the chain cannot be asked. Rules: RCP-6."""
@@ -331,11 +287,6 @@ class EvidenceDesk:
             log.info("pair_not_looked_up error=%s", getattr(error, "code", "timeout"))
             return None
         return funds.redeemed + funds.allotted > 0
-
-    def _neighbours(self) -> tuple[PeerId, ...]:
-        now = trio.current_time()
-        self._silent = {peer: until for peer, until in self._silent.items() if until > now}
-        return tuple(sorted(self._network.connected_peers() - self._silent.keys()))
 
     def _is_member(self, account: bytes) -> bool:
         wallet = address_from_bytes(account)

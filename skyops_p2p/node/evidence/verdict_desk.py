@@ -15,14 +15,15 @@ from skyops_p2p.core import node_events
 from skyops_p2p.core import pull_events as pull
 from skyops_p2p.core.evidence import events as ev
 from skyops_p2p.core.evidence.verdict_exchange import REQUESTS, VerdictExchange
-from skyops_p2p.core.machine import Effect, Event
+from skyops_p2p.core.machine import Effect
 from skyops_p2p.core.verification.check import CheckedVerdict
 from skyops_p2p.core.verification.policy import counts_for_others
-from skyops_p2p.errors import ExecutionError, SkyopsError, StoreError
+from skyops_p2p.errors import ExecutionError
 from skyops_p2p.node.host import Host
+from skyops_p2p.node.pulling import PullCalls, PullJournal, PullLoop, ReplyKind
 from skyops_p2p.node.reputation.book import ReputationBook
-from skyops_p2p.ports import Network, Store
-from skyops_p2p.types import MonotonicS, PeerId
+from skyops_p2p.ports import Store
+from skyops_p2p.types import MonotonicS, PeerId, UnixMs
 from skyops_p2p.wire.messages.evidence import (
     ReceiptSyncReply,
     VerdictNames,
@@ -30,7 +31,7 @@ from skyops_p2p.wire.messages.evidence import (
     VerdictsRequest,
     VerdictSyncRequest,
 )
-from skyops_p2p.wire.model import Message, decode_fields, decode_message, encode_message
+from skyops_p2p.wire.model import Message, decode_fields
 
 log = logging.getLogger(__name__)
 
@@ -42,20 +43,15 @@ STEM = "verdicts"
 class VerdictTools:
     """What the exchange of receipts lends that of verdicts."""
 
-    network: Network
-    protocol: str
-    """That of receipts."""
+    calls: PullCalls
+    """Asks and gossips on the topic of receipts."""
     store: Store
     host: Host
     """Bans liars."""
     book: ReputationBook
     """Makes scores of what is held; its clock dates."""
-    publish: Callable[[bytes], Awaitable[None]]
-    """Gossips on the topic of receipts."""
     is_funded: Callable[[ev.Pair], Awaitable[bool | None]]
     """Looks whether a pair has money on chain; None: the chain cannot be asked."""
-    neighbours: Callable[[], tuple[PeerId, ...]]
-    """Who may be asked."""
 
 
 class VerdictDesk:
@@ -68,16 +64,27 @@ class VerdictDesk:
 
     def __init__(self, exchange: VerdictExchange, tools: VerdictTools) -> None:
         self.exchange = exchange
-        self.trouble = ""
-        """Why something that is held could not be written down; empty if it could."""
         self._tools = tools
-        self._events_in, self._events_out = trio.open_memory_channel[Event](limits.RECEIPT_EVENTS_MAX)
+        self._journal = PullJournal(tools.store, STEM, lost="verdicts are not written down")
+        self._loop = PullLoop(
+            "verdicts",
+            exchange,
+            self._perform,
+            neighbours=tools.calls.neighbours,
+            now_ms=tools.book.wall_clock.now_ms,
+            events_max=limits.RECEIPT_EVENTS_MAX,
+        )
+
+    @property
+    def trouble(self) -> str:
+        """Why something that is held could not be written down; see PullJournal."""
+        return self._journal.trouble
 
     # --- what it is told --------------------------------------------------------------------------------------------
     def keep_own(self, checked: CheckedVerdict, data: bytes) -> None:
         """Count a verdict of this node, and tell others what says something to them; returns at once."""
         if counts_for_others(checked):
-            self._post(ev.OwnVerdictMade(data))
+            self._loop.post(ev.OwnVerdictMade(data))
         else:
             self._tools.book.hold_verdict(checked)
 
@@ -85,7 +92,7 @@ class VerdictDesk:
         """Take gossip that `judge` has accepted; False: it is about receipts."""
         if decode_fields(payload)[0] != VerdictNames.number:
             return False
-        self._post(ev.GossipAccepted(author, payload, self._tools.book.wall_clock.now_ms()))
+        self._loop.post(ev.GossipAccepted(author, payload, self._now_ms()))
         return True
 
     def answer(self, peer: PeerId, request: bytes) -> bytes | None:
@@ -124,36 +131,14 @@ class VerdictDesk:
             StoreError: What was held cannot be read.
         """
         async with trio.open_nursery() as nursery:
-            newest = {entry.key: entry.body for entry in await self._tools.store.entries(STEM)}
-            for data in newest.values():  # each takes milliseconds to check: others go on in between
-                await self._step(pull.Restored((data,), self._tools.book.wall_clock.now_ms()), nursery)
+            kept = await self._journal.kept()
+            for data in kept:  # each takes milliseconds to check: others go on in between
+                await self._loop.step(pull.Restored((data,), self._now_ms()), nursery)
                 await trio.lowlevel.checkpoint()
-            if not newest:
-                await self._step(pull.Restored((), self._tools.book.wall_clock.now_ms()), nursery)
+            if not kept:
+                await self._loop.step(pull.Restored((), self._now_ms()), nursery)
             task_status.started()
-            await self._loop(nursery)
-
-    async def _loop(self, nursery: trio.Nursery) -> None:
-        while True:
-            deadline = self.exchange.next_deadline()
-            event: Event | None = None
-            with trio.move_on_at(deadline if deadline is not None else float("inf")):
-                event = await self._events_out.receive()
-            if event is not None:
-                await self._step(event, nursery)
-            if deadline is not None and trio.current_time() >= deadline:
-                time = pull.TimeCame(self._tools.neighbours(), self._tools.book.wall_clock.now_ms())
-                await self._step(time, nursery)
-
-    async def _step(self, event: Event, nursery: trio.Nursery) -> None:
-        for effect in self.exchange.handle(event, _now()):
-            await self._perform(effect, nursery)
-
-    def _post(self, event: Event) -> None:
-        try:
-            self._events_in.send_nowait(event)
-        except trio.WouldBlock:  # a comparison, or a restart, finds it again
-            log.info("verdict_event_dropped kind=%s", type(event).__name__)
+            await self._loop.run(nursery)
 
     # --- what it does -----------------------------------------------------------------------------------------------
     async def _perform(self, effect: Effect, nursery: trio.Nursery) -> None:
@@ -164,51 +149,33 @@ class VerdictDesk:
             case ev.VerdictGone(checked):
                 tools.book.drop_verdict(checked)
             case pull.KeepItem(key, data):
-                await self._write(key, data)
+                await self._journal.write(key, data)
             case pull.ForgetItem(key):
-                await self._write(key, None)
+                await self._journal.write(key, None)
             case pull.Gossip(payload):
-                nursery.start_soon(tools.publish, payload)
+                nursery.start_soon(tools.calls.publish, payload)
             case pull.AskItems(peer, names):
-                nursery.start_soon(self._ask, peer, VerdictsRequest(names=names))
+                nursery.start_soon(self._ask, peer, VerdictsRequest(names=names), VerdictsReply)
             case pull.AskNames(peer, digests, after):
-                nursery.start_soon(self._ask, peer, VerdictSyncRequest(digests=digests, after=after))
+                nursery.start_soon(
+                    self._ask, peer, VerdictSyncRequest(digests=digests, after=after), ReceiptSyncReply
+                )
             case ev.JudgePair(pair):
                 nursery.start_soon(self._look, pair)
             case pull.BlamePeer(peer, code):
                 log.info("verdict_refused peer=%s code=%s", peer[-8:], code)
                 tools.host.post(node_events.PeerMisbehaved(peer, code))
 
-    async def _write(self, key: str, data: bytes | None) -> None:
-        try:
-            if data is not None:
-                await self._tools.store.append(STEM, key, data)
-            await self._tools.store.compact(STEM, key, keep_last=0 if data is None else 1)
-            self.trouble = ""
-        except StoreError as error:
-            self.trouble = f"verdicts are not written down: {error.message}"
-            log.warning("verdict_not_stored key=%s code=%s", key[:16], error.code)
-
-    async def _ask(self, peer: PeerId, request: Message) -> None:
-        event: Event = pull.AskFailed(peer)
-        try:
-            reply = await self._tools.network.request(
-                peer, self._tools.protocol, encode_message(request), timeout_s=limits.RECEIPT_ANSWER_S
-            )
-            if isinstance(request, VerdictSyncRequest):
-                sync = decode_message(ReceiptSyncReply, reply)
-                event = pull.NamesAnswered(peer, sync.names, sync.is_complete)
-            else:
-                items = decode_message(VerdictsReply, reply).items
-                event = pull.ItemsAnswered(peer, items, self._tools.book.wall_clock.now_ms())
-        except SkyopsError as error:
-            log.debug("verdicts_not_answered peer=%s code=%s", peer[-8:], error.code)
-        await self._events_in.send(event)
+    async def _ask(self, peer: PeerId, request: Message, kind: ReplyKind) -> None:
+        await self._loop.send(await self._tools.calls.ask(peer, request, kind))
 
     async def _look(self, pair: ev.Pair) -> None:
         """Look whether a pair has money on chain. Rules: RCP-16."""
         is_funded = await self._tools.is_funded(pair)
-        await self._events_in.send(ev.PairJudged(pair, is_funded, self._tools.book.wall_clock.now_ms()))
+        await self._loop.send(ev.PairJudged(pair, is_funded, self._now_ms()))
+
+    def _now_ms(self) -> UnixMs:
+        return self._tools.book.wall_clock.now_ms()
 
 
 def _now() -> MonotonicS:

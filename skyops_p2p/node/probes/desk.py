@@ -14,7 +14,7 @@ from skyops_p2p import limits
 from skyops_p2p.core import node_events
 from skyops_p2p.core import pull_events as pull
 from skyops_p2p.core.intake import Judgement
-from skyops_p2p.core.machine import Effect, Event
+from skyops_p2p.core.machine import Effect
 from skyops_p2p.core.node_core import NodeCore
 from skyops_p2p.core.probes import exchange_events as ev
 from skyops_p2p.core.probes.answering import Answerer
@@ -28,11 +28,12 @@ from skyops_p2p.core.reputation.voices import Stake
 from skyops_p2p.core.rules import PROBES_PROTOCOL
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.crypto.wallet import address_from_bytes, address_to_bytes
-from skyops_p2p.errors import ChainError, SkyopsError, StoreError
+from skyops_p2p.errors import ChainError
 from skyops_p2p.node.host import Host
 from skyops_p2p.node.identity import Identity
 from skyops_p2p.node.probes.beacons import Beacons
 from skyops_p2p.node.probes.witness import Witness
+from skyops_p2p.node.pulling import PullCalls, PullJournal, PullLoop, ReplyKind
 from skyops_p2p.node.reputation.book import ReputationBook
 from skyops_p2p.ports import Entropy, Money, Network, Store, Verdict
 from skyops_p2p.types import MonotonicS, PeerId, UnixMs
@@ -42,7 +43,7 @@ from skyops_p2p.wire.messages.probes import (
     StatementSyncReply,
     StatementSyncRequest,
 )
-from skyops_p2p.wire.model import Message, decode_fields, decode_message, encode_message
+from skyops_p2p.wire.model import Message, decode_fields
 
 log = logging.getLogger(__name__)
 
@@ -93,9 +94,7 @@ class ProbeDesk:
         self.exchange = StatementExchange(
             rules.network, self._times, salt=entropy.token(32), is_staked=self._is_staked
         )
-        self.trouble = ""
-        """Why something that is held could not be written down; empty if it could."""
-        self._core, self._network, self._store = core, tools.network, tools.store
+        self._core, self._network = core, tools.network
         self._money, self._host, self._book = money, tools.host, book
         self._account = address_to_bytes(identity.wallet.address)
         self._wall_clock = book.wall_clock
@@ -104,8 +103,23 @@ class ProbeDesk:
         self._answerer = Answerer(identity.node_key, rules.network, self._times)
         self._tally, self._count_days = Tally(self._times), tools.count
         self._looks = trio.CapacityLimiter(limits.PROBE_LOOKS_MAX)
-        self._silent: dict[PeerId, float] = {}
-        """Neighbours that do not speak the protocol, until when they are left out."""
+        self._calls = PullCalls(
+            tools.network,
+            protocol=rules.protocol_id(PROBES_PROTOCOL),
+            topic=rules.probes_topic,
+            answer_s=limits.PROBE_TIMEOUT_S,
+            rest_s=limits.PROBE_REST_S,
+            now_ms=self._now_ms,
+        )
+        self._journal = PullJournal(tools.store, STEM, lost="what witnesses say is not written down")
+        self._loop = PullLoop(
+            "statements",
+            self.exchange,
+            self._perform,
+            neighbours=self._calls.neighbours,
+            now_ms=self._now_ms,
+            events_max=limits.PROBE_EVENTS_MAX,
+        )
         watcher = Watcher(
             identity.wallet, rules.network, self._times, salt=entropy.token(32), has_spoken=self._has_spoken
         )
@@ -120,7 +134,6 @@ class ProbeDesk:
             spoke=self._speak,
         )
         self._is_witness = is_witness
-        self._events_in, self._events_out = trio.open_memory_channel[Event](limits.PROBE_EVENTS_MAX)
         tools.host.hears({rules.probes_topic: self._hear})
 
     @property
@@ -131,7 +144,7 @@ class ProbeDesk:
             "availability is 0 for 28 days (docs/troubleshooting.md)"
         )
         is_doubled = self._account in self.exchange.shelf.doubled()
-        return tuple(text for text in (doubled if is_doubled else "", self.trouble) if text)
+        return tuple(text for text in (doubled if is_doubled else "", self._journal.trouble) if text)
 
     # --- what scores ask of it --------------------------------------------------------------------------------------
     def witnesses(self) -> frozenset[bytes]:
@@ -168,8 +181,7 @@ class ProbeDesk:
         """
         rules = self._core.rules
         async with trio.open_nursery() as nursery:
-            newest = {entry.key: entry.body for entry in await self._store.entries(STEM)}
-            await self._step(pull.Restored(tuple(newest.values()), self._now_ms()), nursery)
+            await self._loop.step(pull.Restored(await self._journal.kept(), self._now_ms()), nursery)
             protocol = rules.protocol_id(PROBES_PROTOCOL)
             self._network.serve_requests(protocol, self._answer, bytes_max=limits.MESSAGE_BYTES_MAX)
             await self._network.subscribe(rules.probes_topic, self._judge)
@@ -177,7 +189,7 @@ class ProbeDesk:
             if self._is_witness:
                 nursery.start_soon(self.witness.run)
             nursery.start_soon(self._keep_beacons)
-            await self._loop(nursery)
+            await self._loop.run(nursery)
 
     async def _keep_beacons(self) -> None:
         """Look up the blocks of all watches of which something is held, until cancelled."""
@@ -188,38 +200,17 @@ class ProbeDesk:
                 self._book.note_news()
             await trio.sleep(min(limits.PROBE_SYNC_S, self._times.slot_ms / 1000))
 
-    async def _loop(self, nursery: trio.Nursery) -> None:
-        while True:
-            deadline = self.exchange.next_deadline()
-            event: Event | None = None
-            with trio.move_on_at(deadline if deadline is not None else float("inf")):
-                event = await self._events_out.receive()
-            if event is not None:
-                await self._step(event, nursery)
-            if deadline is not None and trio.current_time() >= deadline:
-                await self._step(pull.TimeCame(self._neighbours(), self._now_ms()), nursery)
-
-    async def _step(self, event: Event, nursery: trio.Nursery) -> None:
-        for effect in self.exchange.handle(event, _now()):
-            await self._perform(effect, nursery)
-
     async def _speak(self, data: bytes) -> None:
         """Keep a statement of this node's own, and only then tell it. Rules: PRB-8."""
-        if await self._write(kept_statement(data).key, data):
-            self._post(ev.OwnStatementMade(data))
-
-    def _post(self, event: Event) -> None:
-        try:
-            self._events_in.send_nowait(event)
-        except trio.WouldBlock:  # a comparison finds it again
-            log.info("probe_event_dropped kind=%s", type(event).__name__)
+        if await self._journal.write(kept_statement(data).key, data):
+            await self._loop.send(ev.OwnStatementMade(data))
 
     # --- what it is asked -------------------------------------------------------------------------------------------
     def _judge(self, _topic: str, author: PeerId, payload: bytes) -> Verdict:
         return _VERDICTS[self.exchange.judge(author, payload, now=_now(), unix_ms=self._now_ms())]
 
     def _hear(self, _author: PeerId, payload: bytes) -> None:
-        self._post(ev.GossipAccepted(payload))
+        self._loop.post(ev.GossipAccepted(payload))
 
     async def _answer(self, peer: PeerId, request: bytes) -> bytes:
         if decode_fields(request)[0] in STATEMENT_REQUESTS:
@@ -231,18 +222,20 @@ class ProbeDesk:
         match effect:
             case pull.KeepItem(key, data):
                 self._book.note_news()
-                await self._write(key, data)
+                await self._journal.write(key, data)
             case pull.ForgetItem(key):
                 self._book.note_news()
-                await self._write(key, None)
+                await self._journal.write(key, None)
             case pull.Gossip(payload):
-                nursery.start_soon(self._publish, payload)
+                nursery.start_soon(self._calls.publish, payload)
             case ev.JudgeStake(account):
                 nursery.start_soon(self._look, account)
             case pull.AskNames(peer, digests, after):
-                nursery.start_soon(self._ask, peer, StatementSyncRequest(digests=digests, after=after))
+                nursery.start_soon(
+                    self._ask, peer, StatementSyncRequest(digests=digests, after=after), StatementSyncReply
+                )
             case pull.AskItems(peer, names):
-                nursery.start_soon(self._ask, peer, StatementsRequest(names=names))
+                nursery.start_soon(self._ask, peer, StatementsRequest(names=names), StatementsReply)
             case pull.BlamePeer(peer, code):
                 log.info("statements_refused peer=%s code=%s", peer[-8:], code)
                 self._host.post(node_events.PeerMisbehaved(peer, code))
@@ -252,41 +245,8 @@ class ProbeDesk:
                 text = f"{wallet} has signed two statements of one watch: its availability is 0"
                 self._host.tell("payment", self._core.peer_id, text)
 
-    async def _write(self, key: str, data: bytes | None) -> bool:
-        try:
-            if data is not None:
-                await self._store.append(STEM, key, data)
-            await self._store.compact(STEM, key, keep_last=0 if data is None else 1)
-            self.trouble = ""
-        except StoreError as error:
-            self.trouble = f"what witnesses say is not written down: {error.message}"
-            log.warning("statement_not_stored key=%s code=%s", key[:24], error.code)
-        return not self.trouble
-
-    async def _publish(self, payload: bytes) -> None:
-        try:
-            await self._network.publish(self._core.rules.probes_topic, payload)
-        except SkyopsError as error:  # whoever compares finds it
-            log.info("statement_not_told code=%s", error.code)
-
-    async def _ask(self, peer: PeerId, request: Message) -> None:
-        event: Event = pull.AskFailed(peer)
-        try:
-            protocol = self._core.rules.protocol_id(PROBES_PROTOCOL)
-            reply = await self._network.request(
-                peer, protocol, encode_message(request), timeout_s=limits.PROBE_TIMEOUT_S
-            )
-            if isinstance(request, StatementSyncRequest):
-                sync = decode_message(StatementSyncReply, reply)
-                event = pull.NamesAnswered(peer, sync.names, sync.is_complete)
-            else:
-                items = decode_message(StatementsReply, reply).items
-                event = pull.ItemsAnswered(peer, items, self._now_ms())
-        except SkyopsError as error:
-            log.debug("statements_not_answered peer=%s code=%s", peer[-8:], error.code)
-            if error.code == "protocol_unsupported":  # it is not paid, and pays nobody
-                self._silent[peer] = trio.current_time() + limits.PROBE_REST_S
-        await self._events_in.send(event)
+    async def _ask(self, peer: PeerId, request: Message, kind: ReplyKind) -> None:
+        await self._loop.send(await self._calls.ask(peer, request, kind))
 
     async def _look(self, account: bytes) -> None:
         """Look whether a witness has a stake. Rules: PRB-10."""
@@ -298,7 +258,7 @@ class ProbeDesk:
             is_staked = found.amount > 0 and not found.is_slashed
         except (ChainError, trio.TooSlowError) as error:
             log.info("witness_not_looked_up error=%s", getattr(error, "code", "timeout"))
-        await self._events_in.send(ev.StakeJudged(account, is_staked))
+        await self._loop.send(ev.StakeJudged(account, is_staked))
 
     def _is_staked(self, account: bytes) -> bool | None:
         stake = self._book.stakes.get(account)
@@ -306,11 +266,6 @@ class ProbeDesk:
 
     def _has_spoken(self, watch: int) -> bool:
         return self.exchange.shelf.has_of(self._account, watch)
-
-    def _neighbours(self) -> tuple[PeerId, ...]:
-        now = trio.current_time()
-        self._silent = {peer: until for peer, until in self._silent.items() if until > now}
-        return tuple(sorted(self._network.connected_peers() - self._silent.keys()))
 
     def _now_ms(self) -> UnixMs:
         return self._wall_clock.now_ms()

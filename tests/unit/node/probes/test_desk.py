@@ -143,7 +143,7 @@ async def test_two_statements_of_one_watch_end_the_availability(
         lie = {account("bob"): [Outcome.SILENT] * WATCH_SLOTS}
         statement = make_statement(lie, watch, identity("erin").wallet, "testnet-small")
         assert statement is not None
-        desk._post(ev.OwnStatementMade(statement.data))
+        desk._loop.post(ev.OwnStatementMade(statement.data))
         await watches(1)
         for name in PEOPLE:
             found = await world.explained("erin", by=name)
