@@ -12,7 +12,7 @@ from skyops_p2p import limits
 from skyops_p2p.core import pull_events as pull
 from skyops_p2p.core.evidence import events as ev
 from skyops_p2p.core.evidence.asking import Asking, ForDifference, ForNames, ForRange
-from skyops_p2p.core.evidence.gate import FOREIGN, Gate
+from skyops_p2p.core.evidence.gate import Gate
 from skyops_p2p.core.evidence.items import (
     Evidence,
     Scope,
@@ -25,12 +25,12 @@ from skyops_p2p.core.evidence.items import (
     open_evidence,
     proof_of,
 )
+from skyops_p2p.core.evidence.pulling import Pulling
 from skyops_p2p.core.evidence.purses import Purses
 from skyops_p2p.core.evidence.serving import ReceiptService
 from skyops_p2p.core.evidence.shelf import Shelf
 from skyops_p2p.core.intake import Judgement
 from skyops_p2p.core.machine import Effect, Event
-from skyops_p2p.core.schedule import Schedule
 from skyops_p2p.core.settlement.receipts import DoubleHistory, ReceiptWatch
 from skyops_p2p.errors import LocalProtocolError, RemoteProtocolError
 from skyops_p2p.types import MonotonicS, PeerId, UnixMs
@@ -67,14 +67,11 @@ class Exchange:
         self._purses: Purses[_Opened] = Purses()
         self._halves: OrderedDict[bytes, Evidence] = OrderedDict()
         """Own receipts with one half that wait for the other, by digest."""
-        self._untold: OrderedDict[bytes, None] = OrderedDict()
-        """Names of own receipts that were not gossiped yet."""
         self._told_at: dict[bytes, MonotonicS] = {}
         """Account -> when its proof was gossiped last."""
         self._gap_at: OrderedDict[bytes, MonotonicS] = OrderedDict()
         """Account -> when the receipts before one of its were asked for last."""
-        self._peers: tuple[PeerId, ...] = ()
-        self._schedule = Schedule(sync=limits.RECEIPT_SYNC_S, tell=limits.RECEIPT_TELL_S, old=3600.0)
+        self._pulling = Pulling(self.gate, self.asking, is_known=self._is_known, untold_max=limits.WANTS_MAX)
 
     # --- entries ----------------------------------------------------------------------------------------------------
     def handle(self, event: Event, now: MonotonicS) -> list[Effect]:
@@ -98,8 +95,7 @@ class Exchange:
 
     def next_deadline(self) -> MonotonicS | None:
         """Return when TimeCame is due, or None before Restored."""
-        chore, want = self._schedule.next_deadline(), self.asking.next_deadline()
-        return min(chore, want) if chore is not None and want is not None else chore
+        return self._pulling.next_deadline()
 
     def check_invariants(self) -> None:
         """Raise AssertionError if the parts contradict each other; takes time linear in what is held."""
@@ -121,8 +117,7 @@ class Exchange:
                 signed = decode_message(SignedReceipt, data)
                 receipt = decode_message(Receipt, signed.receipt)
                 effects += self._hold((evidence_of(receipt, signed), receipt, signed), now, is_kept=True)
-        self._schedule.start(now)
-        self._schedule.hasten("sync", MonotonicS(now + limits.RECEIPT_SYNC_SOON_S))
+        self._pulling.start(now)
         return effects
 
     def _own_receipt_kept(self, event: ev.OwnReceiptKept, now: MonotonicS) -> list[Effect]:
@@ -148,14 +143,11 @@ class Exchange:
         effects = self._hold((item, receipt, signed), now)
         held = self.shelf.get(item.digest)
         if effects and held is not None:
-            self._untold[held.name] = None
-            while len(self._untold) > limits.WANTS_MAX:
-                self._untold.popitem(last=False)
+            self._pulling.note_untold(held.name)
         return effects
 
     def _time_came(self, event: pull.TimeCame, now: MonotonicS) -> list[Effect]:
-        self._peers = event.peers
-        due = self._schedule.due(now)
+        due = self._pulling.due(event, now)
         effects: list[Effect] = []
         if "tell" in due:
             effects += self._tell()
@@ -165,18 +157,13 @@ class Exchange:
             for item in [one for one in self._halves.values() if is_due(one, event.unix_ms)]:
                 del self._halves[item.digest]
                 effects += self._publish(item, now)
-            asked = self.asking.compare(self._awake(now), self.shelf.digests(), now)
-            if not asked:  # too much is under way
-                self._schedule.hasten("sync", MonotonicS(now + limits.RECEIPT_SYNC_SOON_S))
-            effects += asked
-        return [*effects, *self._ask(now)]
+            effects += self._pulling.compare(self.shelf.digests(), now)
+        return [*effects, *self._pulling.ask(now)]
 
     def _tell(self) -> list[Effect]:
         """Gossip the names of own receipts, as many as fit a batch. Rules: RCP-5, RCP-7."""
-        names = list(self._untold)[: limits.RECEIPT_NAMES_TOLD_MAX]
-        for name in names:
-            del self._untold[name]
-        return [pull.Gossip(encode_message(ReceiptNames(names=tuple(names))))] if names else []
+        names = self._pulling.take_untold()
+        return [pull.Gossip(encode_message(ReceiptNames(names=names)))] if names else []
 
     def _forget_old(self, unix: UnixMs) -> list[Effect]:
         old = self.shelf.older_than(UnixMs(unix - limits.RECEIPT_AGE_MS_MAX))
@@ -188,39 +175,16 @@ class Exchange:
     def _gossip_accepted(self, event: ev.GossipAccepted, now: MonotonicS) -> list[Effect]:
         if decode_fields(event.payload)[0] == ReceiptNames.number:
             for name in decode_message(ReceiptNames, event.payload).names:
-                self._want(name, event.author, now)
-            return self._ask(now)
+                self._pulling.want(name, event.author, now)
+            return self._pulling.ask(now)
         proof = decode_message(DoubleHistoryProof, event.payload)
         return self._convict(check_proof(proof, self.scope), now, is_told=True)
 
     def _names_answered(self, event: pull.NamesAnswered, now: MonotonicS) -> list[Effect]:
-        """Want what is new, and go on where the answer ended. Rules: RCP-10."""
-        question = self.asking.take_question(event.peer)
-        if not isinstance(question, ForDifference):
-            return []
-        before = len(self.asking)
-        for name in event.names:
-            self._want(name, event.peer, now)
-        if len(self.asking) > before:
-            self._schedule.hasten("sync", MonotonicS(now + limits.RECEIPT_SYNC_SOON_S))
-        effects: list[Effect] = []
-        last = event.names[-1] if event.names else b""
-        if (
-            not event.is_complete
-            and last > question.after
-            and question.rounds < limits.RECEIPT_SYNC_ROUNDS_MAX
-        ):
-            more = ForDifference(question.digests, last, question.rounds + 1)
-            effects += self.asking.compare_on(event.peer, more, now)
-        return [*effects, *self._ask(now)]
+        return self._pulling.names_answered(event, now)
 
     def _ask_failed(self, event: pull.AskFailed, now: MonotonicS) -> list[Effect]:
-        question = self.asking.take_question(event.peer)
-        if isinstance(question, ForNames):
-            self.asking.missed(question, now)
-        elif isinstance(question, ForDifference):
-            self._schedule.hasten("sync", MonotonicS(now + limits.RECEIPT_SYNC_SOON_S))
-        return self._ask(now)
+        return self._pulling.ask_failed(event, now)
 
     def _receipts_answered(self, event: pull.ItemsAnswered, now: MonotonicS) -> list[Effect]:
         """Take what was asked for. Rules: RCP-3, RCP-8."""
@@ -232,15 +196,11 @@ class Exchange:
             try:
                 effects += self._take(data, event, question, now)
             except RemoteProtocolError as error:
-                effects += self._refused(event.peer, error.code, now)
+                effects += self._pulling.refused(event.peer, error.code, now)
                 break
         if isinstance(question, ForNames):
-            for name in question.names:
-                namer = self.asking.namer(name)
-                if namer == event.peer:  # it is wanted still, and who named it first has it not
-                    self.gate.named_in_vain(event.peer, now)
-            self.asking.missed(question, now)
-        return [*effects, *self._ask(now)]
+            self._pulling.missed(question, event.peer, now)
+        return [*effects, *self._pulling.ask(now)]
 
     def _take(
         self, data: bytes, event: pull.ItemsAnswered, question: ForNames | ForRange, now: MonotonicS
@@ -291,11 +251,6 @@ class Exchange:
                 code = "unfunded" if event.is_funded is False else "chain_away"
                 self.gate.refuse(opened[0].names, code, now)
         return effects
-
-    def _refused(self, peer: PeerId, code: str, now: MonotonicS) -> list[Effect]:
-        """Say what becomes of a peer that has sent something wrong. Rules: RCP-8."""
-        self.gate.rest(peer, code, now)
-        return [] if code in FOREIGN else [pull.BlamePeer(peer, code)]
 
     # --- steps ------------------------------------------------------------------------------------------------------
     def _hold(self, opened: _Opened, now: MonotonicS, *, is_kept: bool = False) -> list[Effect]:
@@ -353,16 +308,8 @@ class Exchange:
         while len(self._dropped) > limits.RECEIPTS_REFUSED_MAX:
             self._dropped.popitem(last=False)
 
-    def _want(self, name: bytes, peer: PeerId, now: MonotonicS) -> None:
-        is_known = self.shelf.named(name) is not None or name in self._dropped
-        if not is_known and not self.gate.is_refused(name, now):
-            self.asking.want(name, peer, now)
-
-    def _ask(self, now: MonotonicS) -> list[Effect]:
-        return self.asking.ask_due(self._awake(now), now) if len(self.asking) else []
-
-    def _awake(self, now: MonotonicS) -> list[PeerId]:
-        return [peer for peer in self._peers if not self.gate.is_resting(peer, now)]
+    def _is_known(self, name: bytes) -> bool:
+        return self.shelf.named(name) is not None or name in self._dropped
 
     def _fill_gap(self, item: Evidence, now: MonotonicS) -> list[Effect]:
         """Ask a neighbour for what is missing before a receipt in its parties' chains. Rules: RCP-9."""
@@ -374,7 +321,7 @@ class Exchange:
                 continue
             count = min(before, limits.RECEIPTS_ASKED_MAX)
             effects = self.asking.ask_range(
-                self._awake(now), ForRange(account, place.sequence - count, count), now
+                self._pulling.awake(now), ForRange(account, place.sequence - count, count), now
             )
             if effects:
                 self._gap_at[account] = now

@@ -4,21 +4,20 @@ It goes beside the exchange of receipts, on the same topic and protocol, with th
 not asked for receipts either. Spec: protocol/07b-receipts.md, "Verdicts".
 """
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 from skyops_p2p import limits
 from skyops_p2p.core import pull_events as pull
 from skyops_p2p.core.evidence import events as ev
-from skyops_p2p.core.evidence.asking import Asking, ForDifference, ForNames
-from skyops_p2p.core.evidence.gate import FOREIGN, Gate
+from skyops_p2p.core.evidence.asking import Asking, ForNames
+from skyops_p2p.core.evidence.gate import Gate
 from skyops_p2p.core.evidence.items import Scope
+from skyops_p2p.core.evidence.pulling import Pulling
 from skyops_p2p.core.evidence.purses import Purses
 from skyops_p2p.core.evidence.verdicts import VerdictItem, VerdictShelf, check_verdict_date, open_verdict
 from skyops_p2p.core.machine import Effect, Event
 from skyops_p2p.core.rate import PeerRates
-from skyops_p2p.core.schedule import Schedule
 from skyops_p2p.errors import LocalProtocolError, RemoteProtocolError
 from skyops_p2p.types import MonotonicS, PeerId, UnixMs
 from skyops_p2p.wire.messages.evidence import (
@@ -50,7 +49,7 @@ class VerdictExchange:
         self.scope = scope
         self.shelf = VerdictShelf() if shelf is None else shelf
         self.gate = gate
-        gate.has_verdict = lambda name: self.shelf.get(name) is not None
+        gate.has_verdict = self._is_known
         self.asking = Asking(salt, asked_max=limits.VERDICTS_ASKED_MAX)
         self._purses: Purses[VerdictItem] = Purses()
         self._rates = PeerRates(
@@ -58,10 +57,9 @@ class VerdictExchange:
             per_s=limits.RECEIPT_REQUESTS_PER_S,
             peers_max=limits.ADDRESS_BOOK_PEERS_MAX,
         )
-        self._untold: OrderedDict[bytes, None] = OrderedDict()
-        """Names of own verdicts that were not gossiped yet."""
-        self._peers: tuple[PeerId, ...] = ()
-        self._schedule = Schedule(sync=limits.RECEIPT_SYNC_S, tell=limits.RECEIPT_TELL_S, old=3600.0)
+        self._pulling = Pulling(
+            gate, self.asking, is_known=self._is_known, untold_max=limits.VERDICTS_HELD_PER_REQUESTER_MAX
+        )
 
     # --- entries ----------------------------------------------------------------------------------------------------
     def handle(self, event: Event, now: MonotonicS) -> list[Effect]:
@@ -100,8 +98,7 @@ class VerdictExchange:
 
     def next_deadline(self) -> MonotonicS | None:
         """Return when TimeCame is due, or None before Restored."""
-        chore, want = self._schedule.next_deadline(), self.asking.next_deadline()
-        return min(chore, want) if chore is not None and want is not None else chore
+        return self._pulling.next_deadline()
 
     def check_invariants(self) -> None:
         """Raise AssertionError if the parts contradict each other; takes time linear in what is held."""
@@ -122,8 +119,7 @@ class VerdictExchange:
                 continue
             if self.shelf.get(item.name) is None:  # this node's own may have come meanwhile
                 effects += self._hold(item, now, is_kept=True)
-        self._schedule.start(now)
-        self._schedule.hasten("sync", MonotonicS(now + limits.RECEIPT_SYNC_SOON_S))
+        self._pulling.start(now)
         return effects
 
     def _own_verdict_made(self, event: ev.OwnVerdictMade, now: MonotonicS) -> list[Effect]:
@@ -137,62 +133,33 @@ class VerdictExchange:
             return []
         effects = self._hold(item, now)
         if self.shelf.get(item.name) is not None:
-            self._untold[item.name] = None
-        while len(self._untold) > limits.VERDICTS_HELD_PER_REQUESTER_MAX:
-            self._untold.popitem(last=False)
+            self._pulling.note_untold(item.name)
         return effects
 
     def _time_came(self, event: pull.TimeCame, now: MonotonicS) -> list[Effect]:
-        self._peers = event.peers
-        due = self._schedule.due(now)
+        due = self._pulling.due(event, now)
         effects: list[Effect] = []
-        if "tell" in due and self._untold:
-            names = list(self._untold)[: limits.RECEIPT_NAMES_TOLD_MAX]
-            for name in names:
-                del self._untold[name]
-            effects.append(pull.Gossip(encode_message(VerdictNames(names=tuple(names)))))
+        if "tell" in due and (names := self._pulling.take_untold()):
+            effects.append(pull.Gossip(encode_message(VerdictNames(names=names))))
         if "old" in due:
             for item in self.shelf.older_than(UnixMs(event.unix_ms - limits.RECEIPT_AGE_MS_MAX)):
                 self.shelf.drop(item)
                 effects += _gone(item)
         if "sync" in due:
-            asked = self.asking.compare(self._awake(now), self.shelf.names.digests(), now)
-            if not asked:  # too much is under way
-                self._schedule.hasten("sync", MonotonicS(now + limits.RECEIPT_SYNC_SOON_S))
-            effects += asked
-        return [*effects, *self._ask(now)]
+            effects += self._pulling.compare(self.shelf.names.digests(), now)
+        return [*effects, *self._pulling.ask(now)]
 
     # --- others -----------------------------------------------------------------------------------------------------
     def _gossip_accepted(self, event: ev.GossipAccepted, now: MonotonicS) -> list[Effect]:
         for name in decode_message(VerdictNames, event.payload).names:
-            self._want(name, event.author, now)
-        return self._ask(now)
+            self._pulling.want(name, event.author, now)
+        return self._pulling.ask(now)
 
     def _names_answered(self, event: pull.NamesAnswered, now: MonotonicS) -> list[Effect]:
-        """Want what is new, and go on where the answer ended. Rules: RCP-10, RCP-17."""
-        question = self.asking.take_question(event.peer)
-        if not isinstance(question, ForDifference):
-            return []
-        before = len(self.asking)
-        for name in event.names:
-            self._want(name, event.peer, now)
-        if len(self.asking) > before:
-            self._schedule.hasten("sync", MonotonicS(now + limits.RECEIPT_SYNC_SOON_S))
-        effects: list[Effect] = []
-        last = event.names[-1] if event.names else b""
-        is_on = not event.is_complete and last > question.after
-        if is_on and question.rounds < limits.RECEIPT_SYNC_ROUNDS_MAX:
-            more = ForDifference(question.digests, last, question.rounds + 1)
-            effects += self.asking.compare_on(event.peer, more, now)
-        return [*effects, *self._ask(now)]
+        return self._pulling.names_answered(event, now)
 
     def _ask_failed(self, event: pull.AskFailed, now: MonotonicS) -> list[Effect]:
-        question = self.asking.take_question(event.peer)
-        if isinstance(question, ForNames):
-            self.asking.missed(question, now)
-        elif isinstance(question, ForDifference):
-            self._schedule.hasten("sync", MonotonicS(now + limits.RECEIPT_SYNC_SOON_S))
-        return self._ask(now)
+        return self._pulling.ask_failed(event, now)
 
     def _verdicts_answered(self, event: pull.ItemsAnswered, now: MonotonicS) -> list[Effect]:
         """Take what was asked for. Rules: RCP-8, RCP-15."""
@@ -204,15 +171,10 @@ class VerdictExchange:
             try:
                 effects += self._take(data, event, question, now)
             except RemoteProtocolError as error:
-                self.gate.rest(event.peer, error.code, now)
-                if error.code not in FOREIGN:
-                    effects.append(pull.BlamePeer(event.peer, error.code))
+                effects += self._pulling.refused(event.peer, error.code, now)
                 break
-        for name in question.names:
-            if self.asking.namer(name) == event.peer:  # it is wanted still, and who named it first has it not
-                self.gate.named_in_vain(event.peer, now)
-        self.asking.missed(question, now)
-        return [*effects, *self._ask(now)]
+        self._pulling.missed(question, event.peer, now)
+        return [*effects, *self._pulling.ask(now)]
 
     def _take(
         self, data: bytes, event: pull.ItemsAnswered, question: ForNames, now: MonotonicS
@@ -270,15 +232,8 @@ class VerdictExchange:
                 room -= len(item.data) + 4
         return VerdictsReply(items=tuple(found))
 
-    def _want(self, name: bytes, peer: PeerId, now: MonotonicS) -> None:
-        if self.shelf.get(name) is None and not self.gate.is_refused(name, now):
-            self.asking.want(name, peer, now)
-
-    def _ask(self, now: MonotonicS) -> list[Effect]:
-        return self.asking.ask_due(self._awake(now), now) if len(self.asking) else []
-
-    def _awake(self, now: MonotonicS) -> list[PeerId]:
-        return [peer for peer in self._peers if not self.gate.is_resting(peer, now)]
+    def _is_known(self, name: bytes) -> bool:
+        return self.shelf.get(name) is not None
 
 
 def _gone(item: VerdictItem) -> list[Effect]:
