@@ -5,8 +5,12 @@ PYTHON := $(VENV)/bin/python
 PYTEST := $(PYTHON) -m pytest
 SOURCES := skyops_p2p tests bench contracts examples docs protocol
 QUICK := repo vectors property unit gateway simulation
-LANES := -n auto
+# One lane more than cores: some tests wait. Tests of one file stay together, so what they share is set up once.
+LANES := -n $(shell expr $$(nproc 2>/dev/null || echo 2) + 1) --dist loadscope --no-loadscope-reorder
 ARGS ?=
+
+# Compiled modules are kept: tests start hundreds of processes, and without them each compiles the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check static format fuzz vectors machines contracts prove bench docs constraints clean

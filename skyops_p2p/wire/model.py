@@ -50,7 +50,7 @@ class _FieldOnWire:
 class Part(BaseModel):
     """A numbered map inside a message."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     _by_number: ClassVar[dict[int, "_FieldOnWire"]]
     """In ascending order, so that encoding need not sort."""

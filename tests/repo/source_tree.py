@@ -1,4 +1,4 @@
-"""The repository as the tidy tests see it: tracked files, parsed once."""
+"""The repository as the tidy tests see it: tracked files, each parsed once, when it is looked into."""
 
 import ast
 import functools
@@ -13,11 +13,15 @@ PACKAGE = "skyops_p2p"
 
 @dataclass(frozen=True)
 class Source:
-    """One Python file: its path relative to the root, its text and its syntax tree."""
+    """One Python file: its path relative to the root, and its text."""
 
     path: str
     text: str
-    tree: ast.Module
+
+    @functools.cached_property
+    def tree(self) -> ast.Module:
+        """Its syntax tree, which nobody changes."""
+        return ast.parse(self.text, filename=self.path)
 
     def __str__(self) -> str:
         return self.path
@@ -39,13 +43,8 @@ def tracked_files() -> tuple[str, ...]:
 
 @functools.cache
 def sources() -> tuple[Source, ...]:
-    """Parse every Python file of the repository."""
-    found = []
-    for name in tracked_files():
-        if name.endswith(".py"):
-            text = (ROOT / name).read_text(encoding="utf-8")
-            found.append(Source(name, text, ast.parse(text, filename=name)))
-    return tuple(found)
+    """Read every Python file of the repository."""
+    return tuple(Source(name, text_of(name)) for name in tracked_files() if name.endswith(".py"))
 
 
 def package_sources() -> tuple[Source, ...]:
