@@ -12,11 +12,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from skyops_p2p.config import NodeConfig
 from skyops_p2p.errors import NetworkError
+
+if TYPE_CHECKING:
+    from skyops_p2p.config import NodeConfig
 
 RUN_DIR_NAME = "run"
 RUN_FILE_NAME = "api.json"
@@ -60,7 +61,7 @@ def process_start(pid: int) -> str | None:
     return None if is_gone else fields[19]
 
 
-def write_run_file(config: NodeConfig, *, url: str, token: str) -> RunFile:
+def write_run_file(config: "NodeConfig", *, url: str, token: str) -> RunFile:
     """Write the run file for this process, replacing a stale one.
 
     Args:
@@ -102,11 +103,15 @@ def read_run_file(data_dir: Path) -> RunFile:
     return entry
 
 
-def running_config(data_dir: Path) -> NodeConfig | None:
+def running_config(data_dir: Path) -> "NodeConfig | None":
     """Return the settings of the node that runs in a data directory.
 
     None if there is no such node, or if it is another version's and has settings that this program does not know.
     """
+    from pydantic import ValidationError
+
+    from skyops_p2p.config import NodeConfig  # takes long to import, and who only calls the node needs it not
+
     try:
         entry = read_run_file(data_dir)
         return NodeConfig.model_validate_json(json.dumps(entry.settings)) if entry.settings else None
