@@ -72,11 +72,9 @@ async def test_a_sound_node_has_nothing_failing(data_dir):
 async def test_whose_settings_they_are_is_said(data_dir):
     config = settings(data_dir, is_testnet=True, network__name="testnet-x")
     for is_running in (True, False):
-        findings = {
-            one.name: one for one in await examine(config, environment=UNLOCKED, is_running=is_running)
-        }
-        assert findings["settings"].status == "ok"
-        assert ("running node" in findings["settings"].found) == is_running
+        told = await examine(config, environment=UNLOCKED, is_running=is_running)
+        found = next(one for one in told if one.name == "settings")
+        assert (found.status, "running node" in found.found) == ("ok", is_running)
     async with open_sqlite_store(data_dir / STORE_FILE_NAME):
         held = only(doctor_state.check_settings(config, is_running=False))
     assert (held.status, "testnet-x" in held.found) == ("warn", True)
