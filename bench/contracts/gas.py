@@ -199,6 +199,15 @@ def dispute_calls() -> Iterator[tuple[str, int]]:
         total += sum(costs)
     yield from gas.items()
     yield "the whole dispute", total
+    claim = (
+        alice.address,
+        bob.address,
+        20 * UNIT,
+        boa.env.timestamp,
+        sha256(b"commitment"),
+        sha256(b"verdict"),
+    )
+    yield "open_result", gas_of(court.disputes, "open_result", *claim, sender=alice)
 
 
 def _beside_peers(calls: list[Row], rows: list[list[str]]) -> list[list[str]]:

@@ -2,7 +2,7 @@
 """
 @title Disputes: bonded challenges that a jury decides, and proofs that need none
 @license Apache-2.0
-@notice Anybody may challenge a job inside its window, with a bond. The jury re-executes one step (refereed bisection)
+@notice Anybody may challenge a job inside its window, or a result that a verdict calls wrong, with a bond. The jury re-executes one step (refereed bisection)
         or compares results, each for itself, commits and reveals. The loser of a verdict may appeal to a jury of twice
         as many and one, twice. Two signatures of one wallet over one place in one of its chains slash at once.
 @dev EIP-712, domain "Skyops Disputes", "1", chain, contract; type Statement. All of it is in SKYOPS.
@@ -23,8 +23,10 @@ exports: (
     verdicts.close,
     verdicts.close_draw,
     verdicts.collect,
+    verdicts.is_charged,
     verdicts.is_settled,
     verdicts.owed,
+    verdicts.results,
     verdicts.rule,
     verdicts.settle_jury,
     jurors.PARAMETERS,
@@ -47,6 +49,17 @@ struct Receipt:
     amount: uint256
     ended_unix_s: uint256
 
+struct Node:
+    state: uint256
+    stake: uint256
+    locked: uint256
+    unbonding: uint256
+    unbonded_at: uint256
+    holds: uint256
+    marked_at: uint256
+    registered_at: uint256
+    binding: bytes32
+
 interface Settlement:
     def TOKEN() -> address: view
     def jobs(job: bytes32) -> verdicts.Job: view
@@ -61,6 +74,7 @@ interface Settlement:
     def freeze_job(job: bytes32): nonpayable
 
 interface NodeRegistry:
+    def nodes(owner: address) -> Node: view
     def hold(owner: address, is_held: bool): nonpayable
     def slash(owner: address, amount: uint256, is_final: bool) -> uint256: nonpayable
 
@@ -95,7 +109,8 @@ event Equivocated:
 STATEMENT_TYPE: constant(bytes32) = keccak256("Statement(bytes32 lane,uint64 sequence,bytes32 content)")
 NAME_HASH: constant(bytes32) = keccak256("Skyops Disputes")
 
-BOND: constant(uint256) = 15  # keys of Parameters
+SLASH: constant(uint256) = 14  # keys of Parameters
+BOND: constant(uint256) = 15
 AGE: constant(uint256) = 16
 JURORS: constant(uint256) = 17
 JUROR_FEE: constant(uint256) = 19
@@ -128,7 +143,8 @@ def open_receipt(
     assert receipt.amount <= redeemed, "amount_too_large"
     dispute: bytes32 = keccak256(abi_encode(requester, worker, token, receipt.job_id))
     extcall Settlement(verdicts.SETTLEMENT).freeze(requester, worker, token)
-    self._open(dispute, requester, worker, token, empty(bytes32), receipt.amount, evidence)
+    worth: uint256 = verdicts._worth(token, receipt.amount)
+    self._open(dispute, requester, worker, token, empty(bytes32), receipt.amount, worth, evidence)
     return dispute
 
 
@@ -138,8 +154,40 @@ def open_job(job: bytes32, evidence: bytes32) -> bytes32:
     """@notice Challenge a completed job in escrow, inside its window. @return The dispute, which is the job."""
     found: verdicts.Job = staticcall Settlement(verdicts.SETTLEMENT).jobs(job)
     extcall Settlement(verdicts.SETTLEMENT).freeze_job(job)
-    self._open(job, found.requester, found.worker, found.token, job, found.payment, evidence)
+    worth: uint256 = verdicts._worth(found.token, found.payment)
+    self._open(job, found.requester, found.worker, found.token, job, found.payment, worth, evidence)
     return job
+
+
+@external
+@nonreentrant
+def open_result(
+    requester: address, worker: address, amount: uint256, made_at: uint256, commitment: bytes32, proof: bytes32
+) -> bytes32:
+    """
+    @notice Challenge a result that a verdict (protocol/06-verification.md) calls wrong: it was not paid, so that only
+            the worker's stake answers for it. No contract can read a verdict: all that is said here is the
+            challenger's word, and in the dispute's id, so that what is false stands in nobody's way.
+    @param amount What the result was worth, SKYOPS wei; it counts for no more than what the worker has at stake.
+    @param made_at When the verdict was made, Unix s.
+    @param commitment SHA-256 of the worker's commitment to its result, for which it is charged once.
+    @param proof SHA-256 of the verdict.
+    @return The dispute.
+    """
+    assert made_at <= block.timestamp, "too_soon"
+    assert block.timestamp <= made_at + verdicts._parameter(AGE), "too_old"
+    assert commitment != empty(bytes32) and proof != empty(bytes32), "bad_result"
+    assert not verdicts.is_charged[commitment], "charged_already"
+    node: Node = staticcall NodeRegistry(jurors.REGISTRY).nodes(worker)
+    at_stake: uint256 = node.stake + node.unbonding
+    worth: uint256 = min(amount, at_stake)
+    # Half of what is slashed is burned; the other must pay the jury as well as the bond does, or it would be partial.
+    assert at_stake // 2 >= self._jury_cost(), "nothing_at_stake"
+    assert worth * verdicts._parameter(SLASH) // 2 >= self._jury_cost(), "amount_too_small"
+    dispute: bytes32 = keccak256(abi_encode(requester, worker, amount, made_at, commitment, proof))
+    verdicts.results[dispute] = verdicts.Result(commitment=commitment, proof=proof, made_at=made_at)
+    self._open(dispute, requester, worker, verdicts.TOKEN, empty(bytes32), amount, worth, proof)
+    return dispute
 
 
 @external
@@ -230,11 +278,11 @@ def _open(
     token: address,
     job: bytes32,
     amount: uint256,
+    worth: uint256,
     evidence: bytes32,
 ):
     assert verdicts.cases[dispute].opened_at == 0, "disputed_already"
     assert msg.sender != worker, "is_party"
-    worth: uint256 = verdicts._worth(token, amount)
     bond: uint256 = self._bond(worth)
     case: verdicts.Case = empty(verdicts.Case)
     case.challenger = msg.sender
@@ -263,5 +311,10 @@ def _pull(amount: uint256):
 @internal
 @view
 def _bond(worth: uint256) -> uint256:
-    jury_cost: uint256 = verdicts._parameter(JURORS) * verdicts._parameter(JUROR_FEE)
-    return max(worth * verdicts._parameter(BOND) // verdicts.BP, jury_cost)
+    return max(worth * verdicts._parameter(BOND) // verdicts.BP, self._jury_cost())
+
+
+@internal
+@view
+def _jury_cost() -> uint256:
+    return verdicts._parameter(JURORS) * verdicts._parameter(JUROR_FEE)

@@ -9,7 +9,9 @@ import click
 
 from skyops_p2p import limits
 from skyops_p2p.cli.acting import ActOptions, act_options, look, perform
+from skyops_p2p.cli.charging import charge_by, with_doubts
 from skyops_p2p.cli.invocation import Invocation, data_dir_option, json_option
+from skyops_p2p.cli.job_verify import EXIT_DIFFERENT
 from skyops_p2p.cli.output import print_json
 from skyops_p2p.errors import ConfigError
 
@@ -19,12 +21,9 @@ if TYPE_CHECKING:
 
 _HASH = re.compile(r"(?:0x)?([0-9a-fA-F]{64})")
 _NO_HASH = "00" * 32
-_evidence_option = click.option(
-    "--evidence",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    required=True,
-    help="File whose SHA-256 goes on chain; keep the file, and show it to jurors.",
-)
+_EVIDENCE = click.Path(path_type=Path, dir_okay=False, exists=True)
+_EVIDENCE_HELP = "File whose SHA-256 goes on chain; keep the file, and show it to jurors."
+_evidence_option = click.option("--evidence", type=_EVIDENCE, required=True, help=_EVIDENCE_HELP)
 
 
 @click.group()
@@ -38,25 +37,48 @@ def dispute() -> None:
 @dispute.command("open")
 @click.argument("receipt", required=False)
 @click.option("--job", help="Instead of a receipt: a job in escrow, 64 hexadecimal digits.")
-@_evidence_option
+@click.option(
+    "--verdict",
+    metavar="NAME|FILE",
+    help="Instead of a receipt: a result that this verdict calls wrong; how its name begins, or a file.",
+)
+@click.option("--worker", metavar="WALLET", help="With --verdict, where several were wrong: which.")
+@click.option(
+    "--evidence", type=_EVIDENCE, help=f"{_EVIDENCE_HELP} Not with --verdict, which is the evidence."
+)
 @data_dir_option
 @act_options
 @click.pass_obj
 def open_dispute(
-    invocation: Invocation, receipt: str | None, *, job: str | None, evidence: Path, options: ActOptions
+    invocation: Invocation,
+    receipt: str | None,
+    *,
+    job: str | None,
+    verdict: str | None,
+    worker: str | None,
+    evidence: Path | None,
+    options: ActOptions,
 ) -> int:
     """Challenge the job of RECEIPT: a lease of this node (64 digits, from `skyops billing --json`), or a file.
 
     The file is what `skyops receipts --lease LEASE --export FILE` writes. The bond is half of what the job cost, and
     the fee of seven jurors at least; --dry-run shows it. It must be done while the worker's money of that pair waits.
 
+    A result that was refused has no receipt: there --verdict accuses the worker, of a result worth an hour of its
+    price or its run, within seven days. Only its stake answers for it.
+
     \b
     Example: skyops dispute open 5f0c…e1 --evidence comparison.txt
+    Example: skyops dispute open --verdict 3fa9c2
     """
     from skyops_p2p.node.wallet.actions import OpenDispute, OpenJobDispute
 
-    if (receipt is None) == (job is None):
-        raise click.UsageError("Name a RECEIPT or a --job, one of them.")
+    if sum(one is not None for one in (receipt, job, verdict)) != 1:
+        raise click.UsageError("Name a RECEIPT, a --job or a --verdict, one of them.")
+    if verdict is not None and evidence is None:
+        return _accuse(invocation, verdict, worker, options)
+    if verdict is not None or worker is not None or evidence is None:
+        raise click.UsageError("Give --evidence to a RECEIPT or a --job, and --worker to a --verdict.")
     digest = _digest_of(evidence)
     if job is not None:
         action = OpenJobDispute(job=read_hash(job), evidence=digest)
@@ -91,11 +113,16 @@ def respond(invocation: Invocation, dispute_id: str, *, evidence: Path, options:
 
 @dispute.command()
 @click.argument("dispute_id", metavar="DISPUTE")
+@click.option(
+    "--verdict", metavar="NAME|FILE", help="Say whether it is about what this verdict says; for jurors."
+)
 @data_dir_option
 @json_option
 @click.pass_obj
-def status(invocation: Invocation, dispute_id: str, *, as_json: bool) -> None:
+def status(invocation: Invocation, dispute_id: str, *, verdict: str | None, as_json: bool) -> int:
     """Show DISPUTE: its phase and what comes next, parties, bond, jury and votes.
+
+    With --verdict the exit code is 13 if what was said when the dispute was opened is not what the verdict says.
 
     \b
     Example: skyops dispute status 77ab…03
@@ -103,10 +130,13 @@ def status(invocation: Invocation, dispute_id: str, *, as_json: bool) -> None:
     from skyops_p2p.cli.wallet_text import print_dispute
 
     view = _look(invocation, read_hash(dispute_id))
+    if verdict is not None:
+        view = with_doubts(invocation, view, verdict)
     if as_json:
         print_json(view)
     else:
         print_dispute(view)
+    return EXIT_DIFFERENT if view.doubts else 0
 
 
 @dispute.command()
@@ -184,6 +214,28 @@ def advance(invocation: Invocation, dispute_id: str, *, options: ActOptions) -> 
     from skyops_p2p.node.wallet.actions import Advance
 
     return perform(invocation, Advance(dispute=read_hash(dispute_id)), options)
+
+
+def _accuse(invocation: Invocation, verdict: str, worker: str | None, options: ActOptions) -> int:
+    """Challenge a result that a verdict calls wrong."""
+    from skyops_p2p.crypto.wallet import address_from_bytes
+    from skyops_p2p.node.wallet.actions import OpenResultDispute
+
+    charge = charge_by(invocation, verdict, worker)
+    action = OpenResultDispute(
+        requester=address_from_bytes(charge.requester),
+        worker=address_from_bytes(charge.worker),
+        amount=charge.amount,
+        made_unix_s=charge.made_unix_s,
+        commitment=charge.commitment.hex(),
+        proof=charge.proof.hex(),
+    )
+    found = charge.dispute.hex()
+    then = (
+        f"Dispute {found}: `skyops dispute status {found}`.\n"
+        f"Show jurors the verdict {action.proof[:12]}, and what they need to see that the result is wrong."
+    )
+    return perform(invocation, action, options, then=then)
 
 
 def read_hash(text: str) -> str:

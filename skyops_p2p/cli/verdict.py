@@ -30,8 +30,12 @@ _SENTENCES = {
     "unresolved": "no result has a majority: nobody is known to be right",
 }
 _CHARGED = (
-    "Who was wrong or has lied is paid no further, has no receipt, and loses score on every node that holds this;\n"
-    "its stake stays, for the contracts hear disputes about receipts alone (docs/money.md)."
+    "Who was wrong or has lied is paid no further, has no receipt, and loses score on every node that holds this.\n"
+    "Its stake answers once a jury finds so, too: `skyops dispute open --verdict` (docs/money.md)."
+)
+_JUROR = (
+    "Jurors: `skyops dispute status DISPUTE --verdict FILE` says whether a dispute is about this;\n"
+    "whether the result is wrong, see for yourself, unless its worker has lied (VER-29)."
 )
 _OWN = "`skyops verdict JOB` shows that of a job of your own, also where it counts on this node alone."
 _RUN_HERE = "two results differed, and the requester ran the steps where they part"
@@ -188,6 +192,18 @@ def _basis(found: "VerdictView") -> str:
     return "signatures alone" if found.is_reworked else "the requester's comparison of outputs"
 
 
+def _print_charges(found: "VerdictView") -> None:
+    """Say what a dispute about each wrong result must say: what its jurors look at."""
+    from skyops_p2p.core.settlement.amounts import SKYOPS, format_amount
+
+    charged = [(place, one) for place, one in enumerate(found.judged) if one.dispute]
+    for place, one in charged:
+        worth = format_amount(int(one.worth_wei), SKYOPS)
+        click.echo(f"  place {place}, wallet 0x{one.wallet}: worth {worth}, dispute {one.dispute}")
+    if charged:
+        click.echo(_JUROR)
+
+
 def _print(found: "VerdictView", *, is_color: bool) -> None:
     from skyops_p2p.cli.job_text import local_time
 
@@ -218,3 +234,4 @@ def _print(found: "VerdictView", *, is_color: bool) -> None:
         print_table(columns, rows, is_color=is_color)
         if any(one.fault in ("wrong", "lied") for one in found.judged):
             click.echo(_CHARGED)
+        _print_charges(found)

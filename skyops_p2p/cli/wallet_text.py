@@ -27,6 +27,10 @@ _ALLOTMENT_COLUMNS = (
     Column("COMES BACK"),
 )
 _VERDICTS = {"none": "none yet", "worker_right": "the worker is right", "worker_wrong": "the worker is wrong"}
+_BORNE_OUT = (
+    "The dispute says what this verdict says. Whether the result is wrong, see for yourself, unless its worker\n"
+    "has lied (VER-29)."
+)
 _NEXT_STEPS = {
     "seed": "`skyops dispute advance` takes the seed of the draw",
     "draw": "nodes with a stake draw for a seat: `skyops dispute enrol`",
@@ -124,6 +128,7 @@ def print_dispute(view: "DisputeView") -> None:
             ("job", f"{_said(view.amount_wei, view.symbol)}, worth {_said(view.worth_wei)}"),
             ("bond", _said(view.bond_wei)),
             ("opened", when(view.opened_at_unix_s)),
+            *_result_rows(view),
             ("round", str(view.round + 1)),
             ("verdict", _VERDICTS[view.verdict]),
             (
@@ -135,6 +140,20 @@ def print_dispute(view: "DisputeView") -> None:
     )
     for seat in view.seats:
         click.echo(f"  juror {seat}")
+    if view.doubts is not None:
+        click.echo(
+            "\n".join(("This verdict does not bear it out:", *view.doubts)) if view.doubts else _BORNE_OUT
+        )
+
+
+def _result_rows(view: "DisputeView") -> list[tuple[str, str]]:
+    """Say by which verdict a result is disputed."""
+    if not view.proof:
+        return []
+    return [
+        ("by verdict", f"{view.proof}, made {when(view.made_unix_s)}"),
+        ("commitment", view.commitment),
+    ]
 
 
 def when(unix_s: int) -> str:

@@ -20,6 +20,7 @@ BURN = 5 * UNIT  # of a registration
 DRAW, COMMIT, REVEAL, APPEAL = HOUR // 2, 2 * HOUR, HOUR, 2 * HOUR
 SALT = sha256(b"salt")
 FINDING = sha256(b"step 4711 differs")
+MADE_AGO = 60  # seconds since a verdict was made, where nothing else is said
 STATEMENT = [("lane", "bytes32"), ("sequence", "uint64"), ("content", "bytes32")]
 
 
@@ -71,6 +72,17 @@ class Court:
         return bytes(
             self.disputes.open_receipt(*where, *proof, sha256(b"evidence"), sender=challenger.address)
         )
+
+    def open_result(
+        self, challenger: Person, claim: tuple[Person, Person, int], commit: bytes, proof: bytes
+    ) -> bytes:
+        """Open a dispute over a result of (requester, worker, amount) that was not paid, by a verdict just made."""
+        requester, worker, amount = claim
+        made_at = boa.env.timestamp - MADE_AGO
+        args = (requester.address, worker.address, amount, made_at, commit, proof)
+        dispute = bytes(self.disputes.open_result(*args, sender=challenger.address))
+        assert dispute == result_dispute(*args)
+        return dispute
 
     def jury(self, dispute: bytes, number: int = 0) -> bytes:
         """Return the id of a round's jury."""
@@ -145,6 +157,11 @@ def commitment(jury: bytes, juror: Person, vote: int) -> bytes:
     """Return the commitment to a vote, made apart from the contract's code."""
     types = ["bytes32", "address", "uint256", "bytes32", "bytes32"]
     return bytes(keccak(encode(types, [jury, juror.address, vote, FINDING, SALT])))
+
+
+def result_dispute(*claim: Any) -> bytes:
+    """Return the id of a dispute over a result, made apart from the contract's code."""
+    return bytes(keccak(encode(["address", "address", "uint256", "uint256", "bytes32", "bytes32"], claim)))
 
 
 def best_ticket(seed: bytes, juror: Person, *, stake: int = JUROR_STAKE) -> tuple[int, int]:

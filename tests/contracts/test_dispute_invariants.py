@@ -29,6 +29,7 @@ from tests.contracts.court import (
     Court,
     best_ticket,
     commitment,
+    result_dispute,
 )
 from tests.contracts.settled import Receipt, receipt
 
@@ -39,6 +40,7 @@ OTHERS = tuple(person(name) for name in ("mallory", "fund", "pool"))
 EVERYBODY = (*REQUESTERS, WORKERS[0], *JURORS, *OTHERS)
 ROUNDS = 3
 UNLIMITED = 2**256
+MADE_EACH = 3 * DAY  # so often a verdict is made
 picks = st.integers(0, 20)
 LEAST = 10**9  # wei: less is not redeemed
 amounts = st.integers(LEAST, 10 * UNIT) | st.just(30 * UNIT)
@@ -58,6 +60,7 @@ class DisputesMachine(RuleBasedStateMachine):
         self.receipts: dict[tuple[str, str], list[Receipt]] = {}
         self.opened: list[bytes] = []
         self.jobs: list[bytes] = []
+        self.results: dict[bytes, bytes] = {}  # dispute -> commitment to the result that it is about
         self.slashed: set[tuple[bytes, str]] = set()
         for owner in EVERYBODY:
             self.token.approve(self.disputes.address, 2**256 - 1, sender=owner.address)
@@ -155,6 +158,28 @@ class DisputesMachine(RuleBasedStateMachine):
         if is_open:
             self.opened.append(job)
 
+    @rule(
+        challenger=st.sampled_from([*REQUESTERS, JURORS[1], WORKERS[0]]),
+        worker=st.sampled_from(WORKERS),
+        amount=st.sampled_from([UNIT, 2 * UNIT, 30 * UNIT]),
+        commit=st.sampled_from([sha256(b"one result"), sha256(b"another")]),
+        proof=st.sampled_from([sha256(b"verdict"), sha256(b"a second one")]),
+    )
+    def open_result(
+        self, challenger: Person, worker: Person, amount: int, commit: bytes, proof: bytes
+    ) -> None:
+        made_at = boa.env.timestamp // MADE_EACH * MADE_EACH
+        claim = (REQUESTERS[0].address, worker.address, amount, made_at, commit, proof)
+        was_charged = self.disputes.is_charged(commit)
+        with self.losing({challenger: UNLIMITED}):
+            is_open = self.act(self.disputes.open_result, *claim, sender=challenger)
+        if is_open:
+            assert (challenger != worker, amount >= 2 * UNIT, was_charged) == (True, True, False)
+            dispute = result_dispute(*claim)
+            assert dispute not in self.opened
+            self.opened.append(dispute)
+            self.results[dispute] = commit
+
     @rule(number=picks, count=st.integers(0, 6))
     def draw(self, number: int, count: int) -> None:
         dispute = self.pick(number)
@@ -212,12 +237,17 @@ class DisputesMachine(RuleBasedStateMachine):
         """The worker loses ten job values if it was wrong, once; nobody else loses anything."""
         case = self.disputes.cases(dispute)
         worker = next(one for one in EVERYBODY if one.address == case.worker)
-        loss = {worker: 10 * case.worth} if case.verdict == WRONG else {}
+        commit = self.results.get(dispute)
+        is_charged = commit is not None and self.disputes.is_charged(commit)
+        loss = {worker: 10 * case.worth} if case.verdict == WRONG and not is_charged else {}
         with self.losing(loss):
             is_done = self.act(self.disputes.close, dispute, sender=caller)
         if is_done:
             assert not case.is_closed
             self._noted_once(dispute, case.worker)
+            if commit is not None and loss:
+                self._noted_once(commit, "charged")
+                assert self.disputes.is_charged(commit)
 
     @rule(number=picks, round_=st.integers(0, ROUNDS), caller=st.sampled_from(EVERYBODY))
     def settle_jury(self, number: int, round_: int, caller: Person) -> None:
@@ -322,12 +352,14 @@ class DisputesMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_open_dispute_holds_its_worker_and_its_money(self) -> None:
-        open_cases = [case for case in map(self.disputes.cases, self.opened) if not case.is_closed]
+        cases = {one: self.disputes.cases(one) for one in self.opened}
+        open_cases = {one: case for one, case in cases.items() if not case.is_closed}
         for worker in WORKERS:
-            mine = [case for case in open_cases if case.worker == worker.address]
+            mine = {one: case for one, case in open_cases.items() if case.worker == worker.address}
+            paid = [case for one, case in mine.items() if one not in self.results]
             assert self.registry.nodes(worker.address).holds == len(mine)
             for requester in REQUESTERS:
-                counted = [c for c in mine if c.requester == requester.address and c.job == bytes(32)]
+                counted = [c for c in paid if c.requester == requester.address and c.job == bytes(32)]
                 assert self.court.settled.state(requester, worker).disputes == len(counted)
         for job in self.jobs:
             is_open = job in self.opened and not self.disputes.cases(job).is_closed

@@ -4,6 +4,7 @@ from typing import Any
 
 from skyops_p2p.core.execution.receipts import LeaseFacts, check_result
 from skyops_p2p.core.verification.arrays import compare_files
+from skyops_p2p.core.verification.charge import charges_of
 from skyops_p2p.core.verification.check import check_verdict
 from skyops_p2p.core.verification.commit import (
     check_commit,
@@ -20,6 +21,7 @@ from skyops_p2p.wire.envelope import Signed
 from skyops_p2p.wire.messages.execution import ResultReady, ResultReceipt
 from skyops_p2p.wire.messages.verification import CandidatePart, ResultCommit, ResultCommitted, RevealResult
 from skyops_p2p.wire.model import decode_fields, decode_message
+from tests.vectors import second_charge
 from tests.vectors import second_verification as second
 from tests.vectors import second_wire as wire
 from tests.vectors.test_vectors import Case, cases, everything, raw
@@ -69,6 +71,23 @@ def test_verdicts(case: Case) -> None:  # VER-8 to VER-15
     _check_verdict(raw(case), case)
 
 
+@everything("charges")
+def test_charges(case: Case) -> None:  # VER-28
+    found = [
+        {
+            "requester": one.requester.hex(),
+            "worker": one.worker.hex(),
+            "amount": str(one.amount),
+            "made_unix_s": one.made_unix_s,
+            "commitment": one.commitment.hex(),
+            "proof": one.proof.hex(),
+            "dispute": one.dispute.hex(),
+        }
+        for one in charges_of(check_verdict(raw(case)))
+    ]
+    assert found == second_charge.charges(raw(case), case["network"]) == case["charges"]
+
+
 @everything("replicas")
 def test_replicas(case: Case) -> None:  # VER-4, VER-5, VER-6, VER-7, VER-8
     ours, theirs = _Listener(case), second.Reader(case)
@@ -79,6 +98,7 @@ def test_replicas(case: Case) -> None:  # VER-4, VER-5, VER-6, VER-7, VER-8
 
 def test_families_have_both_outcomes() -> None:
     assert {"rules" in case for case in cases("verdicts")} == {True, False}
+    assert {len(case["charges"]) for case in cases("charges")} == {0, 1, 2}
     said = [step.get("code") for case in cases("replicas") for step in case["steps"]]
     assert {None, "worker_lied", "proof_fails"} == set(said)
 

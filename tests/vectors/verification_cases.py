@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from skyops_p2p.core.verification.arrays import compare_files
+from skyops_p2p.core.verification.charge import charges_of
 from skyops_p2p.core.verification.check import check_verdict
 from skyops_p2p.core.verification.commit import commitment_of
 from skyops_p2p.core.verification.draw import draw, draw_commitment, seed_of
@@ -15,7 +16,7 @@ from skyops_p2p.wire.messages import verification as msg
 from skyops_p2p.wire.messages.execution import ResultReady
 from skyops_p2p.wire.model import Message, encode_message
 from tests.vectors.execution_examples import result_receipt
-from tests.vectors.people import ALICE, BOB, CAROL, MALLORY, RULES, Person
+from tests.vectors.people import ALICE, BOB, CAROL, MALLORY, NOW, RULES, Person
 from tests.vectors.stretch_examples import stretch_rows
 from tests.vectors.verification_examples import (
     CANDIDATES,
@@ -217,6 +218,53 @@ def _found(data: bytes) -> Case:
     }
 
 
+# --- charges --------------------------------------------------------------------------------------------------------
+def charge_cases() -> list[Case]:
+    wrong = replace(BOBS, output=2)
+    others = [Part(who) for who in drawn_after(wrong)[:2]]
+    two = [Part(who, output=2) for who in drawn_after(BOBS)[:2]]
+    right = [Part(who) for who in drawn_after(BOBS)[2:4]]
+    run = result_receipt().usage.model_copy(update={"wall_ms": 5_400_001})
+    free = replace(wrong, commit_changes=(("price", 0),))
+    rows: list[tuple[str, bytes]] = [
+        ("three agree", sealed_verdict(THREE)),
+        ("the primary is wrong", sealed_verdict([wrong, *others])),
+        ("a run of more than an hour", sealed_verdict(_drawn(replace(wrong, receipt_changes=(("usage", run),))))),
+        ("two are wrong", sealed_verdict([BOBS, *two, *right])),
+        ("one shows another result than it committed to", sealed_verdict([*THREE[:2], replace(SECOND, shows=9)])),
+        ("one does not show its result", sealed_verdict([*THREE[:2], replace(SECOND, is_silent=True)])),
+        ("each says something else", sealed_verdict([BOBS, replace(FIRST, output=2), replace(SECOND, output=3)])),
+        ("work that was free", sealed_verdict(_drawn(free))),
+        ("it does not say whose the requester is", sealed_verdict([wrong, *others], binding=None)),
+        ("made half a second later", sealed_verdict([wrong, *others], made_unix_ms=NOW + 1500)),
+        ("it does not hold", sealed_verdict([wrong, *others], MALLORY)),
+    ]  # fmt: skip
+    return [
+        {
+            "name": name,
+            "network": RULES.network,
+            "bytes": data.hex(),
+            "charges": [
+                {
+                    "requester": one.requester.hex(),
+                    "worker": one.worker.hex(),
+                    "amount": str(one.amount),
+                    "made_unix_s": one.made_unix_s,
+                    "commitment": one.commitment.hex(),
+                    "proof": one.proof.hex(),
+                    "dispute": one.dispute.hex(),
+                }
+                for one in charges_of(check_verdict(data))
+            ],
+        }
+        for name, data in rows
+    ]
+
+
+def _drawn(primary: Part) -> list[Part]:
+    return [primary, *(Part(who) for who in drawn_after(primary)[:2])]
+
+
 # --- conversations --------------------------------------------------------------------------------------------------
 class Talk:
     """One shard of alice's, told message by message, from the first commitment to the verdict."""
@@ -334,6 +382,7 @@ FAMILIES = {
     "result-roots": ("06-verification.md, Answers and Commit", root_cases),
     "draws": ("06-verification.md, Draw and Spot checks", draw_cases),
     "numbers": ("06-verification.md, Tolerance", number_cases),
+    "charges": ("06-verification.md, Charging the loser", charge_cases),
     "verdicts": ("06-verification.md, Checking a verdict", verdict_cases),
     "replicas": ("06-verification.md, Commit, Reveal and Verdict", conversation_cases),
 }

@@ -28,7 +28,7 @@ struct Case:
     requester: address
     worker: address
     token: address
-    job: bytes32  # in escrow; zero: a receipt of the pair
+    job: bytes32  # in escrow; zero: a receipt of the pair, or a result
     amount: uint256  # of the job, wei of the token
     worth: uint256  # the same in SKYOPS wei; 0 for tokens that nobody knows the worth of
     bond: uint256
@@ -43,6 +43,11 @@ struct Appeal:
     appellant: address
     bond: uint256
     against: uint256  # the verdict that it wants overturned
+
+struct Result:  # that was not paid, for a verdict calls it wrong
+    commitment: bytes32  # of the worker; zero: the dispute is about something else
+    proof: bytes32  # the verdict
+    made_at: uint256  # of that, Unix s
 
 interface Settlement:
     def resolve(requester: address, worker: address, token: address, amount: uint256) -> uint256: nonpayable
@@ -93,6 +98,8 @@ TOKEN: public(immutable(address))
 
 cases: public(HashMap[bytes32, Case])
 appeals: public(HashMap[bytes32, HashMap[uint256, Appeal]])  # dispute -> round that it asked for -> appeal
+results: public(HashMap[bytes32, Result])  # dispute -> the result that it is about
+is_charged: public(HashMap[bytes32, bool])  # commitment -> its worker has been slashed for it
 is_settled: public(HashMap[bytes32, bool])  # jury -> its jurors have been paid
 owed: public(HashMap[address, uint256])  # SKYOPS wei, to be collected at any time
 
@@ -188,15 +195,14 @@ def _close(dispute: bytes32):
     pot: uint256 = 0
     passed: uint256 = 0
     if case.verdict == jurors.WRONG:
-        passed = extcall NodeRegistry(jurors.REGISTRY).slash(
-            case.worker, case.worth * self._parameter(SLASH), False
-        )
+        passed = extcall NodeRegistry(jurors.REGISTRY).slash(case.worker, self._penalty(dispute, case), False)
         pot = passed
     if case.verdict == jurors.RIGHT:
         pot = case.bond
     else:
         self.owed[case.challenger] += case.bond
-    seized = self._resolve(case)
+    if self.results[dispute].commitment == empty(bytes32):
+        seized = self._resolve(case)
     pot += self._settle_appeals(dispute, case)
     seats: uint256 = 0
     for round: uint256 in range(APPEALS_MAX + 1):
@@ -208,6 +214,17 @@ def _close(dispute: bytes32):
     self.cases[dispute].juror_pay = pay
     self._share(case, pot - pay * seats, seized)
     log Closed(dispute=dispute, verdict=case.verdict, seized=seized, slashed=passed, juror_pay=pay)
+
+
+@internal
+def _penalty(dispute: bytes32, case: Case) -> uint256:
+    """@notice Note what a worker is charged for. @return What it loses: for one result once, whatever was opened."""
+    commitment: bytes32 = self.results[dispute].commitment
+    if commitment != empty(bytes32):
+        if self.is_charged[commitment]:
+            return 0
+        self.is_charged[commitment] = True
+    return case.worth * self._parameter(SLASH)
 
 
 @internal

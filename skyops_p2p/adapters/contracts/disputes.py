@@ -3,8 +3,15 @@
 from skyops_p2p.adapters.contracts.calling import Contract, account_bytes, facts
 from skyops_p2p.adapters.contracts.settlement import LEAF, leaf_tuple
 from skyops_p2p.core.chain.facts import Order
-from skyops_p2p.core.settlement.contract_facts import DisputeCase, JuryState, ReceiptLeaf, ReceiptPlace
+from skyops_p2p.core.settlement.contract_facts import (
+    DisputeCase,
+    DisputedResult,
+    JuryState,
+    ReceiptLeaf,
+    ReceiptPlace,
+)
 from skyops_p2p.core.settlement.vouchers import compact
+from skyops_p2p.core.verification.charge import Charge
 from skyops_p2p.crypto.hashing import keccak256
 from skyops_p2p.types import Wei
 
@@ -35,6 +42,12 @@ class Disputes(Contract):
     def open_job(self, job: bytes, evidence: bytes) -> Order:
         """Challenge a completed job in escrow."""
         return self.order("open_job(bytes32,bytes32)", job, evidence)
+
+    def open_result(self, charge: Charge) -> Order:
+        """Challenge a result that a verdict calls wrong, and that was not paid."""
+        types = "open_result(address,address,uint256,uint256,bytes32,bytes32)"
+        claim = (charge.amount, charge.made_unix_s, charge.commitment, charge.proof)
+        return self.order(types, charge.requester, charge.worker, *claim)
 
     def add_evidence(self, dispute: bytes, evidence: bytes) -> Order:
         """Note the hash of more evidence."""
@@ -95,6 +108,16 @@ class Disputes(Contract):
         """Return a dispute; `opened_at_unix_s` is 0 if there is none."""
         (found,) = await self.ask("cases(bytes32)", _CASE, dispute)
         return facts(DisputeCase, found)
+
+    async def result(self, dispute: bytes) -> DisputedResult:
+        """Return what result a dispute is about; `commitment` is zero if it is about something else."""
+        found = await self.ask("results(bytes32)", ["bytes32", "bytes32", "uint256"], dispute)
+        return facts(DisputedResult, found)
+
+    async def is_charged(self, commitment: bytes) -> bool:
+        """Return whether a worker was slashed for its result."""
+        (found,) = await self.ask("is_charged(bytes32)", ["bool"], commitment)
+        return bool(found)
 
     async def jury(self, jury: bytes) -> JuryState:
         """Return the jury of a round."""

@@ -60,9 +60,12 @@ REASONS: dict[str, str] = {
     "not_slasher": "only the contracts that were bound may do this",
     # disputes
     "no_such_receipt": "the receipt is not under the pair's newest root",
-    "too_old": "the job ended too long ago to be disputed",
+    "too_old": "it is too long ago to be disputed",
     "amount_too_large": "the receipt's amount is more than was redeemed",
     "disputed_already": "this job has been disputed before",
+    "charged_already": "the worker was slashed for this result before",
+    "bad_result": "a commitment and a verdict must be named",
+    "amount_too_small": "what the worker would lose does not pay a jury",
     "is_party": "a party of the dispute is no juror of it",
     "wrong_phase": "the jury is in another phase",
     "no_juror": "this account cannot be a juror: not ACTIVE, or registered after the dispute was opened",

@@ -131,11 +131,11 @@ class DisputeCase:
     worker: bytes
     token: bytes
     job: bytes
-    """In escrow; zero: a receipt of the pair."""
+    """In escrow; zero: a receipt of the pair, or a result that was not paid."""
     amount: Wei
     """Of the job, in its token."""
     worth: Wei
-    """The same in SKYOPS."""
+    """The same in SKYOPS; of a result at most what its worker had at stake."""
     bond: Wei
     opened_at_unix_s: int
     """0: there is no such dispute."""
@@ -146,6 +146,18 @@ class DisputeCase:
     """0 while a jury is at work."""
     is_closed: bool
     juror_pay: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class DisputedResult:
+    """A result that a verdict calls wrong, as its dispute names it."""
+
+    commitment: bytes
+    """Digest of the worker's enveloped ResultCommit, 32 bytes; zero: the dispute is about something else."""
+    proof: bytes
+    """Digest of the enveloped verdict, 32 bytes."""
+    made_unix_s: int
+    """When that was made."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """What `skyops verdict` shows: frozen models shared by the library, the control API and the command line."""
 
 from skyops_p2p.core.evidence.verdicts import VerdictItem, VerdictShelf
-from skyops_p2p.core.verification.check import CheckedVerdict
+from skyops_p2p.core.verification.charge import charge_of
+from skyops_p2p.core.verification.check import CheckedVerdict, Judged
 from skyops_p2p.crypto.node_key import peer_id_from_bytes
 from skyops_p2p.crypto.wallet import address_from_bytes
 from skyops_p2p.node.views import View
@@ -20,6 +21,12 @@ class JudgedView(View):
     """"none", "wrong", "lied" or "no_reveal"."""
     receipt: str
     """Hex; digest of its ResultReceipt; empty: it showed none."""
+    worth_wei: str = ""
+    """SKYOPS wei, digits: what its wrong result counts for; empty: it cannot be charged with it."""
+    commitment: str = ""
+    """Hex; digest of its ResultCommit, for which it is charged once."""
+    dispute: str = ""
+    """Hex; id of the dispute that charges it by this verdict, whoever opens it."""
 
 
 class StretchView(View):
@@ -84,20 +91,25 @@ def verdict_view(checked: CheckedVerdict, data: bytes) -> VerdictView:
         outcome=verdict.outcome if verdict else "",
         requester=peer_id_from_bytes(verdict.requester) if verdict else "",
         made_unix_ms=verdict.made_unix_ms if verdict else 0,
-        judged=tuple(
-            JudgedView(
-                worker=one.worker,
-                wallet="" if one.wallet is None else one.wallet.hex(),
-                fault=one.fault,
-                receipt="" if one.receipt is None else one.receipt.hex(),
-            )
-            for one in checked.judged
-        ),
+        judged=tuple(_judged_view(checked, one) for one in checked.judged),
         winner=checked.winner,
         is_drawn=checked.is_drawn,
         is_reworked=checked.is_reworked,
         data=data.hex(),
         stretch=None if stretch is None else stretch_view(stretch),
+    )
+
+
+def _judged_view(checked: CheckedVerdict, judged: Judged) -> JudgedView:
+    charge = charge_of(checked, judged)
+    return JudgedView(
+        worker=judged.worker,
+        wallet="" if judged.wallet is None else judged.wallet.hex(),
+        fault=judged.fault,
+        receipt="" if judged.receipt is None else judged.receipt.hex(),
+        worth_wei="" if charge is None else str(charge.amount),
+        commitment=judged.commit.hex(),
+        dispute="" if charge is None else charge.dispute.hex(),
     )
 
 

@@ -120,6 +120,21 @@ class OpenJobDispute(Act):
     evidence: Hash
 
 
+class OpenResultDispute(Act):
+    """Challenge a result that a verdict calls wrong, and that was not paid; see core.verification.charge.Charge."""
+
+    kind: Literal["open_result_dispute"] = "open_result_dispute"
+    requester: Account
+    worker: Account
+    amount: Amount
+    """What the result was worth, SKYOPS."""
+    made_unix_s: int = Field(ge=0, lt=2**53)
+    """When the verdict was made."""
+    commitment: Hash
+    proof: Hash
+    """Digest of the verdict."""
+
+
 class Respond(Act):
     """Note the hash of evidence in a dispute."""
 
@@ -172,6 +187,7 @@ Action = Annotated[
     | WithdrawStake
     | OpenDispute
     | OpenJobDispute
+    | OpenResultDispute
     | Respond
     | Appeal
     | Enrol

@@ -9,7 +9,9 @@ from skyops_p2p.core.chain.facts import Order
 from skyops_p2p.core.settlement.amounts import SKYOPS, format_amount, wei_from_bytes
 from skyops_p2p.core.settlement.contract_facts import DisputeCase, JuryState, ReceiptLeaf, ReceiptPlace
 from skyops_p2p.core.settlement.receipts import DisputesDomain, open_signed
+from skyops_p2p.core.verification.charge import Charge
 from skyops_p2p.crypto.hashing import keccak256, sha256
+from skyops_p2p.crypto.wallet import address_to_bytes
 from skyops_p2p.errors import ChainRefusal, ExecutionError, RemoteProtocolError
 from skyops_p2p.node.wallet.actions import (
     Advance,
@@ -17,12 +19,13 @@ from skyops_p2p.node.wallet.actions import (
     Enrol,
     OpenDispute,
     OpenJobDispute,
+    OpenResultDispute,
     Respond,
     Vote,
 )
 from skyops_p2p.node.wallet.dispute_phase import phase_of
 from skyops_p2p.node.wallet.steps import Step, StepTools, instant
-from skyops_p2p.types import Wei
+from skyops_p2p.types import WalletAddress, Wei
 from skyops_p2p.wire.messages.settlement import Receipt
 
 RIGHT, WRONG = 1, 2
@@ -88,6 +91,35 @@ async def open_job_steps(action: OpenJobDispute, tools: StepTools) -> tuple[Step
         return tools.at.disputes.open_job(job, bytes.fromhex(action.evidence))
 
     return (_bond_step(bond, approve), Step("open", "challenges the job; its payment waits", challenge))
+
+
+async def open_result_steps(action: OpenResultDispute, tools: StepTools) -> tuple[Step, ...]:
+    """Approve the bond, and challenge a result that was not paid."""
+    at = tools.at
+    charge = Charge(
+        requester=address_to_bytes(WalletAddress(action.requester)),
+        worker=address_to_bytes(WalletAddress(action.worker)),
+        amount=Wei(action.amount),
+        made_unix_s=action.made_unix_s,
+        commitment=bytes.fromhex(action.commitment),
+        proof=bytes.fromhex(action.proof),
+    )
+    node = await at.registry.node(charge.worker)
+    at_stake = node.stake + node.unbonding
+    worth = Wei(min(charge.amount, at_stake))
+    bond = await at.disputes.bond_for(at.places.token, worth)
+
+    async def approve() -> Order | None:
+        await _check_charge(charge, worth, at_stake, tools)
+        return await _approval(bond, tools)
+
+    async def challenge() -> Order:
+        return at.disputes.open_result(charge)
+
+    return (
+        _bond_step(bond, approve),
+        Step("open", "accuses the worker of a wrong result; its stake stays until the end", challenge),
+    )
 
 
 async def respond_steps(action: Respond, tools: StepTools) -> tuple[Step, ...]:
@@ -256,6 +288,32 @@ async def _check_challenge(
         )
     if not (await settlement.pair(*pair)).held:
         raise _no_challenge("nothing of this pair's money waits any more: the window has closed")
+
+
+async def _check_charge(charge: Charge, worth: int, at_stake: int, tools: StepTools) -> None:
+    """See that a worker can be charged, before the bond is approved. Source: contracts/src/Disputes.vy, open_result.
+
+    Raises:
+        ChainRefusal: `not_disputable`.
+    """
+    disputes, value = tools.at.disputes, tools.at.parameters.value
+    if charge.worker == tools.account:
+        raise _no_challenge(_OWN_WORK)
+    if await disputes.is_charged(charge.commitment):
+        raise _no_challenge("the worker was slashed for this result before")
+    if (await disputes.case(charge.dispute)).opened_at_unix_s:
+        raise _no_challenge("this worker has been disputed by this verdict before")
+    if charge.made_unix_s + await value(Parameter.DISPUTE_AGE_S) < await tools.chain_now():
+        raise _no_challenge(f"the verdict is too old: it was made at {instant(charge.made_unix_s)}")
+    jury = await value(Parameter.JURORS) * await value(Parameter.JUROR_FEE)
+    if at_stake // 2 < jury:
+        raise _no_challenge(
+            f"the worker has {format_amount(Wei(at_stake), SKYOPS)} at stake, half of which does not pay a jury"
+        )
+    if worth * await value(Parameter.SLASH_MULTIPLE) // 2 < jury:
+        raise _no_challenge(
+            f"a result worth {format_amount(Wei(worth), SKYOPS)} does not cost its worker what a jury costs"
+        )
 
 
 async def _approval(bond: int, tools: StepTools) -> Order | None:

@@ -219,6 +219,8 @@ class Purse:
                 return await dispute_steps.open_steps(action, tools)
             case acts.OpenJobDispute():
                 return await dispute_steps.open_job_steps(action, tools)
+            case acts.OpenResultDispute():
+                return await dispute_steps.open_result_steps(action, tools)
             case acts.Respond():
                 return await dispute_steps.respond_steps(action, tools)
             case acts.Appeal():

@@ -140,6 +140,14 @@ class DisputeView(View):
     seat_stake_wei: WeiField
     is_settled: bool
     """The jury of the round was paid or slashed."""
+    proof: str = ""
+    """Hex: the verdict that calls the result wrong; empty: the dispute is about a receipt or a job in escrow."""
+    commitment: str = ""
+    """Hex: of the worker to that result."""
+    made_unix_s: int = 0
+    """When the verdict was made, as who opened the dispute says."""
+    doubts: tuple[str, ...] | None = None
+    """What speaks against its being about a verdict that a juror was shown; None: none was shown."""
 
 
 class OrderView(View):

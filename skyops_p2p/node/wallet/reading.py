@@ -134,6 +134,8 @@ async def read_dispute(at: Contracts, dispute: bytes, *, now_unix_s: int) -> Dis
             code="unknown_dispute",
             hint="`skyops dispute open` prints its id, 64 hex digits; a job in escrow has its own.",
         )
+    result = await at.disputes.result(dispute)
+    is_result = any(result.commitment)
     jury_id = await at.disputes.jury_of(dispute, case.round)
     jury = await at.disputes.jury(jury_id)
     chain_unix_s = (await at.chain.head()).timestamp_unix_s
@@ -160,6 +162,9 @@ async def read_dispute(at: Contracts, dispute: bytes, *, now_unix_s: int) -> Dis
         wrongs=jury.wrongs,
         seat_stake_wei=jury.seat_stake,
         is_settled=await at.disputes.is_settled(jury_id),
+        proof=result.proof.hex() if is_result else "",
+        commitment=result.commitment.hex() if is_result else "",
+        made_unix_s=result.made_unix_s,
     )
 
 
