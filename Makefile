@@ -13,7 +13,7 @@ ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check static format fuzz vectors machines contracts prove bench docs constraints clean
+.PHONY: help setup demo scenarios test check static format fuzz vectors machines contracts prove bench docs constraints clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,11 @@ setup: ## make .venv with skyops and its tools (a few minutes the first time)
 
 demo: setup ## watch a network of eight nodes come up, train, lose the worker half-way and go on elsewhere
 	@$(VENV)/bin/skyops demo $(ARGS)
+
+scenarios: setup ## run every scenario of the demonstration, two or three minutes each (tests run the default one)
+	@set -e; for name in $$($(VENV)/bin/skyops demo --list --json | $(PYTHON) -c \
+	"import json, sys; print(*(one['name'] for one in json.load(sys.stdin)['scenarios']))"); \
+	do echo "--- $$name"; $(VENV)/bin/skyops demo --scenario $$name $(ARGS); done
 
 test: setup ## run all tests (ARGS="-k handshake" selects)
 	@$(PYTEST) $(LANES) $(ARGS)

@@ -79,12 +79,6 @@ def test_demo_does_all_it_says_and_leaves_nothing(skyops: Skyops, tmp_path: Path
     assert skyops("testnet", "list").out.startswith("No test networks.")
 
 
-def test_demo_goes_on_without_a_chain(skyops: Skyops) -> None:
-    told = run_demo(skyops, "--nodes", "2", "--scenario", "chain-outage")
-    assert {"outage", "finish", "chain", "settle"} <= {stage["name"] for stage in told["stages"]}
-    assert told["scenario"] == "chain-outage"
-
-
 def test_demo_lists_its_scenarios(skyops: Skyops) -> None:
     told = json.loads(skyops("demo", "--list", "--json").out)
     names = [one["name"] for one in told["scenarios"]]

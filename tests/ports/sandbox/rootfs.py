@@ -127,7 +127,7 @@ def _files(packages: tuple[str, ...]) -> dict[str, str]:
         assert (site / name).is_dir(), f"{name} is not installed"
         for folder in (site / name, site / f"{name}.libs"):  # wheels bring most libraries along
             for source in _library_files(folder):
-                files[f"usr/local/lib/{library.name}/site-packages/{source.relative_to(site)}"] = str(source)
+                files[f"usr/local/lib/{library.name}/{source.relative_to(site)}"] = str(source)
                 if source.suffix == ".so":
                     programs.append(str(source))
     if has_busybox():
