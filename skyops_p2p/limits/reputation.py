@@ -24,9 +24,9 @@ REPUTATION_GATHER_S = 1.0
 REPUTATION_LOOK_S = 120.0
 """What the chain says of a pair or a stake is looked up again after so long, if it is that one's turn."""
 REPUTATION_LOOK_SOON_S = 10.0
-"""The same of a pair with a new receipt: its worker may redeem it soon."""
-REPUTATION_NEW_S = 900.0
-"""How long a receipt counts as new for that."""
+"""The same of a pair with a new receipt, whose worker may redeem it soon; then less and less often."""
+REPUTATION_LOOKS_PER_AGE = 4
+"""Looks at a pair in the time that its newest receipt is old, once that is older than so many of these seconds."""
 REPUTATION_ROUND_S = 15.0
 """Between two rounds of such looks, unless something was never looked up."""
 REPUTATION_LOOKS_MAX = 64

@@ -41,8 +41,8 @@ class ChainLooks:
         self._port = money
         self._clock = clock
         self._seen_at: dict[Key, float] = {}
-        self._new_until: dict[Key, float] = {}
-        """Pairs with a new receipt."""
+        self._news_at: dict[Key, float] = {}
+        """Pair -> when its newest receipt came, as long as it is looked at more often for that."""
         self._rounds = 0
 
     def seen(self) -> tuple[dict[Pair, tuple[int, int]], dict[bytes, Stake]]:
@@ -51,9 +51,12 @@ class ChainLooks:
         return money, dict(self.stakes)
 
     def hasten(self, pair: Pair) -> None:
-        """Look at a pair's money in the next round, and more often for a while: it has a new receipt."""
+        """Look at a pair's money in the next round, and then more often than others': it has a new receipt.
+
+        The older that is, the less often, so that a market's receipts cost the chain some dozen looks each.
+        """
         self._seen_at.pop(pair, None)
-        self._new_until[pair] = self._clock() + limits.REPUTATION_NEW_S
+        self._news_at[pair] = self._clock()
 
     async def renew(self, pairs: Iterable[Pair], accounts: Iterable[bytes]) -> bool:
         """Look up what is due of these, and forget all others.
@@ -67,8 +70,8 @@ class ChainLooks:
         """
         self._rounds += 1
         wanted: list[Key] = [*dict.fromkeys(pairs), *dict.fromkeys(accounts)]
-        self._forget_others(set(wanted))
         now = self._clock()
+        self._forget_others(set(wanted), now)
         due = [key for key in wanted if self._is_due(key, now)]
         due.sort(key=lambda key: self._seen_at.get(key, float("-inf")))
         limiter = trio.CapacityLimiter(limits.REPUTATION_LOOKS_AT_ONCE_MAX)
@@ -79,8 +82,9 @@ class ChainLooks:
         return not self.is_away and any(key not in self._seen_at for key in wanted)
 
     def _is_due(self, key: Key, now: float) -> bool:
-        is_new = self._new_until.get(key, now) > now
-        every_s = limits.REPUTATION_LOOK_SOON_S if is_new else limits.REPUTATION_LOOK_S
+        age = now - self._news_at.get(key, float("-inf"))
+        every_s = max(limits.REPUTATION_LOOK_SOON_S, age / limits.REPUTATION_LOOKS_PER_AGE)
+        every_s = min(every_s, limits.REPUTATION_LOOK_S)
         return self._seen_at.get(key, float("-inf")) + every_s <= now
 
     async def _look(self, key: Key, limiter: trio.CapacityLimiter) -> None:
@@ -110,8 +114,9 @@ class ChainLooks:
             found.amount // WEI_PER_MICRO, since_epoch, found.is_slashed, found.registered_at_unix_s
         )
 
-    def _forget_others(self, wanted: set[Key]) -> None:
+    def _forget_others(self, wanted: set[Key], now: float) -> None:
         self._seen_at = {key: at for key, at in self._seen_at.items() if key in wanted}
-        self._new_until = {key: at for key, at in self._new_until.items() if key in wanted}
+        oldest = now - limits.REPUTATION_LOOK_S * limits.REPUTATION_LOOKS_PER_AGE
+        self._news_at = {key: at for key, at in self._news_at.items() if key in wanted and at > oldest}
         self.money = {pair: its for pair, its in self.money.items() if pair in wanted}
         self.stakes = {account: its for account, its in self.stakes.items() if account in wanted}

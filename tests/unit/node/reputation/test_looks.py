@@ -1,5 +1,6 @@
 """Looks at the chain: each pair and stake in its turn, a bounded number in a round, and what an outage leaves."""
 
+import itertools
 from dataclasses import dataclass, field
 
 import pytest
@@ -8,6 +9,7 @@ from trio.testing import MockClock
 
 from skyops_p2p import limits
 from skyops_p2p.core.reputation.deals import PairMoney
+from skyops_p2p.core.reputation.ratings import Pair
 from skyops_p2p.core.reputation.voices import Stake
 from skyops_p2p.node.reputation.looks import ChainLooks
 from skyops_p2p.simulation.clock import EPOCH_UNIX_MS
@@ -25,15 +27,21 @@ def account(number: int) -> bytes:
 class World:
     bank: SimBank = field(default_factory=SimBank)
     asked: list[bytes] = field(default_factory=list)
+    pairs_asked: list[Pair] = field(default_factory=list)
 
     def looks(self) -> ChainLooks:
         money = self.bank.open(account(0))
         asked, stake_of = self.asked, money.stake_of
+        pairs_asked, pair_funds = self.pairs_asked, money.pair_funds
 
         class Watched(SimMoney):
             async def stake_of(self, one: bytes) -> object:  # type: ignore[override]
                 asked.append(one)
                 return await stake_of(one)
+
+            async def pair_funds(self, *pair: bytes) -> object:  # type: ignore[override]
+                pairs_asked.append((pair[0], pair[1]))
+                return await pair_funds(*pair)
 
         money.__class__ = Watched
         return ChainLooks(money)
@@ -103,3 +111,22 @@ async def test_a_pair_with_a_new_receipt_is_looked_at_soon(world: World, autojum
     await trio.sleep(limits.REPUTATION_LOOK_SOON_S)
     await looks.renew([pair], [])
     assert looks.money[pair].redeemed == 3
+
+
+async def test_the_older_a_receipt_the_less_often_its_pair_is_looked_at(
+    world: World, autojump_clock: MockClock
+) -> None:
+    pair = (account(1), account(2))
+    looks, seen = world.looks(), list[float]()
+    looks.hasten(pair)
+    begun = trio.current_time()
+    for _second in range(2 * limits.REPUTATION_LOOKS_PER_AGE * int(limits.REPUTATION_LOOK_S)):
+        before = len(world.pairs_asked)
+        await looks.renew([pair], [])
+        seen += [trio.current_time() - begun] * (len(world.pairs_asked) - before)
+        await trio.sleep(1)
+    gaps = [round(later - one) for one, later in itertools.pairwise(seen)]
+    assert gaps[0] == limits.REPUTATION_LOOK_SOON_S
+    assert gaps == sorted(gaps)
+    assert gaps[-1] == limits.REPUTATION_LOOK_S
+    assert len(seen) < 25  # a look each ten seconds would be a hundred
