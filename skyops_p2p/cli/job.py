@@ -159,6 +159,12 @@ def _print_preview(preview: "PreviewView", *, is_color: bool) -> None:
             click.echo(
                 f"{_computing_text(preview)}: at most {credits_text(preview.cost_max)} credits in all."
             )
+    if preview.canaries:
+        click.echo(
+            f"This machine computes {preview.canaries} of the shards, too, one after the other (canaries);\n"
+            "whoever makes up a tenth of all shards is caught at one with a chance of "
+            f"{preview.canary_permille / 1000:.2f}."
+        )
     if preview.reasons:
         columns = [
             Column("REASON"),

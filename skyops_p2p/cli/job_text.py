@@ -106,6 +106,9 @@ CHECKED_TEXTS = {
     "no_replica": "NO: unverified, nobody else could compute it (no_replica)",
     "no_budget": "NO: unverified, price.total_max left nothing to have it checked (no_budget)",
     "not_drawn": "NO: unverified, the lot of the spot checks did not fall on it (not_drawn)",
+    "canary": "this node has computed it, too, and came to the same result",
+    "no_canary": "NO: unverified, nobody else computes it, and it is no canary (no_canary)",
+    "canary_failed": "NO: unverified, it is a canary, and this node could not compute it (canary_failed)",
 }
 """What came of comparing results -> a sentence."""
 

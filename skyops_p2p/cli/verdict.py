@@ -13,7 +13,7 @@ from skyops_p2p.cli.waiting import waiting
 from skyops_p2p.errors import ConfigError
 
 if TYPE_CHECKING:
-    from skyops_p2p.node.jobs.verdict_views import StretchView, VerdictView
+    from skyops_p2p.node.jobs.verdict_views import VerdictView
 
 _NAME = re.compile(r"[0-9a-f]{4,64}")
 _COLUMNS = (
@@ -39,6 +39,7 @@ _JUROR = (
 )
 _OWN = "`skyops verdict JOB` shows that of a job of your own, also where it counts on this node alone."
 _RUN_HERE = "two results differed, and the requester ran the steps where they part"
+_COMPUTED_HERE = "the requester has computed it, too; whose result is another one is named below"
 _FAULTS = {
     "none": "right",
     "wrong": "wrong: not the result of the majority",
@@ -79,9 +80,9 @@ def verdict(
     Without JOB it lists what the node holds: verdicts of everybody, as far as they say something to others. One that
     counts on this node alone, for its own jobs, is shown by JOB.
 
-    There is a verdict where verification.redundancy is 2 or more and the class `exact` or `numeric`. It is checked from
-    its own signatures: commitments, reveals, the draw and, but for `numeric`, the comparison. The exit code is 0 if it
-    holds and an answer stands, 13 if not.
+    There is a verdict where verification.redundancy is 2 or more and the class `exact` or `numeric`, and for canaries
+    (verification.canaries). It is checked from its own signatures: commitments, reveals, the draw and, but for
+    `numeric`, the comparison. The exit code is 0 if it holds and an answer stands, 13 if not.
     """
     if sum(one is not None for one in (job, check, name)) > 1:
         raise ConfigError(
@@ -175,10 +176,14 @@ def _write(path: Path, data: bytes) -> None:
 def _outcome(found: "VerdictView") -> str:
     if not found.outcome:
         return "unreadable"
-    return f"{found.outcome}: {_RUN_HERE if found.stretch is not None else _SENTENCES[found.outcome]}"
+    by = _RUN_HERE if found.stretch is not None else _COMPUTED_HERE if found.known else ""
+    return f"{found.outcome}: {by or _SENTENCES[found.outcome]}"
 
 
-def _result(fault: str, stretch: "StretchView | None") -> str:
+def _result(fault: str, found: "VerdictView") -> str:
+    stretch = found.stretch
+    if fault == "wrong" and found.known:
+        return "wrong: not what the requester came to"
     if fault == "wrong" and stretch is not None:
         return f"wrong: not what steps {stretch.first_step} to {stretch.last_step} come to"
     return _FAULTS[fault]
@@ -189,6 +194,8 @@ def _basis(found: "VerdictView") -> str:
     if found.stretch is not None:
         steps = f"{found.stretch.first_step} to {found.stretch.last_step}"
         return f"steps {steps}, run by the requester from the state that both had"
+    if found.known:
+        return "the requester's word: its own run of the whole shard"
     return "signatures alone" if found.is_reworked else "the requester's comparison of outputs"
 
 
@@ -227,7 +234,7 @@ def _print(found: "VerdictView", *, is_color: bool) -> None:
     if found.judged:
         columns = [Column("PLACE", is_right=True), Column("WORKER"), Column("RESULT", is_wrapped=True)]
         rows = [
-            (str(place), short_peer(one.worker), _result(one.fault, found.stretch))
+            (str(place), short_peer(one.worker), _result(one.fault, found))
             for place, one in enumerate(found.judged)
         ]
         click.echo()

@@ -40,4 +40,4 @@ STRETCH_TIMEOUT_S = 900.0
 STRETCH_POLL_S = 0.2
 """How often a referee looks whether the checkpoint that ends its stretch is there."""
 CANARIES_MAX = 64
-"""Items with known answers in one batch. protocol/06."""
+"""Shards of one array that its requester computes, too. protocol/06."""

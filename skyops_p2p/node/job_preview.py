@@ -6,6 +6,7 @@ It reads the local map and asks nobody; a match may find others.
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from math import ceil, floor
 from types import MappingProxyType
 
 from skyops_p2p.core.auction.codes import explain
@@ -15,6 +16,7 @@ from skyops_p2p.core.jobs.needs import cost_of, needs_of
 from skyops_p2p.core.jobs.sizes import millionths_text
 from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.core.node_map import NodeEntry
+from skyops_p2p.core.verification.canaries import chance_to_be_caught
 from skyops_p2p.core.verification.commit import compared_class
 from skyops_p2p.limits import PREVIEW_NODES_MAX
 from skyops_p2p.node.views import View
@@ -71,6 +73,10 @@ class PreviewView(View):
     """Workers that compute each shard to compare their results; others decide if these differ."""
     is_by_lot: bool = False
     """Spot checks: the first of them alone, unless a lot falls on its result."""
+    canaries: int = 0
+    """Shards that this node computes, too, one after the other, to compare their results."""
+    canary_permille: int = 0
+    """How likely, in thousandths, whoever makes up a tenth of all shards is caught at one of them."""
     reasons: tuple[ReasonView, ...]
     """The most frequent first."""
     candidates: tuple[CandidateView, ...]
@@ -106,6 +112,7 @@ def preview_job(
     prices = [entry.price for entry, codes in screened if not codes]
     counts = Counter(code for _, codes in screened for code in codes)
     computing = 1 if compared_class(spec) is None else spec.verification.redundancy
+    canaries = spec.verification.canaries or 0
     return PreviewView(
         spec_digest=spec_digest(spec).hex(),
         workers=len(screened),
@@ -119,6 +126,8 @@ def preview_job(
         ),
         computing=computing,
         is_by_lot=spec.verification.check == "adaptive",
+        canaries=canaries,
+        canary_permille=floor(1000 * chance_to_be_caught(canaries, spec.shards, ceil(spec.shards / 10))),
         reasons=tuple(_reason(code, nodes) for code, nodes in counts.most_common()),
         candidates=tuple(
             _candidate(needs, entry, codes, price_max=spec.price.per_hour_max, held=held.get(entry.peer))

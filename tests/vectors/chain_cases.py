@@ -6,7 +6,7 @@ from typing import Any
 from skyops_p2p.core.machine import DeadlineReached, Effect, Event
 from skyops_p2p.core.verification import bisection as game
 from skyops_p2p.core.verification.bisection import Bisection, Link, Side
-from skyops_p2p.core.verification.canaries import Canary, hide
+from skyops_p2p.core.verification.canaries import canary_shards
 from skyops_p2p.core.verification.chain import ChainShape, chain_of, shape_of_results
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.errors import LocalProtocolError
@@ -22,34 +22,32 @@ EXECUTOR, CHALLENGER = Side.EXECUTOR, Side.CHALLENGER
 # --- canaries -------------------------------------------------------------------------------------------------------
 def canary_cases() -> list[Case]:
     rows = [
-        ("ten among ninety", 90, 10, sha256(b"a batch")),
-        ("of another batch", 90, 10, sha256(b"another batch")),
-        ("as many as items", 3, 3, bytes(32)),
+        ("ten of a hundred", 100, 10, sha256(b"a job")),
+        ("of another job", 100, 10, sha256(b"another job")),
+        ("all", 3, 3, bytes(32)),
         ("none", 4, 0, bytes(32)),
-        ("as many as may be", 65, 64, sha256(b"many")),
-        ("more than items", 2, 3, bytes(32)),
+        ("as many as may be", 1024, 64, sha256(b"many")),
+        ("more than shards", 2, 3, bytes(32)),
         ("more than may be", 100, 65, bytes(32)),
     ]
     return [
         {
             "name": name,
-            "items": items,
+            "shards": shards,
             "canaries": canaries,
             "secret": secret.hex(),
-            **_hidden(items, canaries, secret),
+            **_drawn(shards, canaries, secret),
         }
-        for name, items, canaries, secret in rows
+        for name, shards, canaries, secret in rows
     ]
 
 
-def _hidden(items: int, canaries: int, secret: bytes) -> Case:
-    """Return where each canary stands, in their order."""
-    known = [Canary(f"canary {number}", number) for number in range(canaries)]
+def _drawn(shards: int, canaries: int, secret: bytes) -> Case:
+    """Return which shards are canaries, in the order in which they are drawn."""
     try:
-        batch = hide([f"item {number}" for number in range(items)], known, secret)
+        return {"drawn": list(canary_shards(secret, shards=shards, canaries=canaries))}
     except LocalProtocolError as refused:
         return {"code": refused.code}
-    return {"places": [batch.items.index(canary.item) for canary in known]}
 
 
 # --- chains ---------------------------------------------------------------------------------------------------------

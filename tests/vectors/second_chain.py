@@ -14,13 +14,11 @@ def sha(*parts: bytes) -> bytes:
     return hashlib.sha256(b"".join(parts)).digest()
 
 
-def canary_places(items: int, canaries: int, secret: bytes) -> list[int] | None:
-    """Return where the canaries stand, in their order; None: there are too many. VER-22."""
-    if canaries > items or canaries > 64:
+def canaries_of(shards: int, canaries: int, secret: bytes) -> list[int] | None:
+    """Return which shards are canaries, as they are drawn; None: there are too many. VER-22."""
+    if canaries > shards or canaries > 64:
         return None
-    hashes = {
-        sha(b"skyops/canary/1", secret, place.to_bytes(8, "big")): place for place in range(items + canaries)
-    }
+    hashes = {sha(b"skyops/canary/2", secret, shard.to_bytes(8, "big")): shard for shard in range(shards)}
     return [hashes[digest] for digest in sorted(hashes)[:canaries]]
 
 

@@ -160,7 +160,7 @@ def outline(value: Any, found: list[float]) -> Any:
 
 # --- verdicts -------------------------------------------------------------------------------------------------------
 def check_verdict(data: bytes, network: str) -> Fields:
-    """Return what a verdict says, or the rules that it breaks. VER-8 to VER-15, VER-25."""
+    """Return what a verdict says, or the rules that it breaks. VER-8 to VER-15, VER-25, VER-30."""
     verdict, signer = wire.envelope(data, "verdict", network)
     answers = [opened(part, network) for part in verdict["answers"]]
     broken = set(faults_of_commits(verdict, signer, answers))
@@ -187,6 +187,11 @@ def check_verdict(data: bytes, network: str) -> Fields:
             outcome, winner = "decided", answer_roots.index(right)
             for n in shown:
                 faults[n] = "none" if answer_roots[n] == right else "wrong"
+    known = verdict.get("known")
+    if known is not None and ("stretch" in verdict or is_numeric or not shown):
+        broken.add("VER-30")
+    elif known is not None:
+        outcome, winner = by_known(known, [root_of(one) for one in answers], faults)
     if (verdict["outcome"], [part["fault"] for part in verdict["answers"]]) != (outcome, faults):
         broken.add("VER-13")
     if broken:
@@ -199,8 +204,15 @@ def check_verdict(data: bytes, network: str) -> Fields:
         "outcome": outcome, "winner": winner, "faults": faults,
         "wallets": [None if wallet is None else wallet.hex() for wallet in wallets],
         "is_drawn": is_drawn(verdict, answers, wallets),
-        "is_reworked": "stretch" not in verdict and (not is_numeric or len(roots_shown) < 2),
+        "is_reworked": "stretch" not in verdict and known is None and (not is_numeric or len(roots_shown) < 2),
     }  # fmt: skip
+
+
+def by_known(known: bytes, found: list[bytes | None], faults: list[str]) -> tuple[str, int | None]:
+    """VER-30: whoever has shown something else than the requester came to is wrong; the faults are changed."""
+    for n in (n for n, root in enumerate(found) if root):
+        faults[n] = "none" if found[n] == known else "wrong"
+    return "decided", next((n for n, root in enumerate(found) if root == known), None)
 
 
 def opened(part: Fields, network: str) -> Fields:

@@ -3,7 +3,7 @@
 from skyops_p2p.core.machine import DeadlineReached, Event
 from skyops_p2p.core.verification import bisection as game
 from skyops_p2p.core.verification.bisection import Bisection, Link, Side
-from skyops_p2p.core.verification.canaries import Canary, hide
+from skyops_p2p.core.verification.canaries import canary_shards
 from skyops_p2p.core.verification.chain import ChainShape, chain_of, shape_of_results
 from skyops_p2p.errors import LocalProtocolError
 from skyops_p2p.types import MonotonicS
@@ -15,19 +15,15 @@ from tests.vectors.test_vectors import Case, cases, everything, raw
 
 @everything("canaries")
 def test_canaries(case: Case) -> None:  # VER-22
-    items, secret = case["items"], raw(case, "secret")
-    known = [Canary(("canary", number), number) for number in range(case["canaries"])]
-    places: list[int] | None = None
+    shards, canaries, secret = case["shards"], case["canaries"], raw(case, "secret")
+    drawn: list[int] | None = None
     code = None
     try:
-        batch = hide([("item", number) for number in range(items)], known, secret)
+        drawn = list(canary_shards(secret, shards=shards, canaries=canaries))
     except LocalProtocolError as refused:
         code = refused.code
-    else:
-        places = [batch.items.index(canary.item) for canary in known]
-        assert [item for item in batch.items if item[0] == "item"] == [("item", n) for n in range(items)]
-    assert (places, code) == (case.get("places"), case.get("code"))
-    assert second.canary_places(items, case["canaries"], secret) == case.get("places")
+    assert (drawn, code) == (case.get("drawn"), case.get("code"))
+    assert second.canaries_of(shards, canaries, secret) == case.get("drawn")
 
 
 @everything("chains")

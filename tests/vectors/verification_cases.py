@@ -15,6 +15,7 @@ from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.wire.messages import verification as msg
 from skyops_p2p.wire.messages.execution import ResultReady
 from skyops_p2p.wire.model import Message, encode_message
+from tests.vectors.canary_examples import known_rows
 from tests.vectors.execution_examples import result_receipt
 from tests.vectors.people import ALICE, BOB, CAROL, MALLORY, NOW, RULES, Person
 from tests.vectors.stretch_examples import stretch_rows
@@ -197,6 +198,7 @@ def verdict_cases() -> list[Case]:
         ("a reveal of another commitment",
          sealed_verdict([*THREE[:2], replace(SECOND, reveal_changes=(("commit", bytes(32)),))])),
         *stretch_rows(),
+        *known_rows(),
     ]  # fmt: skip
     return [
         {"name": name, "network": RULES.network, "bytes": data.hex(), **_found(data)} for name, data in rows

@@ -111,6 +111,7 @@ def verdict(parts: list[Part], **changes: Any) -> msg.Verdict:
     """Return alice's verdict on what her workers did; fields that are given take the place of right ones."""
     comparisons: tuple[msg.ComparisonPart, ...] = changes.pop("comparisons", ())
     stretch: msg.StretchPart | None = changes.pop("stretch", None)
+    known: bytes | None = changes.pop("known", None)
     made = make_verdict(
         [part.signatures(parts) for part in parts],
         network=RULES.network,
@@ -121,7 +122,8 @@ def verdict(parts: list[Part], **changes: Any) -> msg.Verdict:
         comparisons=comparisons,
         binding=ALICE.binding,
     )
-    made = made if stretch is None else decided_by(made, stretch)
+    if stretch is not None or known is not None:
+        made = decided_by(made, stretch=stretch, known=known)
     return made.model_copy(update=changes)
 
 
@@ -145,12 +147,13 @@ def verification_examples() -> list[Message]:
         second_after=b"receipt",
         executed=bytes([0xE0] * 32),
     )
+    whole = {"comparisons": (comparison,), "stretch": stretch, "known": bytes([0xE1] * 32)}
     return [
         bob.commit().message,
         msg.ResultCommitted(commit=bob.commit().data),
         msg.RevealResult(epoch=1, others=(commit.data,)),
         bob.reveal([bob, carol]).message,
-        verdict([bob]).model_copy(update={"comparisons": (comparison,), "stretch": stretch}),
+        verdict([bob]).model_copy(update=whole),
         *_exchanged(sealed_verdict([bob])),
     ]
 

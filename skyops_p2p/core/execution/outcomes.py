@@ -140,8 +140,8 @@ OUTCOMES: dict[str, Outcome] = {
     ),
     "result_wrong": Outcome(
         Cause.WORKER,
-        "The worker's result is not that of the majority of those who computed the same.",
-        "Nothing: the right result is taken, and the worker is paid no further.",
+        "The worker's result is not that of the majority of those who computed it, or not what this node came to.",
+        "Nothing: the right result is taken, or computed anew by another; the worker is paid no further.",
     ),
     "worker_doubted": Outcome(
         Cause.WORKER,

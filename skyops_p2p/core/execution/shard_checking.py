@@ -27,8 +27,8 @@ class CheckedResults(ShardMoves):
             return []
         self.record = self.record.with_commit(event.commit, is_spared=event.is_spared)
         self._move(_K)
-        told = "is asked for" if event.is_spared else "is compared with others' before it is taken"
-        return [ev.StoreShard(), ev.TellShard(f"computed; its result {told}")]
+        told = "its result is asked for" if event.is_spared else "the worker has committed to its result"
+        return [ev.StoreShard(), ev.TellShard(f"computed; {told}")]
 
     def _on_reveal_wanted(self, event: ev.RevealWanted, _now: MonotonicS) -> list[Effect]:
         if self.state is not _K or not self._is_newest(event.epoch):

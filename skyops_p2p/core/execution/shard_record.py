@@ -110,8 +110,8 @@ class ShardRecord:
     """Outcome; empty before the end."""
     text: str = ""
     checked: str = ""
-    """What came of the comparison: "agreed", "decided", "refereed", "no_replica", "no_budget", "not_drawn"; empty:
-    there was none."""
+    """What came of the comparison: "agreed", "decided", "refereed", "canary", "no_replica", "no_budget", "not_drawn",
+    "no_canary", "canary_failed"; empty: there was none."""
 
     @property
     def lease(self) -> Attempt | None:

@@ -255,6 +255,12 @@ def _short_check(value: Any, info: ValidationInfo) -> Any:
     return None if value == "always" and form_of(info) != "canonical" else value
 
 
+def _no_canaries(value: Any, info: ValidationInfo) -> Any:
+    """Read 0, which is what is meant where nothing is said."""
+    is_none = value == 0 and not isinstance(value, bool) and form_of(info) != "canonical"
+    return None if is_none else value
+
+
 class Verification(Section):
     """How results are checked."""
 
@@ -272,6 +278,14 @@ class Verification(Section):
     nothing else is said."""
     tolerance: Share = 0
     """numeric: largest relative difference."""
+    canaries: Annotated[
+        Annotated[int, Field(ge=1, le=limits.CANARIES_MAX)] | None,
+        BeforeValidator(
+            _no_canaries, json_schema_input_type=Annotated[int, Field(ge=0, le=limits.CANARIES_MAX)] | None
+        ),
+    ] = None
+    """exact, wasm: so many shards, which nobody knows, this machine computes, too, and compares; 0 (also if left out):
+    none. It needs no second worker for that."""
 
     @model_validator(mode="before")
     @classmethod

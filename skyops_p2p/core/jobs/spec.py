@@ -185,6 +185,8 @@ def _contradictions(spec: JobSpec) -> Iterator[tuple[str, str]]:
         yield "verification.tolerance", 'goes with class = "numeric" only'
     if spec.verification.check is not None:
         yield from _spot_checked(spec)
+    if spec.verification.canaries is not None:
+        yield from _canaries(spec, spec.verification.canaries)
     for field, items in (("inputs", spec.inputs), ("outputs", spec.outputs)):
         yield from _repeated(field, [item.path for item in items], "path")
     yield from _repeated("secrets", [secret.name for secret in spec.secrets], "name")
@@ -233,6 +235,26 @@ def _spot_checked(spec: JobSpec) -> Iterator[tuple[str, str]]:
         yield "verification.redundancy", "is 1, so nobody could check; allowed with check is 2 to 7"
     if spec.gang:
         yield "verification.check", "does not go with gang: its members compute together"
+
+
+def _canaries(spec: JobSpec, canaries: int) -> Iterator[tuple[str, str]]:
+    """Yield what keeps this machine from computing shards, too, and comparing."""
+    if spec.runtime != "wasm":
+        yield (
+            "verification.canaries",
+            f'goes with runtime = "wasm", where every machine comes to the same bytes; found runtime "{spec.runtime}"',
+        )
+    if spec.verification.kind != "exact":
+        yield (
+            "verification.canaries",
+            f'goes with class = "exact", where results are compared byte for byte; found class '
+            f'"{spec.verification.kind}"',
+        )
+    if canaries > spec.shards:
+        yield (
+            "verification.canaries",
+            f"is {canaries}, of {spec.shards} shards; allowed is at most as many as there are shards",
+        )
 
 
 def _repeated(field: str, names: list[str], what: str) -> Iterator[tuple[str, str]]:

@@ -94,7 +94,7 @@ def check_verdict(data: bytes, *, network: str | None = None, chain_id: int | No
         network: What network it must be of; None: whichever it says.
         chain_id: What chain its bindings must be for; None: whichever they say.
 
-    Rules: VER-14, VER-15, VER-25.
+    Rules: VER-14, VER-15, VER-25, VER-30.
     """
     digest = sha256(data)
     try:
@@ -114,8 +114,12 @@ def check_verdict(data: bytes, *, network: str | None = None, chain_id: int | No
     except RemoteProtocolError as error:
         return CheckedVerdict((Finding(error.rule or "VER-14", error.message),), digest)
     case = _Case(signed, opened, wallets, requester)
-    judgement = judge_opened(opened, signed.message.comparisons, stretch)
-    findings = (*case.findings(judgement), *_of_stretch(stretch, opened, signed.message.comparisons))
+    judgement = judge_opened(opened, signed.message.comparisons, stretch, signed.message.known)
+    findings = (
+        *case.findings(judgement),
+        *_of_stretch(stretch, opened, signed.message.comparisons),
+        *_of_known(signed.message, opened),
+    )
     if findings:
         return CheckedVerdict(findings, digest, signed.message)
     return CheckedVerdict(
@@ -153,6 +157,18 @@ def _of_stretch(
     receipts = [one.receipt if one.answer.root is not None else None for one in opened]
     for text in faults_of_stretch(stretch, receipts):
         yield Finding("VER-25", text)
+
+
+def _of_known(verdict: Verdict, opened: Sequence[Opened]) -> Iterator[Finding]:
+    """What the requester came to itself is of exact work that somebody has shown. Rules: VER-30."""
+    if verdict.known is None:
+        return
+    if opened[0].commit.message.verification != "exact":
+        yield Finding("VER-30", "a known answer to work that is not exact")
+    if all(one.answer.root is None for one in opened):
+        yield Finding("VER-30", "a known answer where nobody has shown one")
+    if verdict.stretch is not None:
+        yield Finding("VER-30", "a known answer, and a stretch beside it")
 
 
 class _Case:
@@ -219,8 +235,8 @@ class _Case:
         return last + 1 - len(workers) <= PASSED_OVER_PER_REPLICA_MAX * len(workers)
 
     def is_reworked(self) -> bool:
-        """Tell whether nothing rests on the requester's word. Rules: VER-12, VER-25."""
-        if self._verdict.stretch is not None:
+        """Tell whether nothing rests on the requester's word. Rules: VER-12, VER-25, VER-30."""
+        if self._verdict.stretch is not None or self._verdict.known is not None:
             return False
         roots = {one.answer.root for one in self._opened if one.answer.root is not None}
         return self._commits[0].verification == "exact" or len(roots) < 2

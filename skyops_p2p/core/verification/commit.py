@@ -29,7 +29,7 @@ COMMIT_DOMAIN = b"skyops/result/1"
 
 
 def compared_class(spec: JobSpec, *, is_warm: bool = False) -> ComparedName | None:
-    """Return the class by which a job's results are compared with each other; None: they are not.
+    """Return the class by which a job's results are compared, with others' or with this node's; None: they are not.
 
     Args:
         spec: The job.
@@ -37,9 +37,11 @@ def compared_class(spec: JobSpec, *, is_warm: bool = False) -> ComparedName | No
 
     Rules: VER-1.
     """
-    if spec.verification.redundancy < 2 or spec.gang or is_warm:
+    verification = spec.verification
+    is_compared = verification.redundancy > 1 or verification.canaries is not None
+    if not is_compared or spec.gang or is_warm:
         return None
-    kind = spec.verification.kind
+    kind = verification.kind
     return kind if kind in ("exact", "numeric") else None
 
 
@@ -72,7 +74,7 @@ def commit_to(
         salt: 32 random bytes, used once; stored before this leaves the node.
         draw: Of the LeaseOpen, 32 bytes.
         verification: Class of the specification.
-        redundancy: Of the specification, at least 2.
+        redundancy: Of the specification; 1 only if it has canaries.
         price: Of the award, microcredits an hour.
 
     Returns:

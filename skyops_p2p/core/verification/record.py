@@ -17,6 +17,7 @@ from skyops_p2p.core.verification.verdict import (
     Judgement,
     Outcome,
     judge,
+    judge_by_known,
     judge_by_stretch,
 )
 from skyops_p2p.wire.envelope import Signed, open_envelope
@@ -85,6 +86,7 @@ def judge_opened(
     opened: Sequence[Opened],
     comparisons: Sequence[ComparisonPart] = (),
     stretch: OpenedStretch | None = None,
+    known: bytes | None = None,
 ) -> Judgement:
     """Say whose answer stands; by the comparisons where there are any that two roots do not answer.
 
@@ -92,10 +94,13 @@ def judge_opened(
         opened: In the order in which they were drawn, the primary's first.
         comparisons: Of the class `numeric`; those that are missing count as unequal.
         stretch: What was executed to decide between two of them; it counts where there is no majority.
+        known: Answer root that the requester came to itself; it counts whatever the majority says.
 
-    Rules: VER-11, VER-12, VER-13, VER-25.
+    Rules: VER-11, VER-12, VER-13, VER-25, VER-30.
     """
     answers = [one.answer for one in opened]
+    if known is not None and any(answer.root is not None for answer in answers):
+        return judge_by_known(answers, known)
     found = {(one.first, one.second): one.is_equal for one in comparisons}
     judgement = judge(answers, _by_comparison(opened, answers, found))
     if stretch is None or judgement.is_decided:
@@ -158,25 +163,29 @@ def make_verdict(
     )
 
 
-def decided_by(verdict: Verdict, stretch: StretchPart) -> Verdict:
-    """Return a verdict without a majority as the one that a stretch decides.
+def decided_by(
+    verdict: Verdict, *, stretch: StretchPart | None = None, known: bytes | None = None
+) -> Verdict:
+    """Return a verdict as the one that something decides which the requester ran itself.
 
     Args:
         verdict: As `make_verdict` returned it.
-        stretch: What was executed to decide between two of its answers.
+        stretch: What was executed to decide between two of its answers without a majority.
+        known: Answer root of the whole shard.
 
     Raises:
         RemoteProtocolError: What opening an envelope raises.
 
-    Rules: VER-25.
+    Rules: VER-25, VER-30.
     """
     opened = [open_signatures(answer, verdict.network) for answer in verdict.answers]
-    judgement = judge_opened(opened, verdict.comparisons, open_stretch(stretch, verdict.network))
+    run = None if stretch is None else open_stretch(stretch, verdict.network)
+    judgement = judge_opened(opened, verdict.comparisons, run, known)
     answers = tuple(
         answer.model_copy(update={"fault": fault})
         for answer, fault in zip(verdict.answers, judgement.faults, strict=True)
     )
-    update = {"answers": answers, "outcome": outcome_name(judgement), "stretch": stretch}
+    update = {"answers": answers, "outcome": outcome_name(judgement), "stretch": stretch, "known": known}
     return verdict.model_copy(update=update)
 
 

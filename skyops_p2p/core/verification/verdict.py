@@ -24,7 +24,7 @@ class Outcome(Enum):
     AGREED = "agreed"
     """All that was opened is equal, and everybody opened."""
     DECIDED = "decided"
-    """A majority is equal; somebody is at fault."""
+    """A majority is equal, or the requester has run it; somebody is at fault, but for a canary that is right."""
     FLAGGED = "flagged"
     """No majority yet: one more worker has to compute it."""
     UNRESOLVED = "unresolved"
@@ -47,7 +47,8 @@ class Judgement:
 
     outcome: Outcome
     winner: int | None
-    """Place of the answer that most are equal to, the first drawn of several; None: nothing is decided."""
+    """Place of the answer that most are equal to, the first drawn of several; None: nothing is decided, or it is
+    that nobody is right."""
     faults: tuple[FaultName, ...]
     """Of each worker; `wrong` only where something is decided."""
 
@@ -91,6 +92,19 @@ def judge_by_stretch(answers: Sequence[Answer], right: int) -> Judgement:
     """
     group = [place for place, answer in enumerate(answers) if answer.root == answers[right].root]
     return Judgement(Outcome.DECIDED, group[0], _faults(answers, group))
+
+
+def judge_by_known(answers: Sequence[Answer], known: bytes) -> Judgement:
+    """Say whose answer stands where the requester has computed it itself: who has another one is wrong, also all.
+
+    Args:
+        answers: Of all workers that committed; one at least was opened.
+        known: Answer root that the requester came to, 32 bytes.
+
+    Rules: VER-30.
+    """
+    right = [place for place, answer in enumerate(answers) if answer.root == known]
+    return Judgement(Outcome.DECIDED, next(iter(right), None), _faults(answers, right))
 
 
 def _by_root(answers: Sequence[Answer]) -> IsEqual:

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from skyops_p2p.node.jobs.job_views import AttemptView, ReplicaView, ShardView
 
-_REFEREED = "refereed"
-_VERIFIED = ("agreed", "decided", _REFEREED)
+_REFEREED, _CANARY = "refereed", "canary"
+_VERIFIED = ("agreed", "decided", _REFEREED, _CANARY)
 _SHOWN = ("checking", "fetching", "succeeded")
 """States of a replica whose result is here."""
 _UNVERIFIED = {
@@ -13,6 +13,8 @@ _UNVERIFIED = {
     "no_replica": "nobody else could compute it",
     "no_budget": "price.total_max left nothing to have it checked",
     "not_drawn": "the spot checks left it out",
+    "no_canary": "one worker has computed it, and it is no canary",
+    "canary_failed": "this node could not compute it, too",
 }
 """What came of the comparison -> why nobody has checked it."""
 _FAULTS = {
@@ -23,6 +25,8 @@ _FAULTS = {
 """Outcome of a lease -> what its worker did, where results are compared."""
 _NOT_THE_STEPS = "came to another result than the steps where two results part, run on this node"
 """What a worker did whose result is wrong, where no majority has decided but a stretch."""
+_NOT_THIS_NODES = "came to another result than this node, which has computed the shard, too"
+"""The same at a canary."""
 
 
 def verified_text(shards: Sequence[ShardView]) -> str:
@@ -38,13 +42,24 @@ def verified_text(shards: Sequence[ShardView]) -> str:
     if not checked:
         reasons = dict.fromkeys(_UNVERIFIED[shard.checked] for shard in done)
         return f"unverified: {'; '.join(reasons)}"
-    counts = {_right_workers(shard) for shard in checked if shard.checked != _REFEREED}
-    by = "verified by running the steps where two results part"
-    if counts:
-        by = f"verified by {min(counts)} workers" + (" or more" if len(counts) > 1 else "")
+    by = _by(checked)
     if len(checked) == len(done):
         return by
     return f"spot-checked: {len(checked)} of {len(done)} shards {by}, the others unverified"
+
+
+def _by(checked: Sequence[ShardView]) -> str:
+    """Return by whom shards were verified; where that is not the same of all, by whom at the least."""
+    here = sum(shard.checked == _CANARY for shard in checked)
+    others = [shard for shard in checked if shard.checked not in (_REFEREED, _CANARY)]
+    counts = {_right_workers(shard) for shard in others}
+    if counts:
+        by = f"verified by {min(counts)} workers" + (" or more" if len(counts) > 1 else "")
+        return f"{by}, or by computing the same on this node ({here})" if here else by
+    if here == len(checked):
+        return "verified by computing the same on this node"
+    by = "verified by running the steps where two results part"
+    return f"{by}, or by computing the same on this node ({here})" if here else by
 
 
 def discrepancy_text(
@@ -60,8 +75,13 @@ def discrepancy_text(
     """
     if code == "results_differ":
         return "the workers came to different results, and none has a majority: none is taken"
-    texts = _FAULTS | ({"result_wrong": _NOT_THE_STEPS} if checked == _REFEREED else {})
-    faults = [*_faults(attempts, texts), *_faults(replicas, texts)] if replicas else []
+    texts = dict(_FAULTS)
+    if checked == _REFEREED:
+        texts["result_wrong"] = _NOT_THE_STEPS
+    elif checked == _CANARY or not replicas:
+        texts["result_wrong"] = _NOT_THIS_NODES
+    is_compared = bool(replicas) or any(one.code == "result_wrong" for one in attempts)
+    faults = [*_faults(attempts, texts), *_faults(replicas, texts)] if is_compared else []
     if not faults:
         return ""
     return "; ".join(

@@ -107,9 +107,10 @@ class ShardView(View):
     search: SearchView | None = None
     """Its newest search for a worker; None before the first, after a restart, and in a job of many shards."""
     checked: str = ""
-    """What came of comparing results: "agreed", "decided", "refereed", "no_replica" and "no_budget" (it is taken
-    unverified: there was nobody, or no money), "not_drawn" (spot checks: no lot fell on it); empty: nothing yet, or
-    nothing is compared."""
+    """What came of comparing results: "agreed", "decided", "refereed", "canary" (this node has computed it, too, and
+    came to the same); or why it is taken unverified: "no_replica" and "no_budget" (there was nobody, or no money),
+    "not_drawn" (spot checks: no lot fell on it), "no_canary" (nobody else computes it, and it is no canary),
+    "canary_failed" (this node could not compute it); empty: nothing yet, or nothing is compared."""
     replicas: tuple[ReplicaView, ...] = ()
     """Who else computes it; at most REPLICAS_PER_SHARD_MAX."""
     discrepancy: str = ""

@@ -8,6 +8,7 @@ from typing import Protocol
 from skyops_p2p import limits
 from skyops_p2p.core.jobs.encoding import encode_spec
 from skyops_p2p.core.jobs.spec import JobSpec
+from skyops_p2p.core.verification.canaries import canary_shards
 from skyops_p2p.core.verification.commit import compared_class
 from skyops_p2p.core.verification.draw import draw_commitment
 from skyops_p2p.core.verification.policy import check_lot
@@ -22,6 +23,7 @@ from skyops_p2p.wire.messages.execution import HolderPart, InputPart, LeaseOpen,
 from skyops_p2p.wire.messages.verification import ComparedName
 
 _DRAW_DOMAIN, _CHECK_DOMAIN = b"skyops/draw-of-shard/1", b"skyops/check-of-shard/1"
+_CANARY_DOMAIN = b"skyops/canaries-of-job/1"
 
 
 class Checks(Protocol):
@@ -84,6 +86,14 @@ class OpenJob:
     def draw_of(self, shard: int) -> bytes:
         """Return what commits this node to that part. Rules: VER-9."""
         return draw_commitment(self.draw_secret(shard))
+
+    def canary_shards(self) -> tuple[int, ...]:
+        """Return which shards this node computes itself, too, in the order in which it does. Rules: VER-22."""
+        canaries = self.spec.verification.canaries
+        if canaries is None or self.replica_of is not None or self.compared != "exact":
+            return ()
+        secret = sha256(_CANARY_DOMAIN + self.secrets.draw_secret)
+        return canary_shards(secret, shards=self.spec.shards, canaries=canaries)
 
     def is_spared(self, shard: int, worker: PeerId, price: int, commit: bytes) -> bool:
         """Tell whether a result is taken as it is, for no lot falls on it; a replica's never is.

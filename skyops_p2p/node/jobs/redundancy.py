@@ -1,75 +1,39 @@
 """A shard whose result counts only if others compute the same: replicas are drawn, results shown together, and judged.
 
 The primary's machine waits with its commitment (ShardState.CHECKING) until it is told here whose answer stands. A
-replica is a job of its own with the same specification, which runs one shard; its worker cannot tell. What is decided
-follows from the records alone, so a restart goes on where it was. Spec: protocol/06-verification.md, "Reveal".
+replica is a job of its own with the same specification, which runs one shard; its worker cannot tell. A canary this
+node computes, too, before anything is shown. What is decided follows from the records alone, so a restart goes on where
+it was. Spec: protocol/06-verification.md, "Reveal".
 """
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 
 import trio
 
 from skyops_p2p import limits
 from skyops_p2p.core.execution import shard_events as ev
-from skyops_p2p.core.execution.shard_record import Attempt, ShardState
+from skyops_p2p.core.execution.shard_record import ShardState
 from skyops_p2p.core.verification.record import Opened, Signatures, judge_opened, open_signatures
-from skyops_p2p.core.verification.stretch import open_stretch
 from skyops_p2p.core.verification.verdict import Answer, Judgement, Outcome
 from skyops_p2p.errors import SkyopsError
+from skyops_p2p.node.jobs.canaries import Canaries
 from skyops_p2p.node.jobs.crew import Crew, Replica
+from skyops_p2p.node.jobs.members import Member
 from skyops_p2p.node.jobs.open_job import OpenJob
 from skyops_p2p.node.jobs.records import ReplicaPart
 from skyops_p2p.node.jobs.refereeing import Referee
 from skyops_p2p.node.jobs.replica_search import ReplicaSearch
-from skyops_p2p.node.jobs.settling import NO_BUDGET, NO_REPLICA, Settling
+from skyops_p2p.node.jobs.settling import NO_BUDGET, NO_REPLICA, Grounds, Settling
 from skyops_p2p.node.jobs.shard_task import ShardTask
 from skyops_p2p.node.match_view import MatchStepView, MatchView
 from skyops_p2p.types import PeerId
 
 log = logging.getLogger(__name__)
 
-_KEPT = (ShardState.CHECKING, ShardState.FETCHING, ShardState.SUCCEEDED, ShardState.FAILED)
-"""States in which the commitment of the newest lease counts."""
-
-
 ENOUGH = ("no_worker", "over_budget")
 """Ends of a replica after which no other is begun in this round: there is nobody, or no money."""
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One that computes the shard, or has."""
-
-    task: ShardTask
-    round: int
-    replica: Replica | None
-    """None: the primary."""
-
-    @property
-    def attempt(self) -> Attempt | None:
-        """Its newest lease, if it has come to a commitment that counts."""
-        record = self.task.record
-        last = record.attempts[-1] if record.attempts else None
-        is_kept = last is not None and last.commit is not None and record.state in _KEPT
-        return last if is_kept else None
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether it has not committed yet, and may."""
-        return not self.task.is_over and self.attempt is None
-
-    @property
-    def is_shown(self) -> bool:
-        """Whether its result is here."""
-        return self.attempt is not None and self.attempt.receipt is not None
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether it has committed, and will show nothing."""
-        return not self.is_shown and (self.task.machine.is_gone or self.task.is_over)
 
 
 class Comparison:
@@ -79,12 +43,14 @@ class Comparison:
         job: Whose shard it is.
         primary: The shard.
         crew: Has the replicas.
+        canaries: Which shards of the job this node computes, too.
     """
 
-    def __init__(self, job: OpenJob, primary: ShardTask, crew: Crew) -> None:
+    def __init__(self, job: OpenJob, primary: ShardTask, crew: Crew, canaries: Canaries) -> None:
         self._job = job
         self._primary = primary
         self._crew = crew
+        self._canaries = canaries
         self._moved = trio.Event()
         self._is_following = False
         self._replicas: list[Replica] = []
@@ -158,7 +124,7 @@ class Comparison:
         while not self._primary.is_over:
             if not _is_in(self._primary, ShardState.CHECKING):
                 await self._moved.wait()
-            elif self._is_spared:  # nothing is compared, so it waits for no turn
+            elif self._is_lone:  # nobody else computes it, so it waits for no turn
                 await self._compare()
             else:
                 async with self._crew.turns:
@@ -171,10 +137,11 @@ class Comparison:
         await self._end_of_comparison()
 
     @property
-    def _is_spared(self) -> bool:
-        """Whether no lot has fallen on the primary's result. Rules: VER-16."""
+    def _is_lone(self) -> bool:
+        """Whether no other worker computes it: none is ever drawn, or no lot has fallen on it. Rules: VER-16."""
         attempt = Member(self._primary, 0, None).attempt
-        return attempt is not None and attempt.is_spared
+        is_spared = attempt is not None and attempt.is_spared
+        return is_spared or self._job.spec.verification.redundancy == 1
 
     def wake(self) -> None:
         """Look again: somebody has moved."""
@@ -194,6 +161,8 @@ class Comparison:
                 await self._hire()
             elif waiting:
                 await moved.wait()
+            elif self._canaries.is_due(self._primary.index):
+                await self._compute_canary()
             else:
                 await self._ask(committed)
             return
@@ -205,6 +174,9 @@ class Comparison:
             with trio.move_on_at(self._reveal_until):
                 await moved.wait()
             return
+        if self._canaries.is_due(self._primary.index):  # this node was restarted after it was shown
+            await self._compute_canary()
+            return
         await self._judge(committed)
 
     def _is_revealing(self, members: Sequence[Member]) -> bool:
@@ -214,7 +186,7 @@ class Comparison:
         )
 
     def _may_hire(self, computing: int) -> bool:
-        if self._is_spared:
+        if self._is_lone:
             return False
         replicas = [member for member in self.members()[1:] if member.round == self._round]
         is_short = any(member.task.record.code in ENOUGH for member in replicas)
@@ -255,11 +227,21 @@ class Comparison:
             )
             await member.task.post(ev.RevealWanted(member.attempt.epoch, others))
 
+    async def _compute_canary(self) -> None:
+        """Wait for what this node comes to itself; the shard may end meanwhile. Rules: VER-22."""
+        self._primary.note("this node computes it, too, before it takes a result")
+        await self._canaries.compute_until(self._wait_left, self._primary.index)
+
+    async def _wait_left(self) -> None:
+        await self._until_settled(self._primary, ShardState.CHECKING)
+
     # --- whose answer stands ----------------------------------------------------------------------------------------
     async def _judge(self, committed: Sequence[Member]) -> None:
-        if self._is_spared and self._answer(committed[0]).root is not None:
-            await self._settling.leave_unchecked(committed[0])
-            await self._until_settled(self._primary, ShardState.CHECKING)
+        index = self._primary.index
+        known = self._canaries.known(index)
+        if known is None and self._is_lone and self._answer(committed[0]).root is not None:
+            await self._settling.leave_unchecked(committed[0], self._canaries.why_given_up(index))
+            await self._wait_left()
             return
         here = await self._settling.fetch(committed)
         signatures = [
@@ -270,27 +252,19 @@ class Comparison:
         ]
         opened = [open_signatures(one, self._job.tools.network) for one in signatures]
         comparisons = await self._settling.compare(opened)
-        judgement = judge_opened(opened, comparisons)
         stretch = None
-        if not judgement.is_decided:
-            wait_left = partial(self._until_settled, self._primary, ShardState.CHECKING)
-            stretch = await self._referee.decide_until(wait_left, self._primary, committed, opened)
+        if known is None and not judge_opened(opened, comparisons).is_decided:
+            stretch = await self._referee.decide_until(self._wait_left, self._primary, committed, opened)
         if not _is_in(self._primary, ShardState.CHECKING):
             return
-        if stretch is not None:
-            judgement = judge_opened(opened, comparisons, open_stretch(stretch, self._job.tools.network))
-        elif judgement.outcome is Outcome.FLAGGED and self._may_hire(len(committed)):
+        grounds = Grounds(comparisons, stretch, known)
+        judgement = grounds.judge(opened, self._job.tools.network)
+        if judgement.outcome is Outcome.FLAGGED and self._may_hire(len(committed)):
             self._round += 1
             self._tell_flagged(opened)
             return
         await self._settling.settle(
-            committed,
-            signatures,
-            opened,
-            judgement=judgement,
-            comparisons=comparisons,
-            alone=self._alone(),
-            stretch=stretch,
+            committed, signatures, opened, judgement=judgement, grounds=grounds, alone=self._alone()
         )
         await self._wait_decided(committed, judgement)
 
@@ -304,7 +278,7 @@ class Comparison:
         if judgement.winner is not None and judgement.faults[0] != "none":
             right = [one for one, fault in zip(committed, judgement.faults, strict=True) if fault == "none"]
             await self._settling.replace(self._primary, right, judgement, settled=self._until_settled)
-        await self._until_settled(self._primary, ShardState.CHECKING)
+        await self._wait_left()
 
     async def _until_settled(self, task: ShardTask, *states: ShardState) -> None:
         """Wait until a shard is in none of these states."""
@@ -362,17 +336,22 @@ class Comparisons:
     """
 
     def __init__(self, job: OpenJob, shards: Sequence[ShardTask], crew: Crew) -> None:
-        self._by_shard = {task.index: Comparison(job, task, crew) for task in shards}
+        self._shards = {task.index: task for task in shards}
+        self._canaries = Canaries(job, lambda shard, text: self._shards[shard].note(text))
+        self._by_shard = {task.index: Comparison(job, task, crew, self._canaries) for task in shards}
 
     def of(self, shard: int) -> Comparison:
         """Return a shard's comparison."""
         return self._by_shard[shard]
 
     async def run(self) -> None:
-        """Compare until all shards have ended."""
-        async with trio.open_nursery() as nursery:
-            for comparison in self._by_shard.values():
-                nursery.start_soon(comparison.run)
+        """Compare until all shards have ended; meanwhile the canaries are computed."""
+        async with trio.open_nursery() as ahead:
+            ahead.start_soon(self._canaries.run_ahead, lambda shard: self._shards[shard].is_over)
+            async with trio.open_nursery() as nursery:
+                for comparison in self._by_shard.values():
+                    nursery.start_soon(comparison.run)
+            ahead.cancel_scope.cancel()
 
     async def find(
         self,

@@ -34,7 +34,7 @@ SIDES = (Side.EXECUTOR, Side.CHALLENGER)
 
 
 class Committed(Protocol):
-    """One that has committed; see redundancy.Member."""
+    """One that has committed; see members.Member."""
 
     @property
     def task(self) -> ShardTask:

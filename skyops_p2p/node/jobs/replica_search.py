@@ -23,7 +23,7 @@ DRAWN_ASKED = 2
 
 
 class Computing(Protocol):
-    """One that computes the shard; see redundancy.Member."""
+    """One that computes the shard; see members.Member."""
 
     @property
     def task(self) -> ShardTask:
@@ -64,12 +64,15 @@ class ReplicaSearch:
 
         Raises:
             SkyopsError: As FindWorker.
+
+        Rules: VER-10, VER-23.
         """
         if job is self._job:
             barred = self._barred(job)
             return await job.find_plain(shard, excluded, tender_job, progress, computing=barred)
         async with self._turn:
             barred, find = self._barred(job), job.tools.find_worker
+            excluded = tuple(dict.fromkeys((*excluded, *self._job.suspects)))
             drawn = self._next_drawn((*excluded, *barred))
             if drawn:
                 own_id = job.tools.entropy.token(16)
@@ -85,12 +88,17 @@ class ReplicaSearch:
             return ended
 
     def candidates(self) -> tuple[CandidatePart, ...]:
-        """Return from whom replicas are drawn; they stay the same for one commitment of the primary."""
+        """Return from whom replicas are drawn; they stay the same for one commitment of the primary.
+
+        Who was wrong at another shard of the job is none of them.
+        """
         commit = self._primary_commit()
         if commit is None:
             return ()
         if self._drawn_from[0] != commit:
-            self._drawn_from = (commit, self._job.tools.draws.candidates(self._job.spec))
+            known, suspects = self._job.tools.draws.candidates(self._job.spec), self._job.suspects
+            free = tuple(one for one in known if peer_id_from_bytes(one.peer) not in suspects)
+            self._drawn_from = (commit, free)
         return self._drawn_from[1]
 
     def _primary_commit(self) -> bytes | None:

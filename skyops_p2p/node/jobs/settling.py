@@ -6,12 +6,20 @@ Spec: protocol/06-verification.md, "Verdict".
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from skyops_p2p.core.execution import shard_events as ev
 from skyops_p2p.core.execution.outcomes import RESULTS_DIFFER, SUCCEEDED
 from skyops_p2p.core.execution.shard_record import Attempt, ShardState
-from skyops_p2p.core.verification.record import Opened, Signatures, decided_by, make_verdict
+from skyops_p2p.core.verification.record import (
+    Opened,
+    Signatures,
+    decided_by,
+    judge_opened,
+    make_verdict,
+)
+from skyops_p2p.core.verification.stretch import open_stretch
 from skyops_p2p.core.verification.verdict import Judgement
 from skyops_p2p.crypto.node_key import peer_id_to_bytes
 from skyops_p2p.errors import SkyopsError
@@ -28,19 +36,25 @@ log = logging.getLogger(__name__)
 FAULT_CODES: dict[FaultName, str] = {"wrong": "result_wrong", "lied": "worker_lied", "no_reveal": "no_reveal"}
 """Fault -> outcome of the lease."""
 NO_REPLICA, NO_BUDGET, NOT_DRAWN = "no_replica", "no_budget", "not_drawn"
-UNCHECKED = (NO_REPLICA, NO_BUDGET, NOT_DRAWN)
+NO_CANARY, CANARY_FAILED = "no_canary", "canary_failed"
+UNCHECKED = (NO_REPLICA, NO_BUDGET, NOT_DRAWN, NO_CANARY, CANARY_FAILED)
 """Why a result was taken that nobody has checked."""
 _ALONE_TEXTS = {
     NO_REPLICA: "nobody else could compute it",
     NO_BUDGET: "price.total_max left nothing to have it computed by others",
 }
-REFEREED = "refereed"
-"""What came of a comparison that one stretch has decided."""
+_UNCHECKED_TEXTS = {
+    NOT_DRAWN: "the spot checks leave this result out",
+    NO_CANARY: "no other worker computes it, and it is no canary",
+    CANARY_FAILED: "this node could not compute it, too: ",
+}
+REFEREED, CANARY = "refereed", "canary"
+"""What came of a comparison that one stretch has decided; or this node, which computed the shard, too."""
 _UNDER_WAY = (ShardState.CHECKING, ShardState.FETCHING)
 
 
 class Committed(Protocol):
-    """One that has committed; see redundancy.Member."""
+    """One that has committed; see members.Member."""
 
     @property
     def task(self) -> ShardTask:
@@ -49,6 +63,30 @@ class Committed(Protocol):
     @property
     def attempt(self) -> Attempt | None:
         """Its lease."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """What a judgement rests on, besides what the workers have signed."""
+
+    comparisons: tuple[ComparisonPart, ...] = ()
+    """Of the class `numeric`."""
+    stretch: StretchPart | None = None
+    """What was run here to decide between two answers."""
+    known: bytes | None = None
+    """Answer root of the whole shard, 32 bytes, where it is a canary and was computed here."""
+
+    def judge(self, opened: Sequence[Opened], network: str) -> Judgement:
+        """Say whose answer stands. Rules: VER-13, VER-25, VER-30."""
+        stretch = None if self.stretch is None else open_stretch(self.stretch, network)
+        return judge_opened(opened, self.comparisons, stretch, self.known)
+
+    def needed_known(self, opened: Sequence[Opened]) -> bytes | None:
+        """Return what is known, if the majority does not say the same already. Rules: VER-30."""
+        majority = judge_opened(opened, self.comparisons)
+        is_same = majority.winner is not None and opened[majority.winner].answer.root == self.known
+        is_shown = any(one.answer.root is not None for one in opened)
+        return self.known if is_shown and not is_same else None
 
 
 class Settling:
@@ -62,8 +100,8 @@ class Settling:
     def __init__(self, job: OpenJob, candidates: Callable[[], tuple[CandidatePart, ...]]) -> None:
         self._job = job
         self._candidates = candidates
-        self._stretch: StretchPart | None = None
-        """What was run here to decide the newest comparison."""
+        self._grounds = Grounds()
+        """Of the newest comparison."""
 
     async def compare(self, opened: Sequence[Opened]) -> tuple[ComparisonPart, ...]:
         """Compare the opened answers of the class `numeric` with each other; of `exact` the roots say all.
@@ -98,10 +136,19 @@ class Settling:
             return False
         return True
 
-    async def leave_unchecked(self, member: Committed) -> None:
-        """Take a result on which no lot has fallen, and say that nobody has checked it. Rules: VER-16."""
-        member.task.note("the spot checks leave this result out: it is taken unverified")
-        await member.task.post(ev.ResultAccepted(_epoch(member), NOT_DRAWN))
+    async def leave_unchecked(self, member: Committed, failed: str) -> None:
+        """Take a result that nobody checks, and say so: no lot has fallen on it, or it is no canary.
+
+        Args:
+            member: Who has shown it.
+            failed: Why this node could not compute it, though it is a canary; empty: it is none.
+
+        Rules: VER-16, VER-22.
+        """
+        is_spared = self._job.spec.verification.redundancy > 1
+        code = CANARY_FAILED if failed else NOT_DRAWN if is_spared else NO_CANARY
+        member.task.note(f"{_UNCHECKED_TEXTS[code]}{failed}: it is taken unverified")
+        await member.task.post(ev.ResultAccepted(_epoch(member), code))
 
     async def settle(
         self,
@@ -110,9 +157,8 @@ class Settling:
         opened: Sequence[Opened],
         *,
         judgement: Judgement,
-        comparisons: Sequence[ComparisonPart],
+        grounds: Grounds,
         alone: str,
-        stretch: StretchPart | None = None,
     ) -> None:
         """Write the verdict down, tell the losers' machines, and the primary's if its answer stands.
 
@@ -121,13 +167,15 @@ class Settling:
             signatures: Theirs.
             opened: The same, opened.
             judgement: What they come to.
-            comparisons: Of the class `numeric`.
+            grounds: What that rests on.
             alone: Why the primary's result is the only one, if it is: NO_REPLICA or NO_BUDGET.
-            stretch: What was run here to decide between two of them.
         """
-        self._stretch = stretch
+        self._grounds = grounds
         primary, epoch = committed[0].task, _epoch(committed[0])
-        await self._write(primary, signatures, comparisons, stretch)
+        await self._write(primary, signatures, opened)
+        if judgement.winner is None and "wrong" in judgement.faults:
+            await self._all_wrong(committed, judgement)
+            return
         if judgement.winner is None:
             await self._undecided(primary, epoch, opened, alone)
             return
@@ -175,14 +223,29 @@ class Settling:
         await primary.post(ev.ResultRejected(epoch, code, lost, is_again=True))
 
     def _checked(self, judgement: Judgement) -> str:
-        return REFEREED if self._stretch is not None else judgement.outcome.value
+        if self._grounds.known is not None:
+            return CANARY
+        return REFEREED if self._grounds.stretch is not None else judgement.outcome.value
 
     def _whose(self) -> str:
         """Say of the result that stands why it does."""
-        if self._stretch is None:
+        stretch = self._grounds.stretch
+        if self._grounds.known is not None:
+            return "what this node came to itself"
+        if stretch is None:
             return "that of the majority"
-        last = self._stretch.number * self._stretch.stride
-        return f"what steps {last - self._stretch.stride} to {last} come to, run on this node"
+        last = stretch.number * stretch.stride
+        return f"what steps {last - stretch.stride} to {last} come to, run on this node"
+
+    async def _all_wrong(self, committed: Sequence[Committed], judgement: Judgement) -> None:
+        """Take no result, and have the shard computed anew: this node came to another one than all. Rules: VER-30."""
+        (first, *others), (fault, *faults) = committed, judgement.faults
+        for member, theirs in zip(others, faults, strict=True):
+            await self._reject(member, theirs)
+        code = FAULT_CODES[fault]
+        self._blame(first.task, first.task.machine.worker, code)
+        text = f"it is not {self._whose()}" if fault == "wrong" else ""
+        await first.task.post(ev.ResultRejected(_epoch(first), code, text, is_again=True))
 
     async def _undecided(self, primary: ShardTask, epoch: int, opened: Sequence[Opened], alone: str) -> None:
         """Take the only result there is, and say so; or none, where they differ."""
@@ -214,13 +277,10 @@ class Settling:
             )
 
     async def _write(
-        self,
-        primary: ShardTask,
-        signatures: Sequence[Signatures],
-        comparisons: Sequence[ComparisonPart],
-        stretch: StretchPart | None,
+        self, primary: ShardTask, signatures: Sequence[Signatures], opened: Sequence[Opened]
     ) -> None:
-        tools, shard = self._job.tools, primary.index
+        tools, shard, grounds = self._job.tools, primary.index, self._grounds
+        known = grounds.needed_known(opened)
         verdict = make_verdict(
             signatures,
             network=tools.network,
@@ -228,11 +288,11 @@ class Settling:
             made_unix_ms=tools.wall_clock.now_ms(),
             secret=self._job.draw_secret(shard),
             candidates=self._candidates(),
-            comparisons=comparisons,
+            comparisons=grounds.comparisons,
             binding=tools.own_binding(),
         )
-        if stretch is not None:
-            verdict = decided_by(verdict, stretch)
+        if grounds.stretch is not None or known is not None:
+            verdict = decided_by(verdict, stretch=grounds.stretch, known=known)
         try:
             await tools.verdicts.keep(tools.sign(verdict), self._job.job_id, shard)
         except SkyopsError as error:

@@ -1,8 +1,10 @@
-"""Run one stretch of a shard on this machine: from a state that was fetched to the next checkpoint, or to the end.
+"""Run a shard on this machine, or a stretch of it: from a state that was fetched to the next checkpoint, or the end.
 
 What comes out is sealed under the job's key, so its name can be compared with what workers have signed.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import trio
@@ -89,35 +91,67 @@ async def run_stretch(job: OpenJob, stretch: Stretch) -> bytes | None:
 
     Rules: VER-21, VER-25.
     """
-    tools, name = job.tools, f"stretch-{job.short}-{stretch.shard}"
-    owner = f"stretch/{job.job_id.hex()}/{stretch.shard}"
     work = work_here(job, stretch.shard, epoch=1, is_resumed=stretch.before is not None)
+    async with _stage(job, work, "stretch") as stage:
+        ended = await _run(stage, stretch)
+        name = await _checkpoint(stage, stretch)
+        if name is None:
+            return await _answer(stage, ended)
+        sealed = await stage.seal_checkpoint(name, owner=f"{stage.owner}/checkpoint")
+        return sealed.root[-32:]
+
+
+async def run_shard(job: OpenJob, shard: int) -> bytes | None:
+    """Run a shard from the beginning to its end, and return its answer root.
+
+    Args:
+        job: Whose; its runtime is one of this node's own, and its inputs are here.
+        shard: Which.
+
+    Returns:
+        32 bytes; None: it ended as no answer ends, such as for want of time or memory.
+
+    Raises:
+        ExecutionError: `input_unavailable`, `runtime_unavailable`, or what starting a sandbox raises.
+        StoreError: The store is full.
+
+    Rules: VER-3, VER-22.
+    """
+    async with _stage(job, work_here(job, shard, epoch=1), "canary") as stage:
+        return await _answer(stage, await _run(stage, None))
+
+
+@asynccontextmanager
+async def _stage(job: OpenJob, work: Work, kind: str) -> AsyncIterator[RunStage]:
+    """Make a place for a run; nothing of it is left afterwards."""
+    tools, name = job.tools, f"{kind}-{job.short}-{work.shard}"
+    owner = f"{kind}/{job.job_id.hex()}/{work.shard}"
     await tools.workspace.reap()
     async with (
         tools.open_own_runtime(job.spec.runtime) as sandboxes,
         tools.workspace.open(name, bytes_max=job.spec.resources.disk) as root,
     ):
-        stage = RunStage(work, tools.shelf, sandboxes, name=name, owner=owner, root=root, progress=_ignore)
         try:
-            ended = await _run(stage, stretch)
-            return await _root_of(stage, stretch, ended)
+            yield RunStage(work, tools.shelf, sandboxes, name=name, owner=owner, root=root, progress=_ignore)
         finally:
             with trio.CancelScope(shield=True):
                 for part in ("inputs", "outputs", "checkpoint"):
                     await tools.shelf.release(f"{owner}/{part}")
 
 
-async def _run(stage: RunStage, stretch: Stretch) -> SandboxExit:
-    """Run the program until it ends, or the checkpoint is there."""
-    await stage.bring_inputs(stretch.holders)
+async def _run(stage: RunStage, stretch: Stretch | None) -> SandboxExit:
+    """Run the program until it ends, or the checkpoint that ends the stretch is there; None: all of it."""
+    holders = () if stretch is None else stretch.holders
+    await stage.bring_inputs(holders)
     checkpoint = stage.work.spec.checkpoint
-    if stretch.before is not None and checkpoint is not None:
-        await stage.put_checkpoint(stretch.before, stage.folder(checkpoint.path), stretch.holders)
+    if stretch is not None and stretch.before is not None and checkpoint is not None:
+        await stage.put_checkpoint(stretch.before, stage.folder(checkpoint.path), holders)
     await stage.put_secrets()
     await stage.prepare()
     async with stage.sandbox.start(stage.sandbox_spec()) as running, trio.open_nursery() as nursery:
         nursery.start_soon(_drain, running)
-        nursery.start_soon(_stop_at_checkpoint, stage, stretch, running)
+        if stretch is not None:
+            nursery.start_soon(_stop_at_checkpoint, stage, stretch, running)
         ended = await running.wait()
         nursery.cancel_scope.cancel()
     return ended
@@ -139,11 +173,8 @@ async def _checkpoint(stage: RunStage, stretch: Stretch) -> str | None:
     return name if name is not None and steps_of(name) == stretch.last else None
 
 
-async def _root_of(stage: RunStage, stretch: Stretch, ended: SandboxExit) -> bytes | None:
-    name = await _checkpoint(stage, stretch)
-    if name is not None:
-        sealed = await stage.seal_checkpoint(name, owner=f"{stage.owner}/checkpoint")
-        return sealed.root[-32:]
+async def _answer(stage: RunStage, ended: SandboxExit) -> bytes | None:
+    """Return the answer root of a program that has ended; None: it is no answer."""
     retry_codes = tuple(stage.work.spec.retry.exit_codes)
     code = code_of_exit(ended.kind.value, ended.exit_code, stopped_for="", retry_codes=retry_codes)
     outputs: BundleRef | None = None

@@ -73,6 +73,8 @@ class VerdictView(View):
     stretch: StretchView | None = None
     """Where there was no majority, and the requester ran the steps where two results part; none where it does not
     hold."""
+    known: str = ""
+    """Hex: answer root that the requester came to, which has computed it, too; empty: it did not, or nothing holds."""
 
 
 def verdict_view(checked: CheckedVerdict, data: bytes) -> VerdictView:
@@ -97,6 +99,7 @@ def verdict_view(checked: CheckedVerdict, data: bytes) -> VerdictView:
         is_reworked=checked.is_reworked,
         data=data.hex(),
         stretch=None if stretch is None else stretch_view(stretch),
+        known=verdict.known.hex() if verdict is not None and checked.holds and verdict.known else "",
     )
 
 

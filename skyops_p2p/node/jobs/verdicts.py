@@ -34,7 +34,9 @@ class VerdictFiles:
         """Told of each new one."""
 
     async def keep(self, data: bytes, job_id: bytes, shard: int) -> CheckedVerdict:
-        """Write a verdict down; a newer one of the same shard takes its place.
+        """Write a verdict down; a newer one of the same shard takes its place, but for this node's own word.
+
+        Where all were wrong the shard is computed anew; what it says of them stays beside the next one's.
 
         Args:
             data: The enveloped Verdict.
@@ -48,6 +50,9 @@ class VerdictFiles:
         for finding in checked.findings:
             log.warning("verdict_does_not_hold rule=%s: %s", finding.rule, finding.text)
         try:
+            if _is_against_all(checked):
+                beside = self._path(job_id, shard, epoch=checked.judged[0].epoch)
+                await trio.to_thread.run_sync(_write, beside, data)
             await trio.to_thread.run_sync(_write, self._path(job_id, shard), data)
         except OSError as error:
             raise StoreError(
@@ -72,7 +77,7 @@ class VerdictFiles:
                 f"there is no verdict about shard {shard} of job {job_id.hex()[:12]}",
                 code="no_verdict",
                 hint="There is one once results were compared: verification.redundancy of 2 or more, class exact or "
-                "numeric.",
+                "numeric; or for canaries.",
             ) from error
 
     async def pass_on(self, count_max: int) -> None:
@@ -87,8 +92,14 @@ class VerdictFiles:
                 self.made(checked, data)
             await trio.lowlevel.checkpoint()
 
-    def _path(self, job_id: bytes, shard: int) -> Path:
-        return self._folder / job_id.hex() / FOLDER / f"shard-{shard}{SUFFIX}"
+    def _path(self, job_id: bytes, shard: int, *, epoch: int | None = None) -> Path:
+        name = f"shard-{shard}" if epoch is None else f"shard-{shard}-{epoch}"
+        return self._folder / job_id.hex() / FOLDER / f"{name}{SUFFIX}"
+
+
+def _is_against_all(checked: CheckedVerdict) -> bool:
+    """Tell whether nobody is right, and somebody wrong: only what this node came to itself says so. Rules: VER-30."""
+    return checked.winner is None and any(one.fault == "wrong" for one in checked.judged)
 
 
 def read_verdict(path: Path) -> bytes:

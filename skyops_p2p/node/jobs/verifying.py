@@ -61,7 +61,9 @@ async def verify_job(task: JobTask, *, shard: int | None, told: Told, is_stretch
         tools.verify_turn.acquire_nowait()
     except trio.WouldBlock as error:
         raise ExecutionError(
-            "this node verifies another job", code="verify_busy", hint="Wait until it is done."
+            "this node verifies another job, or computes a canary of one",
+            code="verify_busy",
+            hint="Wait until it is done.",
         ) from error
     checks: list[ShardCheckView] = []
     try:

@@ -16,7 +16,7 @@ from skyops_p2p.wire.model import Bytes16, Bytes20, Bytes32, Count, Instant, Mes
 
 ComparedName = Literal["exact", "numeric"]
 """The classes whose results are compared with each other."""
-Replicas = Annotated[int, Field(ge=2, le=limits.VERIFICATION_WORKERS_MAX)]
+Redundancy = Annotated[int, Field(ge=1, le=limits.VERIFICATION_WORKERS_MAX)]
 Place = Annotated[int, Field(ge=0, le=limits.VERIFICATION_WORKERS_MAX - 1)]
 """Of a worker in a verdict; the primary has 0."""
 Steps = Annotated[int, Field(ge=1, le=limits.CHAIN_STEPS_MAX)]
@@ -42,8 +42,8 @@ class ResultCommit(Message):
     spec_digest: Annotated[Bytes32, N(8)]
     verification: Annotated[ComparedName, N(9)]
     """As the specification has it."""
-    redundancy: Annotated[Replicas, N(10)]
-    """As the specification has it."""
+    redundancy: Annotated[Redundancy, N(10)]
+    """As the specification has it; 1 where the requester alone may compute it, too."""
     draw: Annotated[Bytes32, N(11)]
     """Of the LeaseOpen: what the requester committed itself to before it knew this commitment."""
     commitment: Annotated[Bytes32, N(12)]
@@ -172,3 +172,5 @@ class Verdict(Message):
     """Enveloped Binding of the requester; without it others do not know whose word it is."""
     stretch: Annotated[StretchPart | None, N(10)] = None
     """What decided between two answers without a majority."""
+    known: Annotated[Bytes32 | None, N(11)] = None
+    """Answer root that the requester came to, which computed the shard itself: a canary."""

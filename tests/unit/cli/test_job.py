@@ -90,6 +90,17 @@ def test_what_is_computed_more_than_once_says_so(
     assert text in capsys.readouterr().out
 
 
+def test_what_this_machine_computes_itself_is_said_with_the_chance(
+    published: Path, node_that_previews: list[object], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preview = PREVIEW.model_copy(update={"canaries": 10, "canary_permille": 669})
+    monkeypatch.setattr("tests.unit.cli.test_job.PREVIEW", preview)
+    assert run("job", "check", published) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "This machine computes 10 of the shards, too, one after the other (canaries);" in out
+    assert "a tenth of all shards is caught at one with a chance of 0.67." in out
+
+
 # --- check ------------------------------------------------------------------------------------------------------
 def test_without_a_node_the_job_is_checked_all_the_same(published: Path, capsys: Capture) -> None:
     assert run("job", "check", published) == 0

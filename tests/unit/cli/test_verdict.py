@@ -71,6 +71,20 @@ def test_a_verdict_without_an_answer_that_stands_is_no_success(
     assert (found["holds"], found["outcome"], found["winner"]) == (True, "unresolved", None)
 
 
+def test_a_verdict_on_a_canary_says_whose_word_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # VER-30
+    path = written(tmp_path / "one.verdict", sealed_verdict([BOBS], known=bytes(32)))
+    assert run_main(["verdict", "--check", path]) == 13
+    out = " ".join(capsys.readouterr().out.split())
+    assert "decided: the requester has computed it, too; whose result is another one is named below" in out
+    assert "the requester's word: its own run of the whole shard" in out
+    assert "wrong: not what the requester came to" in out
+    assert run_main(["verdict", "--check", path, "--json"]) == 13
+    found = json.loads(capsys.readouterr().out)
+    assert (found["holds"], found["winner"], found["known"]) == (True, None, bytes(32).hex())
+
+
 def test_what_the_requester_did_not_sign_does_not_hold(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

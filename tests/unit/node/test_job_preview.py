@@ -48,6 +48,17 @@ def test_how_many_compute_it_is_said() -> None:
     assert said(**{"class": "training", "redundancy": 3}) == (1, False)
 
 
+def test_canaries_are_said_with_their_chance() -> None:  # VER-22
+    def said(shards: int, canaries: int) -> tuple[int, int, int]:
+        view = Neighbourhood().preview(shards=shards, verification={"class": "exact", "canaries": canaries})
+        return view.computing, view.canaries, view.canary_permille
+
+    assert said(4, 0) == (1, 0, 0)
+    assert said(4, 1) == (1, 1, 250)
+    assert said(4, 4) == (1, 4, 1000)
+    assert said(100, 10) == (1, 10, 669)
+
+
 @pytest.mark.parametrize(("kind", "computing"), [("exact", 3), ("interactive", 1), ("training", 1)])
 def test_replicas_cost_only_where_results_are_compared(kind: str, computing: int) -> None:  # VER-1
     around = Neighbourhood()

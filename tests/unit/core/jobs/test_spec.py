@@ -187,6 +187,45 @@ def test_what_is_checked_by_lot_is_computed_by_two_if_nothing_else_is_said() -> 
     assert decode_spec(encode_spec(adaptive)) == adaptive
 
 
+def canaries(count: object, **changes: object) -> list[str]:
+    """Return what is wrong with a wasm array of four shards that has so many canaries."""
+    fields = {"module": "file:a.wasm", "shards": 4, "verification": {"class": "exact", "canaries": count}}
+    return problems({**fields, **changes})
+
+
+def test_canaries_are_at_most_as_many_as_shards_and_none_is_as_if_unsaid() -> None:  # VER-22
+    assert [canaries(count) for count in (0, 1, 4)] == [[], [], []]
+    assert canaries(5) == [
+        "verification.canaries: is 5, of 4 shards; allowed is at most as many as there are shards"
+    ]
+    plain = {"module": "file:a.wasm", "verification": {"class": "exact"}}
+    none = {**plain, "verification": {"class": "exact", "canaries": 0}}
+    assert JobSpec.model_validate(none) == JobSpec.model_validate(plain)
+    assert encode_spec(JobSpec.model_validate(none)) == encode_spec(JobSpec.model_validate(plain))
+    some = JobSpec.model_validate({**plain, "shards": 4, "verification": {"class": "exact", "canaries": 2}})
+    assert decode_spec(encode_spec(some)) == some
+    assert some.verification.redundancy == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"module": "", "image": "python:3.12"}, 'goes with runtime = "wasm"'),
+        ({"module": "", "runtime": "native", "command": "true"}, 'found runtime "native"'),
+        ({"verification": {"class": "numeric", "canaries": 1}}, 'goes with class = "exact"'),
+        ({"verification": {"canaries": 1}}, 'found class "interactive"'),
+        ({"verification": {"class": "exact", "canaries": 65}}, "found 65"),
+        ({"verification": {"class": "exact", "canaries": -1}}, "found -1"),
+        ({"verification": {"class": "exact", "canaries": True}}, "found True"),
+    ],
+)
+def test_canaries_that_would_accuse_honest_workers_are_refused(
+    changes: dict[str, Any], words: str
+) -> None:  # VER-22
+    found = canaries(1, **changes)
+    assert any(one.startswith("verification.canaries: ") and words in one for one in found), found
+
+
 def test_a_job_without_a_program_says_what_to_give() -> None:
     assert problems({}) == [
         'runtime: has nothing to start; give an image, a module, or runtime = "native" and a command'

@@ -1,4 +1,4 @@
-"""VER-22: hidden items with known answers catch whoever skips, as often as the formula says."""
+"""VER-22: hidden shards that the requester computes, too, catch whoever makes shards up, as the formula says."""
 
 import random
 from fractions import Fraction
@@ -8,99 +8,98 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skyops_p2p import limits
-from skyops_p2p.core.verification.canaries import (
-    Canary,
-    canaries_needed,
-    chance_to_be_caught,
-    hide,
-    judge_batch,
-)
+from skyops_p2p.core.verification.canaries import canary_shards, chance_to_be_caught
+from skyops_p2p.core.verification.verdict import Answer, Outcome, judge, judge_by_known
 from skyops_p2p.crypto.hashing import sha256
 from skyops_p2p.errors import LocalProtocolError
 
-ITEMS = tuple(range(100, 190))
-KNOWN = [Canary(number, number * number) for number in range(10)]
+SHARDS = 100
+RIGHT, WRONG = sha256(b"right"), sha256(b"wrong")
 
 
-def same(one: int, other: int) -> bool:
-    return one == other
+def drawn(secret: bytes, *, shards: int = SHARDS, canaries: int = 10) -> tuple[int, ...]:
+    return canary_shards(secret, shards=shards, canaries=canaries)
 
 
-def honest(items: tuple[int, ...]) -> list[int]:
-    return [item * item for item in items]
+@given(st.integers(1, limits.JOB_SHARDS_MAX), st.data())
+def test_canaries_are_shards_each_once_and_fewer_are_the_first_of_more(
+    shards: int, data: st.DataObject
+) -> None:  # VER-22
+    canaries = data.draw(st.integers(0, min(shards, limits.CANARIES_MAX)))
+    secret = data.draw(st.binary(min_size=32, max_size=32))
+    found = drawn(secret, shards=shards, canaries=canaries)
+    assert len(set(found)) == len(found) == canaries
+    assert all(0 <= shard < shards for shard in found)
+    assert drawn(secret, shards=shards, canaries=min(shards, limits.CANARIES_MAX))[:canaries] == found
 
 
-@given(st.integers(1, 60), st.data())
-def test_items_stay_in_order_and_no_answer_is_lost(count: int, data: st.DataObject) -> None:
-    canaries = data.draw(st.integers(0, min(count, limits.CANARIES_MAX)))
-    items = tuple(range(1000, 1000 + count))
-    known = [Canary(number, number * number) for number in range(canaries)]
-    batch = hide(items, known, data.draw(st.binary(min_size=32, max_size=32)))
-    assert tuple(item for item in batch.items if item >= 1000) == items
-    assert len(batch.canaries) == canaries
-    assert list(batch.own(honest(batch.items))) == honest(items)
-    assert judge_batch(batch, honest(batch.items), same).is_right
-
-
-def test_places_follow_from_the_secret_alone() -> None:  # VER-22
-    batches = {tuple(hide(ITEMS, KNOWN, sha256(b"%d" % n)).canaries) for n in range(30)}
-    assert len(batches) == 30
-    assert hide(ITEMS, KNOWN, bytes(32)) == hide(ITEMS, KNOWN, bytes(32))
-    counts = [0] * 100
+def test_which_shards_they_are_follows_from_the_secret_alone() -> None:  # VER-22
+    assert len({drawn(sha256(b"%d" % number)) for number in range(30)}) == 30
+    assert drawn(bytes(32)) == drawn(bytes(32))
+    counts = [0] * SHARDS
     for number in range(2000):
-        for place in hide(ITEMS, KNOWN, sha256(b"place %d" % number)).canaries:
-            counts[place] += 1
+        for shard in drawn(sha256(b"job %d" % number)):
+            counts[shard] += 1
     assert min(counts) > 130
     assert max(counts) < 270
 
 
-@pytest.mark.parametrize("skipped", [1, 10, 30])
-def test_whoever_skips_is_caught_as_often_as_the_formula_says(skipped: int) -> None:  # VER-22
-    source = random.Random(skipped)
+@pytest.mark.parametrize("made_up", [1, 10, 30])
+def test_whoever_makes_shards_up_is_caught_as_often_as_the_formula_says(made_up: int) -> None:  # VER-22
+    source = random.Random(made_up)
     caught = 0
     for number in range(1500):
-        batch = hide(ITEMS, KNOWN, sha256(b"%d" % number))
-        answers = honest(batch.items)
-        for place in source.sample(range(len(answers)), skipped):
-            answers[place] = -1
-        caught += not judge_batch(batch, answers, same).is_right
-    chance = chance_to_be_caught(10, 100, skipped)
+        wrong = source.sample(range(SHARDS), made_up)
+        caught += not set(wrong).isdisjoint(drawn(sha256(b"%d" % number)))
+    chance = chance_to_be_caught(10, SHARDS, made_up)
     assert abs(caught / 1500 - chance) < 0.04
-    assert chance >= 1 - (1 - Fraction(skipped, 100)) ** 10
+    assert chance >= 1 - (1 - Fraction(made_up, SHARDS)) ** 10
 
 
 @given(st.integers(1, 80), st.data())
-def test_chance_is_never_below_that_of_independent_draws(items: int, data: st.DataObject) -> None:  # VER-22
-    canaries, skipped = data.draw(st.integers(0, items)), data.draw(st.integers(0, items))
-    chance = chance_to_be_caught(canaries, items, skipped)
-    assert 1 - (1 - Fraction(skipped, items)) ** canaries <= chance <= 1
-    if skipped > items - canaries and canaries:
+def test_chance_is_never_below_that_of_independent_draws(shards: int, data: st.DataObject) -> None:  # VER-22
+    canaries, made_up = data.draw(st.integers(0, shards)), data.draw(st.integers(0, shards))
+    chance = chance_to_be_caught(canaries, shards, made_up)
+    assert 1 - (1 - Fraction(made_up, shards)) ** canaries <= chance <= 1
+    if made_up > shards - canaries and canaries:
         assert chance == 1
 
 
-def test_figures_of_the_table() -> None:  # VER-22
-    tenth, third = Fraction(1, 10), Fraction(3, 10)
-    assert [round(float(1 - (1 - part) ** 10), 2) for part in (tenth, third)] == [0.65, 0.97]
-    assert canaries_needed(1000, tenth, Fraction(65, 100)) == 10
-    assert canaries_needed(1000, tenth, Fraction(88, 100)) == 21
-    assert canaries_needed(5, tenth, Fraction(99, 100)) == 5
-    assert canaries_needed(10**6, Fraction(1, 1000), Fraction(99, 100)) == limits.CANARIES_MAX
+def test_figures_of_the_chapter() -> None:  # VER-22
+    parts = (Fraction(1, 10), Fraction(3, 10))
+    assert [round(float(1 - (1 - part) ** 10), 2) for part in parts] == [0.65, 0.97]
 
 
-def test_missed_places_are_named() -> None:  # VER-22
-    batch = hide(ITEMS, KNOWN, bytes(32))
-    answers = honest(batch.items)
-    place = min(batch.canaries)
-    answers[place] += 1
-    found = judge_batch(batch, answers, same)
-    assert (found.asked, found.missed, found.is_right) == (10, (place,), False)
-
-
-@pytest.mark.parametrize("count", [3, limits.CANARIES_MAX + 1])
-def test_more_canaries_than_items_or_than_the_limit_are_refused(count: int) -> None:  # VER-22
-    known = [Canary(number, number) for number in range(count)]
-    items = range(2) if count == 3 else range(1000)
+@pytest.mark.parametrize(("shards", "canaries"), [(2, 3), (1000, limits.CANARIES_MAX + 1)])
+def test_more_canaries_than_shards_or_than_the_limit_are_refused(
+    shards: int, canaries: int
+) -> None:  # VER-22
     with pytest.raises(LocalProtocolError) as refused:
-        hide(items, known, bytes(32))
+        drawn(bytes(32), shards=shards, canaries=canaries)
     assert refused.value.code == "canaries_too_many"
-    assert hide(range(1000), known[: limits.CANARIES_MAX], bytes(32)).items
+    assert len(drawn(bytes(32), shards=shards, canaries=canaries - 1)) == canaries - 1
+
+
+# --- what follows -----------------------------------------------------------------------------------------------------
+ROOTS = st.sampled_from((RIGHT, WRONG, sha256(b"another"), None))
+
+
+@given(st.lists(ROOTS, min_size=1, max_size=limits.VERIFICATION_WORKERS_MAX))
+def test_nobody_is_right_whose_answer_is_not_the_known_one(roots: list[bytes | None]) -> None:  # VER-30
+    found = judge_by_known([Answer(root) for root in roots], RIGHT)
+    wanted = ["none" if root == RIGHT else "no_reveal" if root is None else "wrong" for root in roots]
+    assert list(found.faults) == wanted
+    assert found.outcome is Outcome.DECIDED
+    assert found.winner == (roots.index(RIGHT) if RIGHT in roots else None)
+
+
+def test_majority_that_is_wrong_loses_to_the_known_answer() -> None:  # VER-30
+    together = [Answer(WRONG), Answer(WRONG), Answer(WRONG)]
+    assert judge(together).outcome is Outcome.AGREED
+    found = judge_by_known(together, RIGHT)
+    assert (found.winner, found.is_decided, set(found.faults)) == (None, False, {"wrong"})
+
+
+def test_who_has_lied_is_not_right_by_the_known_answer() -> None:  # VER-30
+    found = judge_by_known([Answer(None, has_lied=True), Answer(RIGHT)], RIGHT)
+    assert (found.faults, found.winner) == (("lied", "none"), 1)

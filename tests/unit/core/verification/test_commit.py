@@ -63,6 +63,21 @@ def test_one_worker_has_nobody_to_be_compared_with() -> None:  # VER-1
     assert compared_class(alone) is None
 
 
+def test_canaries_are_compared_with_what_the_requester_comes_to() -> None:  # VER-1, VER-22
+    def wanted(canaries: int) -> JobSpec:
+        return JobSpec.model_validate(
+            {
+                "module": "file:a.wasm",
+                "shards": 4,
+                "verification": {"class": "exact", "canaries": canaries},
+            }
+        )
+
+    assert compared_class(wanted(4)) == "exact"
+    assert compared_class(wanted(4), is_warm=True) is None
+    assert compared_class(wanted(0)) is None
+
+
 def test_ends_that_depend_on_the_machine_are_no_answers() -> None:  # VER-2
     assert has_answer(result_receipt())
     assert has_answer(result_receipt(code="program_failed", exit_code=1, outputs=None))

@@ -14,6 +14,7 @@ from skyops_p2p.node.execution.run_link import RunLink
 from skyops_p2p.node.execution.run_pulse import RunPulse
 from skyops_p2p.node.execution.steps import RunSteps
 from skyops_p2p.node.lease_link import LeaseLink
+from skyops_p2p.node.misbehaving import Conduct
 from skyops_p2p.types import PeerId
 from skyops_p2p.wire.envelope import peek, seal
 from skyops_p2p.wire.messages.content import BundleRef
@@ -34,6 +35,13 @@ class Liar:
         self.peer = self.peer or peer
         self.lies += self.peer == peer
         return self.peer == peer
+
+
+def first_lies(monkeypatch: pytest.MonkeyPatch) -> Liar:
+    """Have whoever seals outputs first spoil all of its own."""
+    liar = Liar()
+    monkeypatch.setattr(Conduct, "is_spoiling", lambda _conduct, _job_id, _allowed, own: liar.is_(own))
+    return liar
 
 
 def lie_in_results(monkeypatch: pytest.MonkeyPatch, **changes: object) -> Liar:

@@ -43,6 +43,20 @@ def done(checked: str, *replicas: ReplicaView, code: str = "succeeded") -> Shard
             (done("agreed", replica()), done("agreed", replica(), replica(DAVE))),
             "verified by 2 workers or more",
         ),
+        ((done("canary"),), "verified by computing the same on this node"),
+        ((done("canary_failed"),), "unverified: this node could not compute it, too"),
+        (
+            (done("canary"), done("no_canary"), done("no_canary")),
+            "spot-checked: 1 of 3 shards verified by computing the same on this node, the others unverified",
+        ),
+        (
+            (done("canary"), done("agreed", replica())),
+            "verified by 2 workers, or by computing the same on this node (1)",
+        ),
+        (
+            (done("canary"), done("refereed", replica(code="result_wrong", state="failed"))),
+            "verified by running the steps where two results part, or by computing the same on this node (1)",
+        ),
     ],
 )  # fmt: skip
 def test_by_how_many_workers(shards: tuple[ShardView, ...], text: str) -> None:
@@ -65,6 +79,15 @@ def test_no_majority_is_a_discrepancy_and_a_lie_without_a_comparison_is_none() -
     )
     assert discrepancy_text((attempt(code="worker_lied"), attempt(2, CAROL)), (), "", "") == ""
     assert discrepancy_text((attempt(code="succeeded"),), (replica(),), "succeeded", "agreed") == ""
+
+
+@pytest.mark.parametrize("checked", ["", "canary"])
+def test_who_was_wrong_at_a_canary_is_named_without_a_replica(checked: str) -> None:  # VER-30
+    text = discrepancy_text((attempt(code="result_wrong"), attempt(2, CAROL)), (), "", checked)
+    assert text == (
+        f"worker {BOB[-8:]} came to another result than this node, which has computed the shard, too"
+        " (result_wrong); its result is not taken"
+    )
 
 
 def test_no_majority_is_named_where_a_stretch_has_decided() -> None:  # VER-25

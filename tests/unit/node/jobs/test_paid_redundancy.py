@@ -5,15 +5,18 @@ Whole nodes over contracts in memory in virtual time; alice pays, bob, carol and
 
 from pathlib import Path
 
+import pytest
 import trio
 from trio.testing import MockClock
 
 from skyops_p2p import limits
 from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.simulation.sandbox import SimBox
-from tests.unit.node.jobs.job_world import ended
+from tests.unit.node.jobs.job_world import WORKERS, ended
+from tests.unit.node.jobs.liars import first_lies
 from tests.unit.node.jobs.paid_world import PRICE, STAKED, paid_world
 from tests.unit.node.jobs.redundant_world import redundant_job
+from tests.unit.node.jobs.test_verifying import exact, with_own_wasm
 from tests.unit.node.small_world import account, identity
 
 
@@ -83,6 +86,44 @@ async def test_whoever_was_wrong_loses_score_on_all_nodes_without_a_receipt(
             one.wallet: one for one in (await world.nodes["bob"].reputation()).rows if one.role == "worker"
         }
         assert again[wrong.wallet].credibility == wrong.credibility
+
+
+async def test_whoever_is_wrong_at_a_canary_has_no_receipt_and_loses_credit_with_this_node_alone(
+    autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # VER-30, REP-6
+    with_own_wasm(monkeypatch)
+    (tmp_path / "module.wasm").write_bytes(b"\0asm")
+    async with paid_world(tmp_path) as world:
+        liar = first_lies(monkeypatch)
+        job = await world.nodes["alice"].submit(
+            exact(verification={"class": "exact", "canaries": 1}), base_dir=world.folder
+        )
+        view = await ended(job)
+        assert (view.state, view.shards[0].checked) == ("succeeded", "canary"), view
+        assert [one.code for one in view.shards[0].attempts] == ["result_wrong", "succeeded"]
+        await trio.sleep(60)  # the last intervals are paid, and the loser's lane is closed
+        wrong = next(name for name in WORKERS if world.nodes[name].peer_id == liar.peer)
+        (right,) = set(WORKERS) - {wrong}
+        codes = {lane.account: lane.code for lane in world.lanes("alice")}
+        assert codes[account(right)] == "paid" != codes[account(wrong)]
+
+        await world.nodes[right].payments.settle()
+        await trio.sleep(3 * limits.REPUTATION_LOOK_S)
+        names = {name: identity(name).wallet.address for name in WORKERS}
+        for who in ("alice", right):
+            view_of = await world.nodes[who].reputation()
+            rows = {row.wallet: row for row in view_of.rows if row.role == "worker"}
+            if who == "alice":
+                assert rows[names[wrong]].own_credibility < rows[names[right]].own_credibility
+            assert all(rows[wallet].bad_micro == 0 for wallet in rows), "others count no word of hers"
+            assert world.nodes[who].payments.verdicts().verdicts == ()
+        await world.stop("alice")
+        await world.start("alice")
+        await trio.sleep(limits.REPUTATION_LOOK_S)
+        again = {
+            row.wallet: row for row in (await world.nodes["alice"].reputation()).rows if row.role == "worker"
+        }
+        assert again[names[wrong]].own_credibility < again[names[right]].own_credibility
 
 
 def at_most(total: str, **changes: object) -> JobSpec:
