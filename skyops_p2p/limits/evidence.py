@@ -57,6 +57,8 @@ RECEIPT_BOGUS_BURST = 64.0
 """Receipts that a peer has named and does not have, before it rests; one more is forgiven each minute."""
 RECEIPT_REFUSED_S = 600.0
 """A receipt that was refused is not asked for again so long: its pair may get money on chain."""
+CHAIN_SILENT_S = 30.0
+"""What was not taken because the chain did not answer is asked for again after so long."""
 RECEIPTS_REFUSED_MAX = 16_384
 """Names of such receipts that are remembered; the oldest is forgotten."""
 RECEIPTS_PENDING_MAX = 1024

@@ -12,7 +12,7 @@ from skyops_p2p import limits
 from skyops_p2p.core import pull_events as pull
 from skyops_p2p.core.evidence import events as ev
 from skyops_p2p.core.evidence.asking import Asking, ForDifference, ForNames, ForRange
-from skyops_p2p.core.evidence.gate import Gate
+from skyops_p2p.core.evidence.gate import CHAIN_AWAY, Gate
 from skyops_p2p.core.evidence.items import (
     Evidence,
     Scope,
@@ -248,7 +248,7 @@ class Exchange:
             if event.is_funded:
                 effects += [*self._hold(opened, now), *self._fill_gap(opened[0], now)]
             else:
-                code = "unfunded" if event.is_funded is False else "chain_away"
+                code = "unfunded" if event.is_funded is False else CHAIN_AWAY
                 self.gate.refuse(opened[0].names, code, now)
         return effects
 

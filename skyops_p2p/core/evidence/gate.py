@@ -16,6 +16,8 @@ from skyops_p2p.types import MonotonicS, PeerId
 from skyops_p2p.wire.messages.evidence import DoubleHistoryProof, ReceiptNames, VerdictNames
 from skyops_p2p.wire.model import decode_fields, decode_message
 
+CHAIN_AWAY = "chain_away"
+"""Refused because nobody could be asked whether there is money: that says nothing of the pair."""
 FOREIGN = frozenset({"wrong_network", "wrong_contract", "unsolicited"})
 """Refusals of a peer that belongs to another market, or was asked by mistake: it rests, and is not accused."""
 
@@ -115,10 +117,11 @@ class Gate:
 
     # --- names ------------------------------------------------------------------------------------------------------
     def refuse(self, names: frozenset[bytes], code: str, now: MonotonicS) -> None:
-        """Do not ask for these for a while."""
+        """Do not ask for these for a while, a short one if the chain did not answer. Rules: RCP-6."""
         self.refusals[code] += 1
+        rest_s = limits.CHAIN_SILENT_S if code == CHAIN_AWAY else limits.RECEIPT_REFUSED_S
         for name in names:
-            self._refused[name] = MonotonicS(now + limits.RECEIPT_REFUSED_S)
+            self._refused[name] = MonotonicS(now + rest_s)
             self._refused.move_to_end(name)
         while len(self._refused) > limits.RECEIPTS_REFUSED_MAX:
             self._refused.popitem(last=False)

@@ -11,7 +11,7 @@ from skyops_p2p import limits
 from skyops_p2p.core import pull_events as pull
 from skyops_p2p.core.evidence import events as ev
 from skyops_p2p.core.evidence.asking import Asking, ForNames
-from skyops_p2p.core.evidence.gate import Gate
+from skyops_p2p.core.evidence.gate import CHAIN_AWAY, Gate
 from skyops_p2p.core.evidence.items import Scope
 from skyops_p2p.core.evidence.pulling import Pulling
 from skyops_p2p.core.evidence.purses import Purses
@@ -206,7 +206,7 @@ class VerdictExchange:
             if event.is_funded and self.shelf.get(item.name) is None:
                 effects += self._hold(item, now)
             elif not event.is_funded:
-                code = "unfunded" if event.is_funded is False else "chain_away"
+                code = "unfunded" if event.is_funded is False else CHAIN_AWAY
                 self.gate.refuse(frozenset({item.name}), code, now)
         return effects
 

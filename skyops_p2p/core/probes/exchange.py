@@ -25,6 +25,8 @@ from skyops_p2p.types import MonotonicS, PeerId, UnixMs
 
 FOREIGN = frozenset({"wrong_network", "unsolicited"})
 """Refusals of a peer that was asked by mistake: it rests, and is not accused."""
+_CHAIN_AWAY = "chain_away"
+"""Refused because nobody could be asked whether its witness has a stake."""
 
 
 class StatementExchange:
@@ -257,7 +259,7 @@ class StatementExchange:
             if event.is_staked:
                 effects += self._hold(statement)
             else:
-                self._refuse(statement, "chain_away" if event.is_staked is None else "no_stake", now)
+                self._refuse(statement, _CHAIN_AWAY if event.is_staked is None else "no_stake", now)
         return effects
 
     # --- steps ------------------------------------------------------------------------------------------------------
@@ -280,7 +282,8 @@ class StatementExchange:
 
     def _refuse(self, statement: Statement, code: str, now: MonotonicS) -> None:
         self.refusals[code] += 1
-        self._refused[statement.name] = MonotonicS(now + limits.PROBE_REST_S)
+        rest_s = limits.CHAIN_SILENT_S if code == _CHAIN_AWAY else limits.PROBE_REST_S
+        self._refused[statement.name] = MonotonicS(now + rest_s)
         self._refused.move_to_end(statement.name)
         while len(self._refused) > limits.PROBE_REFUSED_MAX:
             self._refused.popitem(last=False)

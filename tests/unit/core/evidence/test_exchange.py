@@ -188,14 +188,18 @@ def test_receipts_at_the_bounds_of_their_date_are_held(ended: int) -> None:  # R
     assert len(desk.exchange.shelf) == 1
 
 
-@pytest.mark.parametrize("is_funded", [False, None])
-def test_a_pair_without_money_is_not_held_and_asked_for_again_later(is_funded: bool | None) -> None:  # RCP-6
+@pytest.mark.parametrize(
+    ("is_funded", "rest_s"), [(False, limits.RECEIPT_REFUSED_S), (None, limits.CHAIN_SILENT_S)]
+)
+def test_a_pair_without_money_is_not_held_and_asked_for_again_later(
+    is_funded: bool | None, rest_s: float
+) -> None:  # RCP-6
     desk, data = Desk(is_funded=is_funded), signed_receipt(receipt())
     desk.fetch(data)
     assert len(desk.exchange.shelf) == 0
     assert desk.name(name(data)) == []  # refused for now
     desk.is_funded = True
-    desk.wait(limits.RECEIPT_REFUSED_S + 1)
+    desk.wait(rest_s + 1)
     desk.fetch(data)
     assert len(desk.exchange.shelf) == 1
 

@@ -175,7 +175,8 @@ def test_what_nobody_with_a_stake_has_signed_is_not_asked_for_again(
     assert desk.exchange.refusals[code] == 1
     peer = desk.compare().peer
     desk.tell(pull.NamesAnswered(peer, (one.name,), True))
-    assert desk.exchange.catching.state is CatchUpState.RESTING
+    is_resting = desk.exchange.catching.state is CatchUpState.RESTING
+    assert is_resting == (is_staked is False), "a chain that was silent is asked again sooner"
 
 
 def test_who_gives_what_nobody_can_hold_is_blamed_and_rests() -> None:  # PRB-9, PRB-12
