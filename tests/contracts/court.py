@@ -101,8 +101,12 @@ class Court:
                 assert best_ticket(seed, juror)[0] > self.worst_score(jury)
         boa.env.time_travel(seconds=DRAW)
         self.disputes.close_draw(dispute)
+        return self.seated(dispute, number)
+
+    def seated(self, dispute: bytes, number: int) -> list[Person]:
+        """Return who sits in the jury of a round."""
         names = {juror.address: juror for juror in self.jurors}
-        return [names[address] for address in self.disputes.seats_of(jury)]
+        return [names[address] for address in self.disputes.seats_of(self.jury(dispute, number))]
 
     def worst_score(self, jury: bytes) -> int:
         """Return the highest score of those seated."""

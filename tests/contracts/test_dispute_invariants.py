@@ -40,10 +40,8 @@ OTHERS = tuple(person(name) for name in ("mallory", "fund", "pool"))
 EVERYBODY = (*REQUESTERS, WORKERS[0], *JURORS, *OTHERS)
 ROUNDS = 3
 UNLIMITED = 2**256
-MADE_EACH = 3 * DAY  # so often a verdict is made
 picks = st.integers(0, 20)
-LEAST = 10**9  # wei: less is not redeemed
-amounts = st.integers(LEAST, 10 * UNIT) | st.just(30 * UNIT)
+amounts = st.integers(10**9, 10 * UNIT) | st.just(30 * UNIT)  # wei: less is not redeemed
 votes_of_a_jury = st.lists(st.sampled_from([0, 1, 2, 2]), min_size=6, max_size=6)
 
 
@@ -105,10 +103,6 @@ class DisputesMachine(RuleBasedStateMachine):
         """Return one of the disputes that were opened."""
         return self.opened[number % len(self.opened)] if self.opened else None
 
-    def seated(self, dispute: bytes, round_: int) -> list[Person]:
-        names = {juror.address: juror for juror in JURORS}
-        return [names[address] for address in self.disputes.seats_of(self.court.jury(dispute, round_))]
-
     @rule(requester=st.sampled_from(REQUESTERS), worker=st.sampled_from(WORKERS), amount=amounts)
     def pay_by_voucher(self, requester: Person, worker: Person, amount: int) -> None:
         paid = self.receipts.setdefault((requester.name, worker.name), [])
@@ -168,17 +162,15 @@ class DisputesMachine(RuleBasedStateMachine):
     def open_result(
         self, challenger: Person, worker: Person, amount: int, commit: bytes, proof: bytes
     ) -> None:
-        made_at = boa.env.timestamp // MADE_EACH * MADE_EACH
+        made_at = boa.env.timestamp // (3 * DAY) * (3 * DAY)  # so often a verdict is made
         claim = (REQUESTERS[0].address, worker.address, amount, made_at, commit, proof)
         was_charged = self.disputes.is_charged(commit)
         with self.losing({challenger: UNLIMITED}):
             is_open = self.act(self.disputes.open_result, *claim, sender=challenger)
         if is_open:
             assert (challenger != worker, amount >= 2 * UNIT, was_charged) == (True, True, False)
-            dispute = result_dispute(*claim)
-            assert dispute not in self.opened
-            self.opened.append(dispute)
-            self.results[dispute] = commit
+            self.opened.append(result_dispute(*claim))
+            self.results[self.opened[-1]] = commit
 
     @rule(number=picks, count=st.integers(0, 6))
     def draw(self, number: int, count: int) -> None:
@@ -209,7 +201,7 @@ class DisputesMachine(RuleBasedStateMachine):
     def _vote(self, dispute: bytes, votes: list[int], silent: int) -> None:
         round_ = self.disputes.cases(dispute).round
         jury = self.court.jury(dispute, round_)
-        seated = list(zip(self.seated(dispute, round_), votes, strict=False))
+        seated = list(zip(self.court.seated(dispute, round_), votes, strict=False))
         for juror, choice in seated:
             if choice:
                 self.act(self.disputes.commit, jury, commitment(jury, juror, choice), sender=juror)
@@ -237,17 +229,25 @@ class DisputesMachine(RuleBasedStateMachine):
         """The worker loses ten job values if it was wrong, once; nobody else loses anything."""
         case = self.disputes.cases(dispute)
         worker = next(one for one in EVERYBODY if one.address == case.worker)
-        commit = self.results.get(dispute)
-        is_charged = commit is not None and self.disputes.is_charged(commit)
+        is_charged = self.disputes.is_charged(self.results.get(dispute, bytes(32)))
         loss = {worker: 10 * case.worth} if case.verdict == WRONG and not is_charged else {}
         with self.losing(loss):
             is_done = self.act(self.disputes.close, dispute, sender=caller)
         if is_done:
             assert not case.is_closed
             self._noted_once(dispute, case.worker)
-            if commit is not None and loss:
-                self._noted_once(commit, "charged")
-                assert self.disputes.is_charged(commit)
+            if loss and dispute in self.results:
+                self._noted_once(self.results[dispute], "charged")
+
+    @rule(number=picks, votes=votes_of_a_jury)
+    def decide(self, number: int, votes: list[int]) -> None:
+        """A dispute goes its whole way at once."""
+        dispute = self.pick(number)
+        if dispute is not None:
+            self._draw(dispute, len(JURORS))
+            self._vote(dispute, votes, 0)
+            boa.env.time_travel(seconds=APPEAL)
+            self._close(dispute, OTHERS[0])
 
     @rule(number=picks, round_=st.integers(0, ROUNDS), caller=st.sampled_from(EVERYBODY))
     def settle_jury(self, number: int, round_: int, caller: Person) -> None:
@@ -259,7 +259,7 @@ class DisputesMachine(RuleBasedStateMachine):
         """A juror that did not vote as it ended loses a tenth of its seat's stake, once."""
         case, jury = self.disputes.cases(dispute), self.court.jury(dispute, round_)
         losses = {}
-        for juror in self.seated(dispute, round_):
+        for juror in self.court.seated(dispute, round_):
             is_coherent = self.disputes.votes(jury, juror.address) == case.verdict != 0
             losses[juror] = 0 if is_coherent else SEAT // 10
         with self.losing(losses):
@@ -345,7 +345,7 @@ class DisputesMachine(RuleBasedStateMachine):
         for dispute in self.opened:
             for round_ in range(self.disputes.cases(dispute).round + 1):
                 if not self.disputes.is_settled(self.court.jury(dispute, round_)):
-                    for juror in self.seated(dispute, round_):
+                    for juror in self.court.seated(dispute, round_):
                         seats[juror] += 1
         for one, node in nodes.items():
             assert node.locked <= min(node.stake, SEAT * seats[one])
