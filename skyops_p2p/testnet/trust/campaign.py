@@ -33,8 +33,9 @@ JOB_TIMEOUT_S = 90.0
 """For each job, all of them together; OPEN_MAX run side by side."""
 JOBS_TIMEOUT_S = 2 * limits.REVEAL_TIMEOUT_S
 """And for the last ones: whoever shows nothing is waited for."""
-AGREE_TIMEOUT_S = 4 * limits.REPUTATION_LOOK_S
-"""For receipts and verdicts to reach everybody, and for each node's next looks at the chain."""
+AGREE_TIMEOUT_S = limits.RECEIPT_REFUSED_S + 4 * limits.REPUTATION_LOOK_S
+"""For receipts and verdicts to reach everybody, those too that came before their pair's money was seen, and for each
+node's next looks at the chain."""
 OPEN_PER_WORKERS = 3
 """One job is open for so many workers, as each is computed two or three times."""
 OPEN_MIN = 2

@@ -127,8 +127,12 @@ def _standing(seen: Observation, plan: Plan) -> Iterator[str]:
 
 
 def _counted(seen: Observation, _plan: Plan) -> Iterator[str]:
-    """See that a result which a verdict calls wrong counts against its worker, on every honest node. Rules: REP-14."""
-    wrong = {one.worker for job in seen.jobs for one in job.judged if one.fault == "wrong"}
+    """See that a result which a verdict calls wrong counts against its worker, on every honest node.
+
+    Rules: REP-14, VER-15.
+    """
+    heard = [one for job in seen.jobs if job.is_heard for one in job.judged]
+    wrong = {one.worker for one in heard if one.fault == "wrong"}
     for node in seen.after:
         for score in node.scores:
             is_free = score.standing != "banned" and not score.bad_micro

@@ -98,10 +98,12 @@ class Reader:
         (shard,) = view.shards
         judged: tuple[JudgedSeen, ...] = ()
         findings: tuple[str, ...] = ()
+        is_heard = False
         if shard.checked in ("agreed", "decided", "refereed"):
             verdict = client.jobs.verdict(job.job_id)
             judged = tuple(JudgedSeen(self._name(one.worker), one.fault) for one in verdict.judged)
             findings = verdict.findings
+            is_heard = verdict.is_drawn and verdict.is_reworked
         workers = [*(one.worker for one in shard.attempts), *(one.worker for one in shard.replicas)]
         return JobSeen(
             name=plan.name,
@@ -115,6 +117,7 @@ class Reader:
             workers=tuple(self._name(peer) for peer in workers if peer),
             judged=judged,
             findings=findings,
+            is_heard=is_heard,
         )
 
     def _digest(self, client: ControlClient, job: Followed) -> str:

@@ -6,9 +6,9 @@ from statistics import median
 
 from skyops_p2p.core.settlement.amounts import SKYOPS, format_amount
 from skyops_p2p.testnet.trust.campaign import Ended
-from skyops_p2p.testnet.trust.checks import FLAGGED
+from skyops_p2p.testnet.trust.checks import FLAGGED, unsettled
 from skyops_p2p.testnet.trust.plan import ACCOMPLICE
-from skyops_p2p.testnet.trust.seen import NodeSeen
+from skyops_p2p.testnet.trust.seen import JobSeen, NodeSeen
 
 
 def report(ended: Ended, *, command: str) -> str:
@@ -71,9 +71,15 @@ def _summary(ended: Ended) -> str:
     return (
         f"Seed {plan.seed}, {plan.nodes} nodes of which {plan.misbehaving} misbehave, {asked} jobs of "
         f"{len(plan.requesters)} honest requesters{fakes}: **{verdict}**. A second of work took "
-        f"{ended.slowness:.1f} s; the last job had ended after {ended.jobs_s:.0f} s, and all "
-        f"{len(plan.honest)} honest nodes had the same scores after {ended.agreed_s:.0f} s.\n"
+        f"{ended.slowness:.1f} s; the last job had ended after {ended.jobs_s:.0f} s, and "
+        f"{_agreed(ended)} after {ended.agreed_s:.0f} s.\n"
     )
+
+
+def _agreed(ended: Ended) -> str:
+    if unsettled(ended.seen, ended.plan):
+        return "equal scores with all faults in them were waited for no longer"
+    return f"all {len(ended.plan.honest)} honest nodes had the same scores"
 
 
 def _results(ended: Ended) -> str:
@@ -95,6 +101,17 @@ def _results(ended: Ended) -> str:
         )
         + lasted
         + f"\n`{FLAGGED}` is a result that nobody else could compute, taken and shown as unverified.\n"
+        + _unheard(seen.jobs)
+    )
+
+
+def _unheard(jobs: Sequence[JobSeen]) -> str:
+    count = sum(bool(job.judged) and not job.is_heard for job in jobs)
+    if not count:
+        return ""
+    return (
+        f"\n{count} of the verdicts count on their requester's node alone: too many of those who were drawn had no "
+        "time, so that others cannot tell a draw from a choice (VER-15).\n"
     )
 
 
@@ -148,8 +165,8 @@ def _breaches(ended: Ended) -> str:
     if not ended.breaches:
         return (
             "Every job ended; no wrong result reached a user unflagged; every comparison has a verdict that holds; "
-            "whoever is always wrong was never found right, and no honest worker wrong; each wrong result counts "
-            "against its worker; all honest nodes have the same scores.\n"
+            "whoever is always wrong was never found right, and no honest worker wrong; each wrong result "
+            "whose verdict others count (VER-15) counts against its worker; all honest nodes have the same scores.\n"
         )
     return "".join(f"- `{breach.code}`: {breach.text}\n" for breach in ended.breaches)
 

@@ -33,6 +33,10 @@ class JobSeen:
     judged: tuple[JudgedSeen, ...]
     findings: tuple[str, ...] = ()
     """What is wrong with its verdict."""
+    is_heard: bool = True
+    """Others count its verdict: who computed it was drawn by lot, and nothing rests on the requester's word.
+
+    Rules: VER-15."""
 
 
 @dataclass(frozen=True, slots=True)
