@@ -190,7 +190,7 @@ def check_verdict(data: bytes, network: str) -> Fields:
     known = verdict.get("known")
     if known is not None and ("stretch" in verdict or is_numeric or not shown):
         broken.add("VER-30")
-    elif known is not None:
+    if known is not None and shown:
         outcome, winner = by_known(known, [root_of(one) for one in answers], faults)
     if (verdict["outcome"], [part["fault"] for part in verdict["answers"]]) != (outcome, faults):
         broken.add("VER-13")
