@@ -205,7 +205,6 @@ class Market:
             proof_s = min(limits.PROOF_ROOT_S + limits.PROOF_OPEN_S, spec.timeouts.queue / 2)
             bidders, unproven = await self._proven(bidders, proof_s, progress)
             unfit = (*unfit, *unproven)
-        placement = spec.placement
         begun = AuctionBegun(
             terms=self._terms(spec, job_id, bidders, admission),
             bidders=bidders,
@@ -214,9 +213,9 @@ class Market:
             timeout_s=min(limits.MATCH_TIMEOUT_S, until - trio.current_time()),
             expects_gossip=expects_gossip,
             screened=unfit,
-            allow=frozenset(only or (PeerId(peer) for peer in placement.allow)),
+            allow=frozenset(only or (PeerId(peer) for peer in spec.placement.allow)),
             deny=frozenset(
-                (*(PeerId(peer) for peer in placement.deny), *excluded, *computing, *admission.refused)
+                (*(PeerId(peer) for peer in spec.placement.deny), *excluded, *computing, *admission.refused)
             ),
         )
 
