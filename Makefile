@@ -5,8 +5,9 @@ PYTHON := $(VENV)/bin/python
 PYTEST := $(PYTHON) -m pytest
 SOURCES := skyops_p2p tests bench contracts examples docs protocol
 QUICK := repo vectors property unit gateway simulation
-# One lane more than cores: some tests wait. Tests of one file stay together, so what they share is set up once.
-LANES := -n $(shell expr $$(nproc 2>/dev/null || echo 2) + 1) --dist loadscope --no-loadscope-reorder
+# One lane more than cores, as some tests wait; files in the order of their names, so that the longest lane begins first.
+# Which tests stay together, tests/conftest.py says.
+LANES := -n $(shell expr $$(nproc 2>/dev/null || echo 2) + 1) --no-loadscope-reorder
 ARGS ?=
 
 # Compiled modules are kept: tests start hundreds of processes, and without them each compiles the package anew.

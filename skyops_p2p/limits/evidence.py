@@ -27,6 +27,8 @@ RECEIPT_SYNC_ROUNDS_MAX = 64
 """Answers of one synchronisation: with all of them it names more than anybody holds."""
 RECEIPT_SYNC_S = 30.0
 """Between two synchronisations, each with another neighbour."""
+EVIDENCE_AGED_S = 3600.0
+"""Between two looks for what has become too old to be held; of statements of witnesses, too."""
 RECEIPT_SYNC_SOON_S = 2.0
 """The same after one that brought news: others may know more."""
 RECEIPT_REQUEST_BURST = 64.0

@@ -4,7 +4,6 @@ from typing import Any
 
 from skyops_p2p.core.execution.receipts import LeaseFacts, check_result
 from skyops_p2p.core.verification.arrays import compare_files
-from skyops_p2p.core.verification.charge import charges_of
 from skyops_p2p.core.verification.check import check_verdict
 from skyops_p2p.core.verification.commit import (
     check_commit,
@@ -25,6 +24,7 @@ from tests.vectors import second_charge
 from tests.vectors import second_verification as second
 from tests.vectors import second_wire as wire
 from tests.vectors.test_vectors import Case, cases, everything, raw
+from tests.vectors.verification_cases import charges_in
 
 
 @everything("result-roots")
@@ -73,19 +73,7 @@ def test_verdicts(case: Case) -> None:  # VER-8 to VER-15
 
 @everything("charges")
 def test_charges(case: Case) -> None:  # VER-28
-    found = [
-        {
-            "requester": one.requester.hex(),
-            "worker": one.worker.hex(),
-            "amount": str(one.amount),
-            "made_unix_s": one.made_unix_s,
-            "commitment": one.commitment.hex(),
-            "proof": one.proof.hex(),
-            "dispute": one.dispute.hex(),
-        }
-        for one in charges_of(check_verdict(raw(case)))
-    ]
-    assert found == second_charge.charges(raw(case), case["network"]) == case["charges"]
+    assert charges_in(raw(case)) == second_charge.charges(raw(case), case["network"]) == case["charges"]
 
 
 @everything("replicas")

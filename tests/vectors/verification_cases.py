@@ -159,6 +159,22 @@ def comparison(first: int, second: int, within: int, *, is_equal: bool) -> msg.C
     return msg.ComparisonPart(first=first, second=second, is_equal=is_equal, elements=1000, within=within)
 
 
+def charges_in(data: bytes) -> list[dict[str, Any]]:
+    """Return what a verdict charges its workers with, as the file has it."""
+    return [
+        {
+            "requester": one.requester.hex(),
+            "worker": one.worker.hex(),
+            "amount": str(one.amount),
+            "made_unix_s": one.made_unix_s,
+            "commitment": one.commitment.hex(),
+            "proof": one.proof.hex(),
+            "dispute": one.dispute.hex(),
+        }
+        for one in charges_of(check_verdict(data))
+    ]
+
+
 def verdict_cases() -> list[Case]:
     near = [
         replace(part, verification="numeric", output=number)
@@ -246,18 +262,7 @@ def charge_cases() -> list[Case]:
             "name": name,
             "network": RULES.network,
             "bytes": data.hex(),
-            "charges": [
-                {
-                    "requester": one.requester.hex(),
-                    "worker": one.worker.hex(),
-                    "amount": str(one.amount),
-                    "made_unix_s": one.made_unix_s,
-                    "commitment": one.commitment.hex(),
-                    "proof": one.proof.hex(),
-                    "dispute": one.dispute.hex(),
-                }
-                for one in charges_of(check_verdict(data))
-            ],
+            "charges": charges_in(data),
         }
         for name, data in rows
     ]

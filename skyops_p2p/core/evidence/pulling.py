@@ -35,7 +35,9 @@ class Pulling:
         """Names of this node's own that were not gossiped yet."""
         self._untold_max = untold_max
         self._peers: tuple[PeerId, ...] = ()
-        self._schedule = Schedule(sync=limits.RECEIPT_SYNC_S, tell=limits.RECEIPT_TELL_S, old=3600.0)
+        self._schedule = Schedule(
+            sync=limits.RECEIPT_SYNC_S, tell=limits.RECEIPT_TELL_S, old=limits.EVIDENCE_AGED_S
+        )
 
     # --- chores -----------------------------------------------------------------------------------------------------
     def start(self, now: MonotonicS) -> None:

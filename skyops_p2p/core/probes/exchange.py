@@ -72,7 +72,9 @@ class StatementExchange:
             burst=limits.PROBE_GOSSIP_BURST, per_s=limits.PROBE_GOSSIP_PER_S, peers_max=peers_max
         )
         self._turn = 0
-        self._schedule = Schedule(sync=min(limits.PROBE_SYNC_S, times.slot_ms / 1000), old=3600.0)
+        self._schedule = Schedule(
+            sync=min(limits.PROBE_SYNC_S, times.slot_ms / 1000), old=limits.EVIDENCE_AGED_S
+        )
 
     # --- entries ----------------------------------------------------------------------------------------------------
     def handle(self, event: Event, now: MonotonicS) -> list[Effect]:

@@ -84,6 +84,13 @@ class JobWorld:
         self._scopes[name].cancel()
         await self._gone[name].wait()
 
+    async def crash_and_find(self, job_id: str, *, away_s: float, name: str = "alice") -> Job:
+        """Kill a job's requester, start it again after `away_s` of virtual time (autojump_clock), and find the job there."""
+        await self.crash(name)
+        await trio.sleep(away_s)
+        await self.start(name)
+        return self.nodes[name].jobs.find(job_id)
+
     async def stop(self, name: str) -> None:
         """Stop a node in order: what its user does with Ctrl-C."""
         self._stops[name].set()

@@ -20,10 +20,7 @@ async def test_killed_requester_goes_on_where_it_was(
         job = await submit(world)
         await until(job, has_ended(count))
         job_id = job.job_id
-        await world.crash("alice")
-        await trio.sleep(3)
-        alice = await world.start("alice")
-        job = alice.jobs.find(job_id)
+        job = await world.crash_and_find(job_id, away_s=3)
         view = await ended(job)
         assert view.state == "succeeded", view
         assert codes(job) <= {"succeeded", "restarted"}

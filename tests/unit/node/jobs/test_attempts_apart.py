@@ -6,7 +6,6 @@ Whole nodes over a simulated network in virtual time; alice submits, the others 
 from pathlib import Path
 
 import pytest
-import trio
 from trio.testing import MockClock
 
 from skyops_p2p.node.jobs.records import ReplicaPart
@@ -37,10 +36,7 @@ async def test_that_nobody_could_check_the_first_attempt_says_nothing_of_the_sec
         await more_workers(world, "carol", "dave")
         await until(job, lambda view: view.shards[0].epoch == 2 and view.shards[0].phase == "running")
         if is_restarted:
-            await world.crash("alice")
-            await trio.sleep(5)
-            await world.start("alice")
-            job = world.nodes["alice"].jobs.find(job.job_id)
+            job = await world.crash_and_find(job.job_id, away_s=5)
         view = await ended(job)
         assert view.state == "succeeded", view
         assert [one.code for one in view.shards[0].attempts] == ["result_unavailable", "succeeded"]

@@ -27,16 +27,10 @@ from tests.unit.node.jobs.canary_world import (
     ends,
     found_wrong,
     only,
-    slow_runs,
     submitted,
 )
 from tests.unit.node.jobs.job_world import ended, until
 from tests.unit.node.jobs.liars import first_lies
-
-
-@pytest.fixture
-def slow(monkeypatch: pytest.MonkeyPatch) -> SlowRuns:
-    return slow_runs(monkeypatch)
 
 
 # --- honest workers ---------------------------------------------------------------------------------------------------

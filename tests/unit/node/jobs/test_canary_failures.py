@@ -27,7 +27,6 @@ from tests.unit.node.jobs.canary_world import (
     canary_world,
     checked,
     ends,
-    slow_runs,
     submitted,
 )
 from tests.unit.node.jobs.job_world import ended, until
@@ -35,11 +34,6 @@ from tests.unit.node.jobs.liars import first_lies
 from tests.unit.node.jobs.redundant_world import redundant_world
 from tests.unit.node.jobs.test_verifying import with_own_wasm
 from tests.unit.node.small_world import SmallWorld
-
-
-@pytest.fixture
-def slow(monkeypatch: pytest.MonkeyPatch) -> SlowRuns:
-    return slow_runs(monkeypatch)
 
 
 # --- what this node cannot do -----------------------------------------------------------------------------------------

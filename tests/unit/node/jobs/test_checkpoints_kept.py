@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import trio
 from trio.testing import MockClock
 
 from skyops_p2p.errors import StoreError
@@ -79,10 +78,7 @@ async def test_nobody_goes_on_from_what_a_worker_has_saved_whose_result_was_wron
         await until(job, lambda view: view.shards[0].epoch == 2 and view.shards[0].phase == "running")
         is_away = False
         if is_restarted:
-            await world.crash("alice")
-            await trio.sleep(2)
-            await world.start("alice")
-            job = world.nodes["alice"].jobs.find(job.job_id)
+            job = await world.crash_and_find(job.job_id, away_s=2)
         view = await ended(job)
         assert view.state == "succeeded", view
         assert [one.code for one in view.shards[0].attempts] == ["result_wrong", "succeeded"]

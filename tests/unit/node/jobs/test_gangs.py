@@ -205,10 +205,7 @@ async def test_gang_outlives_a_restart_of_its_requester(autojump_clock: MockCloc
         job = await world.nodes["alice"].submit(gang_spec(), base_dir=tmp_path)
         await until(job, is_past(3))
         job_id = job.job_id
-        await world.crash("alice")
-        await trio.sleep(3)
-        alice = await world.start("alice")
-        view = await ended(alice.jobs.find(job_id))
+        view = await ended(await world.crash_and_find(job_id, away_s=3))
         assert view.state == "succeeded", view
         assert codes(view) == [["succeeded"], ["succeeded"]]
 

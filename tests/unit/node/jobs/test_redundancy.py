@@ -163,10 +163,7 @@ async def test_requester_that_is_restarted_goes_on_where_it_was(
         with trio.fail_after(300):
             while not is_there():
                 await job.wait_changed()
-        await world.crash("alice")
-        await trio.sleep(5)
-        await world.start("alice")
-        again = world.nodes["alice"].jobs.find(job_id)
+        again = await world.crash_and_find(job_id, away_s=5)
         view = await ended(again)
         assert view.state == "succeeded", view
         await again.result(world.folder / "out")

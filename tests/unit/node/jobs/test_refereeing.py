@@ -258,10 +258,7 @@ async def test_requester_that_was_restarted_is_told_the_chain_again(
             while {shard.record.state.value for shard in world.task(job).shards} != {"running"}:
                 await job.wait_changed()
             await trio.sleep(STEPS * 0.5 - 2)  # most checkpoints are told by then
-        await world.crash("alice")
-        await trio.sleep(5)
-        await world.start("alice")
-        again = world.nodes["alice"].jobs.find(job_id)
+        again = await world.crash_and_find(job_id, away_s=5)
         view = await ended(again)
         assert view.state == "succeeded", view
         assert world.task(again).shards[0].record.checked == "refereed"

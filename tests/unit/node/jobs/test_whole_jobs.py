@@ -145,12 +145,9 @@ async def test_a_result_waits_for_a_requester_that_was_away(
         job = await world.nodes["alice"].submit(spec(), base_dir=tmp_path)
         await until(job, lambda view: view.shards and view.shards[0].done >= STEPS - 2)
         job_id = job.job_id
-        await world.crash("alice")
-        await trio.sleep(60)
-        alice = await world.start("alice")
-        view = await ended(alice.jobs.find(job_id))
+        view = await ended(await world.crash_and_find(job_id, away_s=60))
         assert view.state == "succeeded", view
-        assert await log_of(alice.jobs.find(job_id)) == WHOLE_LOG
+        assert await log_of(world.nodes["alice"].jobs.find(job_id)) == WHOLE_LOG
 
 
 async def test_a_worker_that_is_restarted_still_delivers_its_sealed_result(
