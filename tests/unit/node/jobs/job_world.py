@@ -85,7 +85,7 @@ class JobWorld:
         await self._gone[name].wait()
 
     async def crash_and_find(self, job_id: str, *, away_s: float, name: str = "alice") -> Job:
-        """Kill a job's requester, start it again after `away_s` of virtual time (autojump_clock), and find the job there."""
+        """Kill a job's requester, start it after `away_s` of virtual time (autojump_clock), and find the job there."""
         await self.crash(name)
         await trio.sleep(away_s)
         await self.start(name)
