@@ -2,9 +2,10 @@
 """
 @title Disputes: bonded challenges that a jury decides, and proofs that need none
 @license Apache-2.0
-@notice Anybody may challenge a job inside its window, or a result that a verdict calls wrong, with a bond. The jury re-executes one step (refereed bisection)
-        or compares results, each for itself, commits and reveals. The loser of a verdict may appeal to a jury of twice
-        as many and one, twice. Two signatures of one wallet over one place in one of its chains slash at once.
+@notice Anybody may challenge a job inside its window, or a result that a verdict calls wrong, with a bond. The jury
+        re-executes one step (refereed bisection) or compares results, each for itself, commits and reveals. The loser
+        of a verdict may appeal to a jury of twice as many and one, twice. Two signatures of one wallet over one place
+        in one of its chains slash at once.
 @dev EIP-712, domain "Skyops Disputes", "1", chain, contract; type Statement. All of it is in SKYOPS.
 """
 from ethereum.ercs import IERC20
