@@ -58,7 +58,9 @@ RECEIPT_REST_S = 600.0
 RECEIPT_BOGUS_BURST = 64.0
 """Receipts that a peer has named and does not have, before it rests; one more is forgiven each minute."""
 RECEIPT_REFUSED_S = 600.0
-"""A receipt that was refused is not asked for again so long: its pair may get money on chain."""
+"""A receipt that was refused is not asked for again so long; of a pair without money on chain at most so long."""
+PAIR_UNFUNDED_S = 30.0
+"""How long a pair is believed to have no money on chain; it doubles with each look, up to RECEIPT_REFUSED_S."""
 CHAIN_SILENT_S = 30.0
 """What was not taken because the chain did not answer is asked for again after so long."""
 RECEIPTS_REFUSED_MAX = 16_384

@@ -12,7 +12,7 @@ from skyops_p2p import limits
 from skyops_p2p.core import pull_events as pull
 from skyops_p2p.core.evidence import events as ev
 from skyops_p2p.core.evidence.asking import Asking, ForDifference, ForNames, ForRange
-from skyops_p2p.core.evidence.gate import CHAIN_AWAY, Gate
+from skyops_p2p.core.evidence.gate import Gate
 from skyops_p2p.core.evidence.items import (
     Evidence,
     Scope,
@@ -223,7 +223,7 @@ class Exchange:
             case True:
                 return [*self._hold(opened, now), *self._fill_gap(item, now)]
             case False:
-                self.gate.refuse(item.names, "unfunded", now)
+                self._purses.refuse(self.gate, item.names, item.pair, now)
                 return []
             case None:
                 return self._purses.put_aside(item.pair, opened)
@@ -248,8 +248,7 @@ class Exchange:
             if event.is_funded:
                 effects += [*self._hold(opened, now), *self._fill_gap(opened[0], now)]
             else:
-                code = "unfunded" if event.is_funded is False else CHAIN_AWAY
-                self.gate.refuse(opened[0].names, code, now)
+                self._purses.refuse(self.gate, opened[0].names, event.pair, now)
         return effects
 
     # --- steps ------------------------------------------------------------------------------------------------------

@@ -116,10 +116,16 @@ class Gate:
             self.rest(peer, "unknown_receipt", now)
 
     # --- names ------------------------------------------------------------------------------------------------------
-    def refuse(self, names: frozenset[bytes], code: str, now: MonotonicS) -> None:
-        """Do not ask for these for a while, a short one if the chain did not answer. Rules: RCP-6."""
+    def refuse(
+        self,
+        names: frozenset[bytes],
+        code: str,
+        now: MonotonicS,
+        *,
+        rest_s: float = limits.RECEIPT_REFUSED_S,
+    ) -> None:
+        """Do not ask for these for `rest_s` seconds. Rules: RCP-6."""
         self.refusals[code] += 1
-        rest_s = limits.CHAIN_SILENT_S if code == CHAIN_AWAY else limits.RECEIPT_REFUSED_S
         for name in names:
             self._refused[name] = MonotonicS(now + rest_s)
             self._refused.move_to_end(name)

@@ -11,7 +11,7 @@ from skyops_p2p import limits
 from skyops_p2p.core import pull_events as pull
 from skyops_p2p.core.evidence import events as ev
 from skyops_p2p.core.evidence.asking import Asking, ForNames
-from skyops_p2p.core.evidence.gate import CHAIN_AWAY, Gate
+from skyops_p2p.core.evidence.gate import Gate
 from skyops_p2p.core.evidence.items import Scope
 from skyops_p2p.core.evidence.pulling import Pulling
 from skyops_p2p.core.evidence.purses import Purses
@@ -194,7 +194,7 @@ class VerdictExchange:
             case True:
                 return self._hold(item, now)
             case False:
-                self.gate.refuse(frozenset({item.name}), "unfunded", now)
+                self._purses.refuse(self.gate, frozenset({item.name}), item.pair, now)
                 return []
             case None:
                 return self._purses.put_aside(item.pair, item)
@@ -206,8 +206,7 @@ class VerdictExchange:
             if event.is_funded and self.shelf.get(item.name) is None:
                 effects += self._hold(item, now)
             elif not event.is_funded:
-                code = "unfunded" if event.is_funded is False else CHAIN_AWAY
-                self.gate.refuse(frozenset({item.name}), code, now)
+                self._purses.refuse(self.gate, frozenset({item.name}), item.pair, now)
         return effects
 
     # --- steps ------------------------------------------------------------------------------------------------------

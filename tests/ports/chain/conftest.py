@@ -78,6 +78,12 @@ async def until_state(transaction: Transaction, state: TransactionState) -> None
         await trio.sleep(0.02)
 
 
+async def until_offered(chain: JsonRpcChain, nonce: int) -> None:
+    """Wait until the chain has Alice's transaction with that nonce, in its pool at least."""
+    while await nonce_of(chain) <= nonce:  # noqa: ASYNC110 - pools tell nobody
+        await trio.sleep(0.02)
+
+
 async def nonce_of(chain: JsonRpcChain) -> int:
     return await chain.nonce(ALICE.address)
 

@@ -19,6 +19,7 @@ from tests.ports.chain.conftest import (
     nonce_of,
     pay,
     sending,
+    until_offered,
     until_state,
 )
 
@@ -159,6 +160,7 @@ async def test_an_order_that_waits_is_cancelled_and_the_next_one_goes_on(world: 
             assert refused.value.code == "unknown_order"
         async with sending(world, disk) as (chain, alice):  # the wish is in the journal
             assert [order.newest.is_cancel for order in alice.waiting()] == [True, False]
+            await until_offered(chain, rent.nonce)  # the first process may have ended before that
             await world.command("evm_mine")
             assert (await alice.wait("mistake")).ending is Ending.CANCELLED
             assert (await alice.wait("rent")).ending is Ending.CONFIRMED

@@ -189,7 +189,7 @@ def test_receipts_at_the_bounds_of_their_date_are_held(ended: int) -> None:  # R
 
 
 @pytest.mark.parametrize(
-    ("is_funded", "rest_s"), [(False, limits.RECEIPT_REFUSED_S), (None, limits.CHAIN_SILENT_S)]
+    ("is_funded", "rest_s"), [(False, limits.PAIR_UNFUNDED_S), (None, limits.CHAIN_SILENT_S)]
 )
 def test_a_pair_without_money_is_not_held_and_asked_for_again_later(
     is_funded: bool | None, rest_s: float
@@ -202,6 +202,25 @@ def test_a_pair_without_money_is_not_held_and_asked_for_again_later(
     desk.wait(rest_s + 1)
     desk.fetch(data)
     assert len(desk.exchange.shelf) == 1
+
+
+def test_a_pair_that_stays_without_money_is_looked_up_ever_less_often() -> None:  # RCP-6
+    desk, data = Desk(is_funded=False), signed_receipt(receipt())
+    for rest_s in (30, 60, 120, 240, 480, 600, 600):
+        assert any(isinstance(effect, ev.JudgePair) for effect in desk.fetch(data))
+        desk.wait(rest_s - 1)
+        assert desk.name(name(data)) == []
+        desk.wait(1.0)
+    desk.is_funded = True
+    desk.fetch(data)
+    desk.is_funded = False
+    desk.wait(limits.PAIR_JUDGED_S)
+    desk.fetch(second_of(BOB.wallet))  # of the same pair, whose money is gone
+    assert len(desk.exchange.shelf) == 1
+    desk.wait(limits.PAIR_UNFUNDED_S)
+    desk.is_funded = True
+    desk.fetch(second_of(BOB.wallet))
+    assert len(desk.exchange.shelf) == 2
 
 
 def test_an_own_receipt_is_told_with_both_halves_at_once_and_with_one_later() -> None:  # RCP-5
