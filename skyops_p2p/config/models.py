@@ -63,6 +63,7 @@ JobMode = Literal["priority", "commit", "flex"]
 MisbehaviourName = Literal[
     "",
     "wrong-result",
+    "wrong-alike",
     "wrong-training",
     "wrong-at-times",
     "copied-commit",
@@ -168,7 +169,7 @@ class WorkerSection(Section):
     """Test networks only: processor cores to pretend to have; 0: those of this machine. Marked in the record."""
     misbehaves: MisbehaviourName = ""
     """Test networks only: do wrong on purpose, to see it caught. "wrong-result": change what programs leave behind;
-    "wrong-training": and checkpoints of a chain, from the third on;
+    "wrong-alike": and all who do so alike; "wrong-training": and checkpoints of a chain, from the third on;
     "wrong-at-times": in one job of three; "copied-commit": do not compute, and commit to what another has committed to;
     "hidden-result": commit to a result and never show it; "fast-meter": meter half as much again; "two-histories": sign
     two receipts for one place of its chain; "fake-receipts": compute well for who asks for nobody else, and not for

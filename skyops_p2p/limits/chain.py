@@ -69,6 +69,8 @@ STAKES_KEPT_MAX = 4096
 # --- the embedded chain -----------------------------------------------------------------------------------------
 CHAIN_BATCH_MAX = 100
 """Requests of one batch to the embedded chain."""
+CHAIN_ANSWERS_MAX = 8192
+"""Answers of calls after a block that is named, of 32 to some hundred bytes; the one not asked for longest goes."""
 CHAIN_MINED_BLOCKS_MAX = 256
 """Blocks that one request makes."""
 CHAIN_SERVER_CONNECTIONS_MAX = 128

@@ -47,7 +47,7 @@ class Conduct:
             own: This worker.
         """
         match self.name:
-            case "wrong-result" | "copied-commit" | "wrong-training":
+            case "wrong-result" | "wrong-alike" | "copied-commit" | "wrong-training":
                 return True
             case "wrong-at-times":
                 return job_id[0] % AT_TIMES_ONE_IN == 0
@@ -64,6 +64,10 @@ class Conduct:
             stride: Steps of a stretch; None: checkpoints are no chain, and stay right.
         """
         return self.name == "wrong-training" and stride is not None and done >= WRONG_STRETCH * stride
+
+    def mark(self, own: PeerId) -> bytes:
+        """Return what decides how outputs are changed: this worker, or nothing where all have agreed to do it alike."""
+        return b"" if self.name == "wrong-alike" else own.encode()
 
     @property
     def hides_results(self) -> bool:
@@ -109,16 +113,16 @@ class ForkingChain(ReceiptChain):
         self._place = place
 
 
-def spoil(outputs: Path, own: PeerId) -> None:
+def spoil(outputs: Path, mark: bytes) -> None:
     """Change the end of the first file of some outputs, as a worker would that did not compute; blocks for a moment.
 
     Two workers who do not know of each other change it differently.
 
     Args:
         outputs: A file or a directory; if it holds no file, nothing happens.
-        own: This worker.
+        mark: See `Conduct.mark`: with the same one it is changed alike.
     """
     files = [outputs] if outputs.is_file() else sorted(path for path in outputs.rglob("*") if path.is_file())
     if files and not files[0].is_symlink():
         data = files[0].read_bytes()
-        files[0].write_bytes(data[:-SPOILED_BYTES] + sha256(own.encode() + data)[:SPOILED_BYTES])
+        files[0].write_bytes(data[:-SPOILED_BYTES] + sha256(mark + data)[:SPOILED_BYTES])

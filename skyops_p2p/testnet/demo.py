@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from skyops_p2p.errors import SkyopsError
 from skyops_p2p.testnet import demo_awards as awards
+from skyops_p2p.testnet import demo_canaries as canaries
 from skyops_p2p.testnet import demo_faults as faults
 from skyops_p2p.testnet import demo_money as money
 from skyops_p2p.testnet import demo_network as network
@@ -60,7 +61,7 @@ class Scenario:
     confirmations: int = 0
     """Blocks that nodes want above a transaction's own; 0: the chain takes none back."""
     cast: Cast | None = None
-    """Has one worker return wrong results."""
+    """Has workers return wrong results."""
 
 
 def _story(
@@ -81,7 +82,7 @@ def _story(
         paid: Between the bill and the settlement.
         last: After the settlement.
         confirmations: Blocks that nodes want above a transaction's own.
-        cast: Has one worker return wrong results.
+        cast: Has workers return wrong results.
     """
     stages = (*_BEFORE_TRAINING, *_TRAINING, *middle, *_RESULT, *after, _BILL, *paid, *_SETTLED, *last)
     return Scenario(title, stages, confirmations, cast)
@@ -146,6 +147,20 @@ SCENARIOS: dict[str, Scenario] = {
             _SCORES,
         ),
         cast=network.with_liar,
+    ),
+    "canaries": Scenario(
+        "two workers lie alike and outvote a third; the requester's own node computes some shards, and finds them out",
+        (
+            *_BEFORE_TRAINING,
+            Stage("canaries", "Two lie alike, and are found out", canaries.find_out),
+            Stage("unpaid", "The liars are paid no further", verdict.check_pay),
+            *_TRAINING,
+            _FINISH,
+            *_RESULT,
+            _BILL,
+            *_SETTLED,
+        ),
+        cast=network.with_cartel,
     ),
 }
 """Name -> what happens. testnet/scenarios has the network that all of them run on."""

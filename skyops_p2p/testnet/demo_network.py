@@ -4,12 +4,21 @@ import signal
 import time
 from pathlib import Path
 
+from skyops_p2p.config.models import MisbehaviourName
 from skyops_p2p.errors import NetworkError, TestnetError
 from skyops_p2p.node.control_client import ControlClient
 from skyops_p2p.node.views import MapQuery, NodeView
 from skyops_p2p.testnet.creation import guests_dir
 from skyops_p2p.testnet.demo_pace import measure_slowness, stretched_beat_s
-from skyops_p2p.testnet.demo_stage import ANSWER_TIMEOUT_S, MICROCREDITS, POLL_S, Demo, failed, wait_until
+from skyops_p2p.testnet.demo_stage import (
+    ANSWER_TIMEOUT_S,
+    MICROCREDITS,
+    POLL_S,
+    Demo,
+    Roles,
+    failed,
+    wait_until,
+)
 from skyops_p2p.testnet.launcher import READY_TIMEOUT_S, STOP_TIMEOUT_S, Testnet
 from skyops_p2p.testnet.processes import send_signal, start_detached, state_of, wait_state
 from skyops_p2p.testnet.startup import bring_up as start_nodes
@@ -35,6 +44,7 @@ WITH_LIAR_LEAST = 5
 """Workers where one lies: two compute the same as it does, one has the training, and one has no part in it."""
 WITH_HEIR_LEAST = 5
 """Workers where one that lies is the heir of one that dies: two compute the same, and one has no part in it."""
+ALIKE: MisbehaviourName = "wrong-alike"
 _HEIR_PRICE = 90_000
 """Microcredits an hour; three quarters of it are asked for the training: above the floor of a job without GPU, to which
 a cheaper worker's bid is raised, and below what a worker with a large GPU asks."""
@@ -56,8 +66,8 @@ def demo_topology(workers: int, network: NetworkPlan = _USUAL) -> Topology:
     return expand(Topology(network=network, nodes=(broker, *nodes)))
 
 
-def with_liar(topology: Topology) -> tuple[Topology, str, tuple[str, ...]]:
-    """Have a cheap worker do wrong; return the network, its name, and those of the two dearest workers.
+def with_liar(topology: Topology) -> Roles:
+    """Have a cheap worker do wrong, and the two dearest the same work right.
 
     So the liar wins a job that goes to the cheapest of the three. It is one that the jobs which are only matched leave
     alone: one without GPU, or not the cheapest that has one.
@@ -73,11 +83,11 @@ def with_liar(topology: Topology) -> tuple[Topology, str, tuple[str, ...]]:
     bare = {plan.name for plan in topology.nodes if not plan.gpus}
     liar = next((name for _, name in workers if name in bare), workers[1][1])
     honest = tuple(name for _, name in workers[-2:])
-    return _misbehaving(topology, liar), liar, honest
+    return Roles(_misbehaving(topology, liar), liar, honest)
 
 
-def with_lying_heir(topology: Topology) -> tuple[Topology, str, tuple[str, ...]]:
-    """Have the second cheapest worker do wrong; return the network, its name, and those of three that do right.
+def with_lying_heir(topology: Topology) -> Roles:
+    """Have the second cheapest worker do wrong, and three others the same work right.
 
     So a job of these four that goes to the cheapest goes to an honest one first, to the liar when that one dies, and
     two are left that compute the same. The liar's price is between theirs, also where both would bid the floor.
@@ -92,11 +102,27 @@ def with_lying_heir(topology: Topology) -> tuple[Topology, str, tuple[str, ...]]
             "same, and one besides"
         )
     first, liar, *others = (name for _, name in workers[: WITH_HEIR_LEAST - 1])
-    return _misbehaving(topology, liar, price=_HEIR_PRICE), liar, (first, *others)
+    return Roles(_misbehaving(topology, liar, price=_HEIR_PRICE), liar, (first, *others))
 
 
-def _misbehaving(topology: Topology, liar: str, price: int | None = None) -> Topology:
-    update = {"misbehaves": "wrong-result"} | ({"price_microcredits_per_hour": price} if price else {})
+def with_cartel(topology: Topology) -> Roles:
+    """Have two cheap workers do wrong alike, and the dearest the same work right: they outvote it.
+
+    Raises:
+        TestnetError: `demo_failed`: fewer than WITH_LIAR_LEAST workers.
+    """
+    roles = with_liar(topology)
+    workers = sorted((plan.price_microcredits_per_hour, plan.name) for plan in topology.nodes if plan.worker)
+    others = (name for _, name in workers[1:] if name not in (roles.liar, *roles.honest))
+    accomplice, honest = next(others), roles.honest[-1:]
+    both = _misbehaving(_misbehaving(topology, roles.liar, conduct=ALIKE), accomplice, conduct=ALIKE)
+    return Roles(both, roles.liar, honest, accomplice)
+
+
+def _misbehaving(
+    topology: Topology, liar: str, *, conduct: MisbehaviourName = "wrong-result", price: int | None = None
+) -> Topology:
+    update = {"misbehaves": conduct} | ({"price_microcredits_per_hour": price} if price else {})
     nodes = tuple(plan.model_copy(update=update) if plan.name == liar else plan for plan in topology.nodes)
     return topology.model_copy(update={"nodes": nodes})
 
@@ -113,12 +139,20 @@ def bring_up(demo: Demo) -> str:
         )
     topology = demo_topology(demo.node_count, network)
     if demo.cast is not None:
-        topology, demo.liar, demo.honest = demo.cast(topology)
+        roles = demo.cast(topology)
+        topology, demo.liar, demo.accomplice, demo.honest = (
+            roles.topology,
+            roles.liar,
+            roles.accomplice,
+            roles.honest,
+        )
     demo.testnet = Testnet.create(demo.directory, name=demo.name, topology=topology)
     start_nodes(demo.testnet, timeout_s=UP_TIMEOUT_S * demo.slowness, progress=demo.progress)
     demo.figures |= {"slowness": round(demo.slowness, 2), "beat_s": beat_s}
-    lies = f'\n{demo.liar} has misbehaves = "wrong-result": it changes what programs leave behind.' * bool(
-        demo.liar
+    lies = "".join(
+        f'\n{plan.name} has misbehaves = "{plan.misbehaves}": it changes what programs leave behind.'
+        for plan in topology.nodes
+        if plan.misbehaves
     )
     return (
         f"{demo.node_count} workers, a broker and a chain, {demo.testnet.record.network}; "

@@ -37,7 +37,7 @@ def after(demo: Demo) -> str:
         raise failed("no lease of the training has a receipt")
     known = demo.figures["scores_before"]
     assert isinstance(known, Mapping), "noted before"
-    busy = {demo.name_of(lane.peer_id) for lane in lanes} | {demo.victim, demo.liar, *demo.honest}
+    busy = {demo.name_of(lane.peer_id) for lane in lanes} | {demo.victim, *demo.liars, *demo.honest}
     idle = next((name for name in known if name not in busy), None)
     if idle is None:
         raise failed("every worker has had a part in the training")

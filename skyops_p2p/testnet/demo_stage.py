@@ -27,8 +27,22 @@ ANSWER_TIMEOUT_S = 60.0
 """For one answer of a node: a redemption waits for a block, and on a busy machine everything waits."""
 MICROCREDITS = 1_000_000
 
-Cast = Callable[[Topology], tuple[Topology, str, tuple[str, ...]]]
-"""Has one worker of a network do wrong; returns the network, its name, and those that do the same work right."""
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Who does what in a network where not all do right."""
+
+    topology: Topology
+    """The network, with those in it that do wrong."""
+    liar: str
+    honest: tuple[str, ...]
+    """Those that do the same work as the liar, right."""
+    accomplice: str = ""
+    """Does wrong as the liar does; empty: nobody."""
+
+
+Cast = Callable[[Topology], Roles]
+"""Has workers of a network do wrong."""
 
 
 @dataclass
@@ -43,7 +57,7 @@ class Demo:
         into: Where the result is put for good; None: into the network's directory.
         slowness: Of the machine, as measured at the beginning.
         confirmations: Blocks that nodes want above a transaction's own; 0: the chain takes none back.
-        cast: Has one worker of the network return wrong results; None: nobody does.
+        cast: Has workers of the network return wrong results; None: nobody does.
     """
 
     directory: Path
@@ -70,6 +84,8 @@ class Demo:
     """When that lease was seen to have ended."""
     liar: str = ""
     """Name of the worker that returns wrong results, if one does."""
+    accomplice: str = ""
+    """Name of the worker that returns the same wrong results, if one does."""
     honest: tuple[str, ...] = ()
     """Names of those that compute the same as the liar."""
     compared: list[str] = field(default_factory=list)
@@ -102,6 +118,11 @@ class Demo:
         """The training; a stage has submitted it."""
         assert self.job is not None
         return self.job
+
+    @property
+    def liars(self) -> tuple[str, ...]:
+        """All that return wrong results."""
+        return tuple(name for name in (self.liar, self.accomplice) if name)
 
     def node(self, name: str) -> ControlClient:
         """Return a client of a node of the network that is given time to answer."""

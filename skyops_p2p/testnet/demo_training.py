@@ -112,7 +112,7 @@ def _spec(demo: Demo) -> JobSpec:
     if not demo.liar:
         return training_spec()
     if demo.compared:
-        return training_spec(deny=[peer_of(demo.liar).peer_id])
+        return training_spec(deny=[peer_of(name).peer_id for name in demo.liars])
     return training_spec(team=[peer_of(name).peer_id for name in (demo.liar, *demo.honest)])
 
 

@@ -28,7 +28,7 @@ COMPUTING = 3
 """Workers that may, and at the end do, compute each of them; the liar is one."""
 _EPOCHS, _PAUSE_MS = 6, 500
 _JOB_TIMEOUT_S = 180.0
-_VERIFY_TIMEOUT_S = 120.0
+VERIFY_TIMEOUT_S = 120.0
 _CHECK_TIMEOUT_S = 30.0
 _ONE = 1_000_000
 
@@ -75,13 +75,13 @@ def compare(demo: Demo) -> str:
         tree = checked_spec(redundancy, allowed).model_dump(mode="json", by_alias=True, exclude_none=True)
         job = demo.client.jobs.submit(tree, base_dir=example_dir(), secrets={}).job_id
         demo.compared.append(job)
-        sentences.append(_see(demo, redundancy, _ended(demo, job), demo.honest))
+        sentences.append(_see(demo, redundancy, ended(demo, job), demo.honest))
     return ";\n".join(sentences) + "."
 
 
 def compare_training(demo: Demo) -> str:
     """Have others compute the whole training, and see that the worker which went on with it was found out."""
-    view = _ended(demo, demo.training.job_id)
+    view = ended(demo, demo.training.job_id)
     honest = tuple(name for name in demo.honest if name != demo.victim)
     told = _see(demo, REDUNDANCY, view, honest)
     demo.job = view
@@ -96,7 +96,7 @@ def check_training(demo: Demo) -> str:
 def catch(demo: Demo) -> str:
     """Check the verdicts in a process without a node, and compute both jobs again on the requester's own."""
     sentences = _check_files(demo)
-    patient = ControlClient.of(demo.client.data_dir, timeout_s=_VERIFY_TIMEOUT_S * demo.slowness)
+    patient = ControlClient.of(demo.client.data_dir, timeout_s=VERIFY_TIMEOUT_S * demo.slowness)
     for job in demo.compared:
         if not patient.jobs.verify(job, shard=0).is_same:
             raise failed(f"the result of {job[:12]} is not what the requester's own node computes")
@@ -115,22 +115,25 @@ def check_pay(demo: Demo) -> str:
         rows = _pay(demo, job)
         for row in rows:
             has_receipt = any(lane.has_receipt for lane in row.lanes)
-            if has_receipt == (row.name in (demo.liar, demo.victim)):
+            if has_receipt == (row.name in (*demo.liars, demo.victim)):
                 raise failed(f"{row.name} has {'a' if has_receipt else 'no'} receipt for {job[:12]}")
         told = ", ".join(f"{row.name} {format_amount(row.paid_wei, SKYOPS)}" for row in rows)
         sentences.append(f"{job[:12]}: {told}")
         demo.figures[f"pay_{job[:12]}"] = {row.name: str(row.paid_wei) for row in rows}
     return (
         ";\n".join(sentences)
-        + f";\n{demo.liar} has no receipt, and its node says the same;\n"
+        + f";\n{' and '.join(demo.liars)}: no receipt, and the nodes say the same;\n"
         + _standing(demo)
         + "."
     )
 
 
-# --- the comparison -----------------------------------------------------------------------------------------------
-def _ended(demo: Demo, job: str) -> JobView:
-    """Wait for a job's end, telling what its shard tells; return how it stands then."""
+def ended(demo: Demo, job: str) -> JobView:
+    """Wait for a job's end, telling what its shard tells; return how it stands then.
+
+    Raises:
+        TestnetError: `demo_failed`: it does not end.
+    """
     patience, told = Patience(demo, _JOB_TIMEOUT_S), ""
     while True:
         view = demo.client.jobs.show(job)
@@ -145,6 +148,7 @@ def _ended(demo: Demo, job: str) -> JobView:
         time.sleep(POLL_S)
 
 
+# --- the comparison -----------------------------------------------------------------------------------------------
 def _see(demo: Demo, redundancy: int, view: JobView, honest: tuple[str, ...]) -> str:
     """Return what came of a job.
 
@@ -230,7 +234,7 @@ def _pay(demo: Demo, job: str) -> list[_Paid]:
 
 def _is_agreed(demo: Demo, job: str) -> bool:
     rows = _pay(demo, job)
-    return {row.name for row in rows} == {demo.liar, *demo.honest} and all(
+    return {row.name for row in rows} == {*demo.liars, *demo.honest} and all(
         row.paid_wei == row.earned_wei and not any(lane.is_open for lane in row.lanes) for row in rows
     )
 
@@ -245,9 +249,10 @@ def _standing(demo: Demo) -> str:
     assert isinstance(known, Mapping), "noted before"
 
     found = worker_rows(demo, demo.client)
-    names = (demo.liar, *demo.honest)
-    if found[demo.liar].credibility > known[demo.liar]:
-        raise failed(f"the score of {demo.liar} has risen, although it lied")
+    names = (*demo.liars, *demo.honest)
+    for liar in demo.liars:
+        if found[liar].credibility > known[liar]:
+            raise failed(f"the score of {liar} has risen, although it lied")
     demo.figures["scores_judged"] = {name: found[name].credibility for name in names}
     changes = [f"{name} {known[name] / _ONE:.6f} -> {found[name].credibility / _ONE:.6f}" for name in names]
     return f"skyops reputation, before the others' receipts are redeemed: {', '.join(changes)}"

@@ -271,6 +271,9 @@ STOP_CODES = frozenset({"cancelled", "superseded", "over_budget", GANG_BROKEN})
 EXCUSED = frozenset({"requester_silent", "not_taken", "stale_epoch", "restarted", GANG_BROKEN, AWARD_OVER})
 """Ends of this side's own making that nobody wanted: the job goes on."""
 
+PASSING = frozenset({"worker_lost", "worker_silent", "run_lost", "busy", "workspace_full"})
+"""What befalls a worker, and passes: it may well do the job when it is asked again."""
+
 _OF_EXIT = {
     "signalled": "program_killed",
     "out_of_memory": "out_of_memory",
@@ -286,6 +289,11 @@ _OF_EXIT = {
 def outcome_of(code: str) -> Outcome:
     """Return what a code means; one that is not known counts as the worker's."""
     return OUTCOMES.get(code) or Outcome(Cause.WORKER, f"The worker said {code}.", "Another one is tried.")
+
+
+def is_passing(code: str) -> bool:
+    """Tell whether an end says that its worker could not, and not that it does wrong or never can."""
+    return outcome_of(code).cause in (Cause.PREEMPTION, Cause.NETWORK) or code in PASSING
 
 
 def stop_code(code: str) -> str:

@@ -130,7 +130,7 @@ class ShardRun(CheckedResults):
             self._queue_until = MonotonicS(now + self._queue_s)
         if now >= self._queue_until:
             return self._fail("no_worker", f"{event.text} ({event.code})")
-        self.record = self.record.forgiving_preemptions()  # nobody else took it
+        self.record = self.record.forgiving()  # nobody else took it
         wait_until = MonotonicS(min(now + limits.JOB_NO_MATCH_PAUSE_S, self._queue_until))
         effects = self._pause(wait_until, f"no worker yet: {event.code}")
         self._is_short = True

@@ -15,6 +15,7 @@ from skyops_p2p.core.execution.outcomes import (
     RESULTS_DIFFER,
     SUCCEEDED,
     Cause,
+    is_passing,
     outcome_of,
 )
 from skyops_p2p.crypto.node_key import peer_id_from_bytes
@@ -195,17 +196,15 @@ class ShardRecord:
             return self
         return replace(self, excluded=(*self.excluded, worker)[-EXCLUDED_MAX:])
 
-    def forgiving_preemptions(self) -> "ShardRecord":
-        """Return the record with those workers let in again whose only fault was a preemption."""
-        preempted: set[PeerId] = set()
-        failed: set[PeerId] = set()
-        for attempt in self.attempts:
-            cause = outcome_of(attempt.code).cause
-            if cause is Cause.PREEMPTION:
-                preempted.add(attempt.worker)
-            elif cause in (Cause.WORKER, Cause.NETWORK):
-                failed.add(attempt.worker)
-        forgiven = preempted - failed
+    def forgiving(self) -> "ShardRecord":
+        """Return the record with those workers let in again that only could not, each time."""
+        tried = {attempt.worker for attempt in self.attempts}
+        failed = {
+            attempt.worker
+            for attempt in self.attempts
+            if outcome_of(attempt.code).cause is Cause.WORKER and not is_passing(attempt.code)
+        }
+        forgiven = tried - failed
         return replace(self, excluded=tuple(peer for peer in self.excluded if peer not in forgiven))
 
     def with_checkpoint(self, receipt: bytes, sequence: int) -> "ShardRecord":

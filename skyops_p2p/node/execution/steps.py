@@ -114,7 +114,7 @@ class RunSteps(RunStage):
         facts, spec, tools = self._opened.facts, self._opened.spec, self._tools
         if tools.conduct.is_spoiling(facts.job_id, spec.placement.allow, tools.own):
             for item in spec.outputs:
-                await trio.to_thread.run_sync(spoil, self.folder(item.path), tools.own)
+                await trio.to_thread.run_sync(spoil, self.folder(item.path), tools.conduct.mark(tools.own))
         return await super().seal_outputs()
 
     async def seal_checkpoint(self, name: str, *, owner: str) -> BundleRef:
@@ -125,7 +125,9 @@ class RunSteps(RunStage):
         assert checkpoint is not None, "a checkpoint of a job without"
         tools = self._tools
         if tools.conduct.is_spoiling_checkpoint(steps_of(name) or 0, checkpoint.stride):
-            await trio.to_thread.run_sync(spoil, self.folder(checkpoint.path) / name, tools.own)
+            await trio.to_thread.run_sync(
+                spoil, self.folder(checkpoint.path) / name, tools.conduct.mark(tools.own)
+            )
         return await super().seal_checkpoint(name, owner=owner)
 
     def holders(self) -> list[Holder]:

@@ -13,18 +13,18 @@ from eth import constants
 from eth.abc import BlockAPI, BlockHeaderAPI, LogAPI, ReceiptAPI, SignedTransactionAPI, StateAPI
 from eth.chains.base import MiningChain
 from eth.db.atomic import AtomicDB
-from eth.estimators.gas import binary_gas_search_1000_tolerance
-from eth.exceptions import HeaderNotFound, TransactionNotFound, VMError
+from eth.exceptions import HeaderNotFound, TransactionNotFound
 from eth.vm.forks.cancun import CancunVM
-from eth.vm.spoof import SpoofTransaction
 from eth_typing import Address, BlockNumber
 from eth_utils.exceptions import ValidationError
 from rlp.exceptions import RLPException  # type: ignore[import-untyped] # it ships no annotations
 
 from skyops_p2p import limits
 from skyops_p2p.testnet.chain.branches import branch_mark, forget_block, set_head
+from skyops_p2p.testnet.chain.calls import CallRequest, estimate_gas, run_call
 from skyops_p2p.testnet.chain.disk import ChainDisk
 from skyops_p2p.testnet.chain.genesis import first_accounts, genesis
+from skyops_p2p.testnet.chain.refusals import Refused
 
 REPLACEMENT_PERCENT = 10
 """How much more a transaction must pay to take the place of a waiting one, as geth and anvil ask."""
@@ -32,22 +32,6 @@ POOL_MAX = 4096
 """Waiting transactions; more are refused."""
 GAP_MAX = 256
 """How far a nonce may lie ahead of its account's."""
-
-
-class Refused(Exception):  # noqa: N818 - an answer to whoever asked, not a failure
-    """A request cannot be done.
-
-    Args:
-        message: In the words of geth, which clients look for.
-        number: JSON-RPC's error number.
-        data: What a reverted call returned.
-    """
-
-    def __init__(self, message: str, *, number: int = -32000, data: bytes | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.number = number
-        self.data = data
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +100,11 @@ class EmbeddedChain:
             return None
         return header
 
+    def hash_of(self, number: int) -> bytes:
+        """Return the hash of a block that is there."""
+        block_hash: bytes = self._chain.get_canonical_block_header_by_number(number).hash
+        return block_hash
+
     def number_of(self, block_hash: bytes) -> int | None:
         """Return the number of a block of the chain, or None, also for one that was taken back."""
         try:
@@ -168,48 +157,35 @@ class EmbeddedChain:
                 for offset, log in enumerate(receipt.logs):
                     yield mined, mined.logs_before + offset, log
 
-    def call(self, request: "CallRequest", number: int) -> bytes:
+    def call(self, request: CallRequest, number: int, *, is_next: bool = False) -> bytes:
         """Run a call after a block without keeping its effects.
+
+        Args:
+            request: The call.
+            number: Of the block.
+            is_next: At the time of the block that comes next, not of this one.
 
         Raises:
             Refused: It reverts, or cannot be paid.
         """
-        vm = self._vm_after(number)
-        try:
-            with vm.in_costless_state() as state:
-                computation = state.costless_execute_transaction(_spoofed(vm, request))
-                computation.raise_if_error()
-        except VMError as error:
-            raise _reverted(error) from error
-        except ValidationError as error:
-            raise Refused(str(error)) from error
-        output: bytes = computation.output
-        return output
+        return run_call(self._vm_after(number, is_next=is_next), request, is_next=is_next)
 
-    def estimate(self, request: "CallRequest", number: int) -> int:
-        """Return gas that suffices, at most about 1,000 too much.
+    def estimate(self, request: CallRequest, number: int, *, is_next: bool = False) -> int:
+        """Return gas that suffices, at most about 1,000 too much; see `call`.
 
         Raises:
             Refused: As `call`.
         """
-        vm = self._vm_after(number)
-        try:
-            with vm.in_costless_state() as state:
-                gas: int = binary_gas_search_1000_tolerance(state, _spoofed(vm, request))
-        except VMError as error:
-            raise _reverted(error) from error
-        except ValidationError as error:
-            raise Refused(str(error)) from error
-        return gas
+        return estimate_gas(self._vm_after(number, is_next=is_next), request, is_next=is_next)
 
-    def _vm_after(self, number: int) -> Any:
-        """Return the machine after a block; after the last one, at the time of the block that comes next.
+    def _vm_after(self, number: int, *, is_next: bool) -> Any:
+        """Return the machine after a block, at its time or at that of the block that comes next.
 
         A chain that makes a block only when there is a transaction would else find every delay not over yet, as long
         as nobody sends one.
         """
         header = self.header(number)
-        if header is not None and number == self.head.block_number:
+        if header is not None and is_next:
             header = header.copy(timestamp=self._next_time())
         return self._chain.get_vm(header)
 
@@ -347,32 +323,3 @@ class EmbeddedChain:
             receipts[index].gas_used - before,
             sum(len(receipt.logs) for receipt in receipts[:index]),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class CallRequest:
-    """What `eth_call` and `eth_estimateGas` are asked."""
-
-    sender: bytes
-    to: bytes
-    """Empty: a creation."""
-    value: int
-    data: bytes
-    gas: int
-
-
-def _spoofed(vm: Any, request: CallRequest) -> Any:
-    unsigned = vm.create_unsigned_transaction(
-        nonce=vm.state.get_nonce(request.sender),
-        gas_price=0,
-        gas=request.gas,
-        to=request.to,
-        value=request.value,
-        data=request.data,
-    )
-    return SpoofTransaction(unsigned, from_=request.sender)
-
-
-def _reverted(error: VMError) -> Refused:
-    data = error.args[0] if error.args and isinstance(error.args[0], bytes) else b""
-    return Refused(f"execution reverted: {type(error).__name__}", number=3, data=data)

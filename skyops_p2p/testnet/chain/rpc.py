@@ -5,6 +5,7 @@ methods anvil's; `skyops_reorg` is our own.
 """
 
 import json
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -14,10 +15,13 @@ from eth_typing import Address
 
 from skyops_p2p import limits
 from skyops_p2p._version import __version__
-from skyops_p2p.testnet.chain.evm import CallRequest, EmbeddedChain, Mined, Refused
+from skyops_p2p.testnet.chain.calls import CallRequest
+from skyops_p2p.testnet.chain.evm import EmbeddedChain, Mined
 from skyops_p2p.testnet.chain.genesis import GAS_LIMIT
+from skyops_p2p.testnet.chain.refusals import Refused
 
 _TIP_WEI = 10**9
+_NEXT = ("latest", "pending")
 
 
 class Rpc:
@@ -25,6 +29,8 @@ class Rpc:
 
     def __init__(self, chain: EmbeddedChain) -> None:
         self._chain = chain
+        self._answers: OrderedDict[tuple[bytes, CallRequest], bytes] = OrderedDict()
+        """(hash of a block, a call) -> what it returns after it, the one that was asked for last at the end."""
         self._methods: dict[str, Callable[..., Any]] = {
             "web3_clientVersion": lambda: f"skyops-chain/{__version__}",
             "net_version": lambda: str(chain.chain_id),
@@ -147,10 +153,23 @@ class Rpc:
     # --- calls and transactions ---------------------------------------------------------------------------------
 
     def _call(self, request: dict[str, Any], tag: Any = "latest") -> str:
-        return _hex(self._chain.call(_call_request(request), self._number(tag)))
+        """Run a call after a block that is named, at its time; after the last one, at the time of the next.
+
+        Of the former the answer never changes, and many nodes ask for the same.
+        """
+        wanted, number = _call_request(request), self._number(tag)
+        if tag in _NEXT:
+            return _hex(self._chain.call(wanted, number, is_next=True))
+        key = (self._chain.hash_of(number), wanted)
+        if key not in self._answers:
+            self._answers[key] = self._chain.call(wanted, number)
+        self._answers.move_to_end(key)
+        while len(self._answers) > limits.CHAIN_ANSWERS_MAX:
+            self._answers.popitem(last=False)
+        return _hex(self._answers[key])
 
     def _estimate(self, request: dict[str, Any], tag: Any = "latest") -> str:
-        return hex(self._chain.estimate(_call_request(request), self._number(tag)))
+        return hex(self._chain.estimate(_call_request(request), self._number(tag), is_next=tag in _NEXT))
 
     def _transaction(self, text: str) -> dict[str, Any] | None:
         wanted = _bytes(text, 32)

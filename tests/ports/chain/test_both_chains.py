@@ -23,6 +23,9 @@ from tests.ports.chain.conftest import (
     until_state,
 )
 
+CLOCK_INIT = bytes.fromhex("6009600c60003960096000f3" + "4260005260206000f3")
+"""A contract that answers with the time of the block."""
+
 pytestmark = [pytest.mark.process, pytest.mark.net]
 
 
@@ -53,8 +56,8 @@ async def test_a_key_means_one_order_also_after_a_restart(world: World) -> None:
         assert await chain.balance(BOB) == before + 7
 
 
-async def deploy(alice, chain, key: str = "deploy") -> WalletAddress:
-    await alice.send(key, Order(None, LOG42_INIT))
+async def deploy(alice, chain, key: str = "deploy", code: bytes = LOG42_INIT) -> WalletAddress:
+    await alice.send(key, Order(None, code))
     outcome = await alice.wait(key)
     receipt = await chain.receipt(outcome.transaction_hash)
     assert receipt is not None
@@ -125,6 +128,26 @@ async def test_confirmations_are_waited_for(world: World) -> None:
         await world.command("evm_mine")
         outcome = await alice.wait("deep")
         assert (await chain.head()).number - outcome.block_number >= 2
+
+
+async def test_a_call_after_a_block_sees_its_time_however_often_it_is_asked(world: World) -> None:
+    async with sending(world, MemoryDisk()) as (chain, alice):
+        clock = Order(await deploy(alice, chain, code=CLOCK_INIT))
+        head = await chain.head()
+        await world.command("evm_increaseTime", 100)
+
+        async def time_at(number: int | None) -> int:
+            return int.from_bytes(await chain.call(clock, at=number))
+
+        assert [await time_at(head.number) for _ in range(2)] == [head.timestamp_unix_s] * 2
+        await world.command("evm_mine")
+        later = await chain.head()
+        assert later.timestamp_unix_s > head.timestamp_unix_s  # a burst of blocks runs ahead of the clock
+        assert [await time_at(number) for number in (head.number, later.number)] == [
+            head.timestamp_unix_s,
+            later.timestamp_unix_s,
+        ]
+        assert await time_at(None) >= later.timestamp_unix_s
 
 
 async def test_a_second_process_with_the_key_ends_the_order_with_a_code(world: World) -> None:

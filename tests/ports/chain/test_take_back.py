@@ -15,8 +15,9 @@ from skyops_p2p.core.chain.transaction import TransactionState
 from skyops_p2p.crypto.wallet import address_to_bytes
 from skyops_p2p.limits import CHAIN_REORG_BLOCKS_MAX
 from skyops_p2p.testnet.chain.disk import ChainDisk
-from skyops_p2p.testnet.chain.evm import EmbeddedChain, Refused
+from skyops_p2p.testnet.chain.evm import EmbeddedChain
 from skyops_p2p.testnet.chain.place import chain_place, start_chain, stop_chain
+from skyops_p2p.testnet.chain.refusals import Refused
 from skyops_p2p.testnet.processes import wait_state
 from skyops_p2p.types import Wei
 from tests.ports.chain.conftest import ALICE, BOB, World, pay, sending, until_state

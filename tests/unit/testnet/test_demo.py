@@ -9,11 +9,14 @@ import pytest
 from skyops_p2p.errors import TestnetError
 from skyops_p2p.testnet import demo_pace, demo_stage
 from skyops_p2p.testnet.demo import SCENARIO_DEFAULT, SCENARIOS, STAGES, Scenario, run_stages
+from skyops_p2p.testnet.demo_canaries import REDUNDANCY as REDUNDANCY_OF_CANARIES
+from skyops_p2p.testnet.demo_canaries import SHARDS, canary_spec
 from skyops_p2p.testnet.demo_curve import curve_svg, sparkline
 from skyops_p2p.testnet.demo_network import (
     WITH_HEIR_LEAST,
     WITH_LIAR_LEAST,
     demo_topology,
+    with_cartel,
     with_liar,
     with_lying_heir,
 )
@@ -57,7 +60,7 @@ def test_a_scenario_has_stages_of_its_own_names_and_ends_with_the_money(
     assert len(set(names)) == len(names)
     assert all(len(stage.title) <= 44 and len(stage.name) <= 9 for stage in scenario.stages)
     assert names[:2] == ["up", "join"]
-    is_without_scores = name in ("chain-outage", "reorg")
+    is_without_scores = name in ("chain-outage", "reorg", "canaries")
     assert names[-2:] == (["settle", "prove"] if is_without_scores else ["prove", "scores"])
     order = [names.index(name) for name in ("submit", "train", "result", "audit", "bill", "settle")]
     assert order == sorted(order)
@@ -161,10 +164,10 @@ def test_the_training_is_the_example_and_short() -> None:
 def test_one_worker_lies_and_is_cheaper_than_those_that_compute_the_same(
     workers: int, liar: str, honest: tuple[str, ...]
 ) -> None:
-    topology, name, others = with_liar(demo_topology(workers))
-    assert (name, others) == (liar, honest)
-    assert [plan.name for plan in topology.nodes if plan.misbehaves] == [liar]
-    prices = {plan.name: plan.price_microcredits_per_hour for plan in topology.nodes}
+    roles = with_liar(demo_topology(workers))
+    assert (roles.liar, roles.honest, roles.accomplice) == (liar, honest, "")
+    assert [plan.name for plan in roles.topology.nodes if plan.misbehaves] == [liar]
+    prices = {plan.name: plan.price_microcredits_per_hour for plan in roles.topology.nodes}
     assert all(prices[liar] < prices[other] for other in honest)
     assert len({liar, *honest}) == COMPUTING
 
@@ -176,17 +179,30 @@ def test_one_worker_lies_and_is_cheaper_than_those_that_compute_the_same(
 def test_the_liar_is_dearer_than_the_first_one_and_cheaper_than_those_that_compare(
     workers: int, liar: str, honest: tuple[str, ...]
 ) -> None:
-    topology, name, others = with_lying_heir(demo_topology(workers))
-    assert (name, others) == (liar, honest)
-    assert [plan.name for plan in topology.nodes if plan.misbehaves] == [liar]
-    prices = {plan.name: plan.price_microcredits_per_hour for plan in topology.nodes}
-    assert prices[others[0]] < prices[liar] < min(prices[other] for other in others[1:])
+    roles = with_lying_heir(demo_topology(workers))
+    assert (roles.liar, roles.honest) == (liar, honest)
+    assert [plan.name for plan in roles.topology.nodes if plan.misbehaves] == [liar]
+    prices = {plan.name: plan.price_microcredits_per_hour for plan in roles.topology.nodes}
+    assert prices[honest[0]] < prices[liar] < min(prices[other] for other in honest[1:])
     assert len({liar, *honest}) == REDUNDANCY + 1
+
+
+@pytest.mark.parametrize("workers", [5, 8])
+def test_two_lie_alike_against_one(workers: int) -> None:
+    roles = with_cartel(demo_topology(workers))
+    wrong = {plan.name: plan.misbehaves for plan in roles.topology.nodes if plan.misbehaves}
+    assert wrong == {roles.liar: "wrong-alike", roles.accomplice: "wrong-alike"}
+    assert len({roles.liar, roles.accomplice, *roles.honest}) == REDUNDANCY_OF_CANARIES
+    spec = canary_spec(("12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp",))
+    assert (spec.shards, spec.verification.canaries) == (SHARDS, SHARDS)
+    assert spec.verification.redundancy == REDUNDANCY_OF_CANARIES
 
 
 def test_too_small_a_network_has_no_room_for_a_liar() -> None:
     with pytest.raises(TestnetError, match="needs 5 workers"):
         with_liar(demo_topology(WITH_LIAR_LEAST - 1))
+    with pytest.raises(TestnetError, match="needs 5 workers"):
+        with_cartel(demo_topology(WITH_LIAR_LEAST - 1))
     with pytest.raises(TestnetError, match="needs 5 workers"):
         with_lying_heir(demo_topology(WITH_HEIR_LEAST - 1))
 

@@ -5,7 +5,7 @@ import pytest
 from skyops_p2p import limits
 from skyops_p2p.core.execution import shard_events as ev
 from skyops_p2p.core.execution.faults import PREEMPTIONS_MAX, longest_lease_s
-from skyops_p2p.core.execution.outcomes import EXCUSED, OUTCOMES, Cause
+from skyops_p2p.core.execution.outcomes import EXCUSED, OUTCOMES, PASSING, Cause
 from skyops_p2p.core.execution.shard_record import ShardState
 from skyops_p2p.core.machine import DeadlineReached
 from tests.unit.core.execution.shard_story import Story, Terms, names, story
@@ -122,11 +122,28 @@ def test_session_that_cannot_be_opened_excludes_the_worker() -> None:
 def test_all_failed_workers_stay_excluded() -> None:
     alice = Story(Terms(attempts_max=5))
     for worker in (BOB.peer, CAROL.peer, MALLORY.peer):
-        alice.running(worker).lose()
+        alice.running(worker).result("sandbox_failed")
     assert set(alice.record.excluded) == {BOB.peer, CAROL.peer, MALLORY.peer}
     alice.wait()
     alice.find_nobody()
     assert set(alice.record.excluded) == {BOB.peer, CAROL.peer, MALLORY.peer}
+
+
+@pytest.mark.parametrize("code", [*sorted(PASSING), "session_failed", "chain_unavailable"])
+def test_who_only_could_not_may_come_back_when_nobody_else_takes_the_job(code: str) -> None:
+    alice = story(ShardState.OPENING)
+    assert ev.FindWorker((BOB.peer,)) in alice.deny(code)
+    alice.find_nobody()
+    assert ev.FindWorker(()) in alice.wait()
+
+
+@pytest.mark.parametrize("codes", [("worker_lost", "sandbox_failed"), ("sandbox_failed", "worker_lost")])
+def test_who_has_failed_once_does_not_come_back_for_being_lost(codes: tuple[str, ...]) -> None:
+    alice = Story(Terms(attempts_max=5))
+    for code in codes:
+        alice.running().lose(code)
+    alice.find_nobody()
+    assert ev.FindWorker((BOB.peer,)) in alice.wait()
 
 
 def test_what_is_kept_of_attempts_and_exclusions_is_bounded() -> None:
@@ -157,7 +174,7 @@ def test_worker_that_preempted_may_come_back_when_nobody_else_takes_the_job() ->
 def test_worker_that_preempted_and_failed_does_not_come_back() -> None:
     alice = Story(Terms(attempts_max=5))
     alice.running().result("preempted")
-    alice.running().lose()
+    alice.running().lose("sandbox_failed")
     alice.find_nobody()
     assert ev.FindWorker((BOB.peer,)) in alice.wait()
 

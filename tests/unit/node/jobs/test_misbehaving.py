@@ -23,13 +23,16 @@ OWN, FRIEND, OTHER = PeerId("own"), PeerId("friend"), PeerId("other")
 def test_spoiling_changes_a_file_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "first").write_bytes(b"right")
     (tmp_path / "second").write_bytes(b"right")
-    spoil(tmp_path, OWN)
+    alone, agreed = Conduct("wrong-result"), Conduct("wrong-alike")
+    spoil(tmp_path, alone.mark(OWN))
     spoiled = (tmp_path / "first").read_bytes()
     assert spoiled != b"right"
     assert (tmp_path / "second").read_bytes() == b"right"
     (tmp_path / "first").write_bytes(b"right")
-    spoil(tmp_path, OTHER)
+    spoil(tmp_path, alone.mark(OTHER))
     assert (tmp_path / "first").read_bytes() not in (b"right", spoiled), "nobody agrees with another liar"
+    assert agreed.mark(OWN) == agreed.mark(OTHER), "but those who have agreed"
+    assert agreed.is_spoiling(bytes(16), (), OWN)
 
 
 def test_who_is_wrong_at_times_is_right_in_most_jobs() -> None:
