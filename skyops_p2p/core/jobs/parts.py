@@ -90,7 +90,8 @@ class Resources(Section):
         Field(max_length=limits.JOB_PARTS_MAX, strict=False),
         BeforeValidator(_short_network, json_schema_input_type=Literal["none"] | tuple[Host, ...]),
     ] = ()
-    """Hosts that the job may connect to; "none" or an empty list: no network at all."""
+    """Hosts that the job may connect to; "none" or an empty list: no network at all. No runtime lets a program reach
+    any, so a job that names some is refused by all workers."""
 
 
 class Input(Section):
@@ -151,7 +152,8 @@ _TERMS: dict[str, dict[str, Any]] = {
 
 
 class Mode(Section):
-    """How the worker is held, and at what terms; fixed when the job is created."""
+    """How the worker is held, and at what terms; fixed when the job is created. What of it nodes act on today says
+    docs/modes-and-prices.md."""
 
     kind: ModeName = "priority"
     """"priority": exclusive, never preempted; "commit": prepaid for a term; "flex": cheap, may be preempted."""
@@ -265,8 +267,8 @@ class Verification(Section):
     """How results are checked."""
 
     kind: VerificationName = Field("interactive", alias="class")
-    """"exact": byte for byte; "numeric": within `tolerance`; "generation": language models; "training": by the
-    chain of checkpoints; "interactive": results are not checked."""
+    """"exact": byte for byte; "numeric": within `tolerance`; "generation" (language models), "training" and
+    "interactive": results are not compared."""
     redundancy: int = Field(1, ge=1, le=7)
     """Workers that compute the same; they do not know of each other."""
     check: Annotated[
@@ -311,11 +313,12 @@ class Placement(Section):
     deny: tuple[PeerText, ...] = Field((), max_length=limits.JOB_PEERS_MAX, strict=False)
     """Never asked."""
     data_locality: Share = sizes.MICRO // 2
-    """How much it counts that inputs are there already, 0 to 1."""
+    """How much it counts that inputs are there already, 0 to 1. No node acts on it yet."""
     hard_limits: bool = False
     """Only runtimes that enforce their limits."""
     reputation_min: Share = 0
-    """Only workers with at least this reputation, 0 to 1."""
+    """Only workers with at least this reputation, 0 to 1; 0: the usual gate, 0.4. With less than that workers are taken
+    whose stake does not cover the job, too."""
     stake_min: Credits = 0
     """Only workers whose wallet has at least so many SKYOPS at stake; 0: any. A node without contracts finds none."""
 

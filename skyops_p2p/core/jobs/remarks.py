@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from skyops_p2p.core.jobs.sizes import duration_text, millionths_text
 from skyops_p2p.core.jobs.spec import ARCHIVE_SCHEMES, JobSpec
+from skyops_p2p.core.reputation.parameters import DEFAULTS
 from skyops_p2p.types import UnixMs
 
 _CID = re.compile(
@@ -27,6 +28,8 @@ def _on_program(spec: JobSpec) -> Iterator[str]:
         yield f"image: {spec.image} may change under the job; name it by digest (…@sha256:…) to pin it."
     if spec.runtime == "wasm" and spec.resources.gpu.count:
         yield "resources.gpu: a wasm module cannot reach the GPU; the job pays for one that it does not use."
+    if spec.resources.network:
+        yield "resources.network: no worker lets a program reach hosts, so all refuse the job; bring data as inputs."
     if len(spec.command) > 1 and any(word in ("|", ">", "&&", ";") for word in spec.command):
         yield 'command: no shell runs; for pipes and redirections write ["sh", "-c", "…"].'
 
@@ -46,8 +49,11 @@ def _on_terms(spec: JobSpec, now: UnixMs) -> Iterator[str]:
     if spec.price.total_max is None:
         hourly = millionths_text(spec.price.per_hour_max)
         yield f"price.total_max: no ceiling for the whole job; the hourly one is {hourly} credits."
-    if spec.verification.kind == "interactive":
-        yield "verification.class: interactive, so results are not checked."
+    if spec.verification.kind not in ("exact", "numeric"):
+        yield f"verification.class: {spec.verification.kind}, so results are not checked."
+    if 0 < spec.placement.reputation_min < DEFAULTS.gate:
+        gate = millionths_text(DEFAULTS.gate)
+        yield f"placement.reputation_min: below {gate}, the usual gate; so a worker's stake need not cover the job."
     if spec.mode.kind == "flex" and spec.checkpoint is None:
         yield "checkpoint: none, so each preemption of this flex job loses all work."
     if spec.checkpoint is not None and spec.checkpoint.interval >= spec.timeouts.execution:

@@ -20,6 +20,7 @@ GOOD: dict[str, Any] = {
 def test_a_job_that_says_everything_gets_no_remark() -> None:
     assert remarks_on(spec(**GOOD), now=NOW) == ()
     assert remarks_on(spec(**(GOOD | {"image": "file:image.tar"})), now=NOW) == ()
+    assert remarks_on(spec(**GOOD, placement={"reputation_min": 0.4}), now=NOW) == ()
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,9 @@ def test_a_job_that_says_everything_gets_no_remark() -> None:
         ({"outputs": []}, "outputs: none"),
         ({"price": 3}, "price.total_max: no ceiling for the whole job; the hourly one is 3 credits"),
         ({"verification": {"class": "interactive"}}, "verification.class: interactive"),
+        ({"verification": {"class": "training"}}, "verification.class: training, so results are not checked"),
+        ({"placement": {"reputation_min": 0.399}}, "placement.reputation_min: below 0.4, the usual gate"),
+        ({"resources": {"network": ["example.org:443"]}}, "resources.network: no worker lets a program"),
         ({"mode": "flex"}, "checkpoint: none"),
         ({"checkpoint": {"interval": "1h"}}, "checkpoint.interval: not shorter"),
         ({"deadline": "2027-01-15T07:00:00Z"}, "deadline: is past"),
