@@ -75,7 +75,7 @@ def plot(found: dict[float, dict[str, dict[str, float]]], path: Path) -> bool:
     try:
         import matplotlib as mpl
     except ImportError:
-        say("no plot: matplotlib is missing, `pip install skyops-p2p[bench]` brings it")
+        say("no plot: matplotlib is missing, `pip install matplotlib` brings it")
         return False
     mpl.use("Agg")
     import matplotlib.pyplot as plt

@@ -227,7 +227,7 @@ def _lane_fields(view: "EarnedJobView", one: "EarnedLaneView") -> Iterator[tuple
     if one.class_milli:
         yield (
             "class",
-            f"{one.class_milli / 1000:g} times the reference class, also in the price (provisional table)",
+            f"{one.class_milli / 1000:g} times the reference class, as was bid; it is in the price",
         )
     yield "runtime", _runtime_text(one)
     yield (

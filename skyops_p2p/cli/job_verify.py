@@ -25,12 +25,12 @@ DIFFERENCES_SHOWN = 20
 def verify(invocation: Invocation, job: str, *, shard: int | None, stretch: bool, as_json: bool) -> int:
     """Wait until JOB has ended, run it again in this machine's own sandbox, and compare every file of its outputs.
 
-    Only wasm jobs of the verification class `exact` can be verified: they make the same bytes wherever they run. The
+    Only wasm jobs of the verification class `exact` can be verified so: they make the same bytes wherever they run. The
     run is local, costs nothing and takes one core. The exit code is 0 if all is the same, 13 if something differs, 6 if
     the job cannot be verified.
 
-    With --stretch it runs nothing but the steps where two results parted, from the state that both workers had, and
-    compares what it comes to with the verdict.
+    With --stretch, of native jobs too, it runs nothing but the steps where two results parted, from the state that both
+    workers had, and compares what it comes to with the verdict.
     """
     import sys
 

@@ -30,7 +30,7 @@ Exit codes:
   10  no worker took the job
   11  the job that was watched has failed
   12  the job that was watched was cancelled
-  13  the job that was verified came out differently
+  13  what was verified came out differently, or a verdict does not hold
   70  a bug in skyops
   130 interrupted with Ctrl-C"""
 

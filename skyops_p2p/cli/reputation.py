@@ -67,7 +67,7 @@ def _check_plots() -> None:
         raise ConfigError(
             "plots need matplotlib, which is not installed",
             code="plots_unavailable",
-            hint="`pip install 'skyops-p2p[plots]'`; `--json` has the same numbers.",
+            hint="`pip install matplotlib` into the environment of skyops; `--json` has the same numbers.",
         )
 
 

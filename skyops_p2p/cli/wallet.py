@@ -141,7 +141,9 @@ def withdraw(
 
 
 @wallet.command()
-@_token_option
+@click.option(
+    "--token", "unit", type=click.Choice(["SKYOPS", "ETH"]), help="What to move; SKYOPS if it is left out."
+)
 @data_dir_option
 @act_options
 @click.pass_obj

@@ -60,6 +60,7 @@ Tokens = Annotated[tuple[str, ...], _each(check_token)]
 Account = Annotated[str, AfterValidator(check_account)]
 Amount = Annotated[str, AfterValidator(check_amount)]
 JobMode = Literal["priority", "commit", "flex"]
+"""The modes of tenders; written again here, for the wire's models take long to import. A test compares."""
 MisbehaviourName = Literal[
     "",
     "wrong-result",
@@ -72,7 +73,7 @@ MisbehaviourName = Literal[
     "two-histories",
     "fake-receipts",
 ]
-"""The modes of tenders; written again here, for the wire's models take long to import. A test compares."""
+"""Ways to do wrong on purpose, on test networks."""
 
 
 class Section(BaseModel):
@@ -138,7 +139,8 @@ class WorkerSection(Section):
     labels: tuple[str, ...] = Field((), max_length=limits.RECORD_LABELS_MAX, strict=False)
     """Free labels, "key=value"."""
     price_microcredits_per_hour: int = Field(1_000_000, ge=0, le=10**15)
-    """Price hint for one GPU hour (without a GPU: one hour of the machine), in millionths of a credit."""
+    """Price of an hour of the best GPU (without a GPU: of the machine) while it is idle, in millionths of a credit:
+    what the map shows, and bids are made from."""
     leave_grace_s: float = Field(20.0, ge=0.0, le=3600.0)
     """Seconds that running jobs get to save a checkpoint when this node is shut down; they go on elsewhere."""
     pricing: str = Field("default", pattern=r"^[A-Za-z0-9_.-]{1,64}$")

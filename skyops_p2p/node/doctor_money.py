@@ -113,7 +113,7 @@ def _deposit(wei: int) -> Finding:
 def _stake(state: str) -> Finding:
     if state == "active":
         return Finding("stake", "ok", "ACTIVE")
-    mend = "`skyops stake add` makes it ACTIVE; without it this node sits in no jury and is trusted less."
+    mend = "`skyops stake add` makes it ACTIVE; a worker without a stake gets hardly any jobs, and sits in no jury."
     return Finding("stake", "warn", f"this node is {state.upper()} in NodeRegistry", mend)
 
 

@@ -50,7 +50,7 @@ def describe_arithmetic(unit: Arithmetic) -> str:
         CupyArithmetic: "the GPU, through cupy",
         TorchArithmetic: "the GPU, through torch",
         NumpyArithmetic: "the processor, through numpy",
-        PlainArithmetic: "the processor, in plain Python: slow; `pip install skyops-p2p[poc]` brings numpy",
+        PlainArithmetic: "the processor, in plain Python: slow; `pip install numpy` makes it faster",
     }
     return names.get(type(unit), type(unit).__name__)
 

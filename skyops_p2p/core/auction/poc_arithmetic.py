@@ -1,6 +1,6 @@
 """Exact products of integer matrices for the proof of compute: with numpy where it is there, else in plain Python.
 
-`pip install skyops-p2p[poc]` brings numpy. Both give the same bytes; plain Python is for small sizes and for checking.
+The extra `poc` brings numpy. Both give the same bytes; plain Python is for small sizes and for checking.
 `adapters/cuda` does the same on a GPU.
 """
 

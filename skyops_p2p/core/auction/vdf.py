@@ -1,7 +1,7 @@
 """The delay function of the policy `vdf`: a seed that nobody could know before everything was revealed.
 
 Spec: protocol/04-auction.md, "VDF". Wesolowski 2019 (eprint 2018/623) over class groups, through the PyPI package
-`chiavdf`, which is imported only when it is used (`pip install skyops-p2p[vdf]`). One honest evaluator is enough: the
+`chiavdf`, which is imported only when it is used (the extra `vdf`). One honest evaluator is enough: the
 output is unique, and a proof is checked in milliseconds. It gives no fairness by itself, so the lot is stake-weighted.
 """
 
@@ -80,6 +80,6 @@ def _library() -> Any:
         raise ExecutionError(
             "the policy `vdf` needs the package chiavdf",
             code="vdf_missing",
-            hint="Run `pip install skyops-p2p[vdf]`.",
+            hint="Run `pip install chiavdf` in the environment of skyops.",
         ) from error
     return chiavdf
