@@ -1,6 +1,7 @@
 """Every vector, by skyops_p2p and by the second decoder that shares no code with it."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -68,6 +69,12 @@ def test_file_is_what_the_code_writes(family: str) -> None:
 def test_names_of_cases_are_unique(family: str) -> None:
     names = [case["name"] + case.get("role", "") for case in cases(family)]
     assert len(names) == len(set(names))
+
+
+def test_the_page_tells_what_a_case_of_each_family_is() -> None:
+    page = (schema.PROTOCOL / "vectors" / "README.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"^\| ([a-z-]+) \| ", page, re.MULTILINE)) - {"file"}
+    assert told == set(generate.FAMILIES)
 
 
 # --- 00 ---------------------------------------------------------------------------------------------------------
