@@ -3,9 +3,9 @@
     python examples/full_workflow.py [DIRECTORY]
 
 It starts a requester and three workers as processes on this machine, with an embedded chain that the job is paid on
-(extra `chain`; with --free nothing is paid), and has them train the handwritten digits of examples/digits. Half-way it
-kills the worker. Another goes on from the checkpoint, and the model is put into DIRECTORY (./workflow-result if it is
-left out). At the end everything is stopped and removed. Takes about a minute.
+(with --free nothing is paid), and has them train the handwritten digits of examples/digits. Half-way it kills the
+worker. Another goes on from the checkpoint, and the model is put into DIRECTORY (./workflow-result if it is left out).
+At the end everything is stopped and removed. Takes about a minute.
 """
 
 import json
