@@ -186,6 +186,8 @@ def _result(fault: str, found: "VerdictView") -> str:
         return "wrong: not what the requester came to"
     if fault == "wrong" and stretch is not None:
         return f"wrong: not what steps {stretch.first_step} to {stretch.last_step} come to"
+    if fault == "none" and found.winner is None:
+        return "shown; nobody can say whether it is right"
     return _FAULTS[fault]
 
 

@@ -1,8 +1,9 @@
 """The canaries of an array: shards that this node computes, too, before it takes anybody's result of them.
 
-Which ones they are follows from a secret that is kept with the job, so a restart comes to the same ones, and computes
-those anew whose shards have not ended. One is computed at a time, while workers do the others. Nothing here says that
-anybody is wrong; see settling.py. Spec: protocol/06-verification.md, "Canaries".
+A shard becomes one also where workers have come to different results and no majority. Which others there are follows
+from a secret that is kept with the job, so a restart comes to the same ones, and computes those anew whose shards have
+not ended. One is computed at a time, while workers do the others. Nothing here says that anybody is wrong; see
+settling.py. Spec: protocol/06-verification.md, "Canaries".
 """
 
 import logging
@@ -38,6 +39,16 @@ class Canaries:
     def is_due(self, shard: int) -> bool:
         """Tell whether a shard is a canary that was neither computed yet nor given up."""
         return shard in self._shards and shard not in self._known and shard not in self._given_up
+
+    def take_up(self, shard: int) -> bool:
+        """Make a shard one whose workers disagree, if it can be computed here; tell whether it is one only now.
+
+        Rules: VER-31.
+        """
+        is_new = shard not in self._shards and self._job.is_computable_here
+        if is_new:
+            self._shards = (*self._shards, shard)
+        return is_new
 
     def known(self, shard: int) -> bytes | None:
         """Return the answer root of a shard that was computed here; None: it is no canary, or was not."""

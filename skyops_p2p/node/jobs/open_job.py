@@ -87,6 +87,11 @@ class OpenJob:
         """Return what commits this node to that part. Rules: VER-9."""
         return draw_commitment(self.draw_secret(shard))
 
+    @property
+    def is_computable_here(self) -> bool:
+        """Whether this node comes to the same bytes as every honest worker."""
+        return self.spec.runtime == "wasm" and self.compared == "exact" and self.replica_of is None
+
     def canary_shards(self) -> tuple[int, ...]:
         """Return which shards this node computes itself, too, in the order in which it does. Rules: VER-22."""
         canaries = self.spec.verification.canaries

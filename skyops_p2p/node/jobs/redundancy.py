@@ -263,6 +263,9 @@ class Comparison:
             self._round += 1
             self._tell_flagged(opened)
             return
+        if judgement.winner is None and _are_apart(opened) and self._canaries.take_up(index):
+            self._primary.note("no result has a majority, and nobody else computes it: this node decides")
+            return
         await self._settling.settle(
             committed, signatures, opened, judgement=judgement, grounds=grounds, alone=self._alone()
         )
@@ -320,6 +323,10 @@ class Comparison:
                 await member.task.post(ev.ResultAccepted(attempt.epoch, checked, keeps_outputs=False))
             else:
                 await member.replica.cancel()
+
+
+def _are_apart(opened: Sequence[Opened]) -> bool:
+    return sum(one.answer.root is not None for one in opened) > 1
 
 
 def _is_in(task: ShardTask, *states: ShardState) -> bool:

@@ -69,6 +69,8 @@ def test_a_verdict_without_an_answer_that_stands_is_no_success(
     assert run_main(["verdict", "--check", path, "--json"]) == 13
     found = json.loads(capsys.readouterr().out)
     assert (found["holds"], found["outcome"], found["winner"]) == (True, "unresolved", None)
+    assert run_main(["verdict", "--check", path]) == 13
+    assert capsys.readouterr().out.count("shown; nobody can say whether it is right") == 2
 
 
 def test_a_verdict_on_a_canary_says_whose_word_it_is(

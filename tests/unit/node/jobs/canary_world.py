@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from skyops_p2p.config.models import MisbehaviourName
 from skyops_p2p.core.jobs.spec import JobSpec
 from skyops_p2p.node.jobs import canaries, open_job
 from skyops_p2p.node.jobs.job import Job
@@ -41,11 +42,16 @@ class Parts:
 
 @asynccontextmanager
 async def canary_world(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, *, workers: int = 2, wrong: tuple[str, ...] = ()
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    workers: int = 2,
+    wrong: tuple[str, ...] = (),
+    misbehaves: MisbehaviourName = "wrong-result",
 ) -> AsyncIterator[tuple[RedundantWorld, Parts]]:
     with_own_wasm(monkeypatch)
     (folder / "module.wasm").write_bytes(b"\0asm")
-    async with redundant_world(folder, workers=workers, wrong=wrong) as world:
+    async with redundant_world(folder, workers=workers, wrong=wrong, misbehaves=misbehaves) as world:
         parts = Parts()
         world.small.programs["part"] = parts
         yield world, parts
@@ -53,6 +59,15 @@ async def canary_world(
 
 def canary_job(count: int, *, redundancy: int = 1, shards: int = SHARDS, **changes: object) -> JobSpec:
     """An array of which alice computes so many shards herself."""
+    return compared_job(
+        shards,
+        {"class": "exact", "redundancy": redundancy, "canaries": count},
+        **changes,
+    )
+
+
+def compared_job(shards: int, compared: dict[str, object], **changes: object) -> JobSpec:
+    """An array that is compared so."""
     return exact(
         **{
             "command": ["part"],
@@ -60,7 +75,7 @@ def canary_job(count: int, *, redundancy: int = 1, shards: int = SHARDS, **chang
             "shards": shards,
             "award": CHEAPEST,
             "timeouts": {"execution": 600, "queue": 60},
-            "verification": {"class": "exact", "redundancy": redundancy, "canaries": count},
+            "verification": compared,
             **changes,
         }
     )

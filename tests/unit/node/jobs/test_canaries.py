@@ -1,4 +1,4 @@
-"""Canaries: shards that the requester computes, too, before it takes anybody's result. VER-22, VER-30.
+"""Canaries: shards that the requester computes, too, before it takes anybody's result. VER-22, VER-30, VER-31.
 
 Whole nodes over a simulated network in virtual time; alice submits, the others work.
 """
@@ -10,12 +10,9 @@ from trio.testing import MockClock
 
 from skyops_p2p.core.verification.check import check_verdict
 from skyops_p2p.errors import ExecutionError
-from skyops_p2p.node.execution import steps
 from skyops_p2p.node.execution.run_link import RunLink
 from skyops_p2p.node.jobs.check_words import verified_text
-from skyops_p2p.node.misbehaving import spoil
 from skyops_p2p.node.spot_checks import SpotChecks
-from skyops_p2p.types import PeerId
 from skyops_p2p.wire.messages.verification import RevealResult
 from tests.unit.node.jobs.canary_world import (
     SHARDS,
@@ -24,6 +21,7 @@ from tests.unit.node.jobs.canary_world import (
     canary_job,
     canary_world,
     checked,
+    compared_job,
     ends,
     found_wrong,
     only,
@@ -31,6 +29,8 @@ from tests.unit.node.jobs.canary_world import (
 )
 from tests.unit.node.jobs.job_world import ended, until
 from tests.unit.node.jobs.liars import first_lies
+
+REDUNDANT: dict[str, object] = {"class": "exact", "redundancy": 2}
 
 
 # --- honest workers ---------------------------------------------------------------------------------------------------
@@ -159,9 +159,8 @@ async def test_who_lies_at_a_canary_is_wrong_and_another_one_computes_it(
 async def test_two_that_spoil_alike_are_both_found_out(
     autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # VER-30
-    monkeypatch.setattr(steps, "spoil", lambda outputs, _own: spoil(outputs, PeerId("together")))
     liars = ("bob", "carol")
-    async with canary_world(tmp_path, monkeypatch, workers=2, wrong=liars) as (world, _):
+    async with canary_world(tmp_path, monkeypatch, wrong=liars, misbehaves="wrong-alike") as (world, _):
         peers = {world.nodes[name].peer_id for name in liars}
         job = await world.nodes["alice"].submit(canary_job(1, redundancy=2, shards=1), base_dir=world.folder)
         await until(job, lambda view: found_wrong(view) == peers)
@@ -177,6 +176,59 @@ async def test_two_that_spoil_alike_are_both_found_out(
         assert world.task(job).job.suspects == peers
         honest = {world.nodes[name].peer_id for name in ("dave", "erin")}
         assert {one.worker for one in world.verdict(job).judged} == honest
+
+
+# --- nobody has a majority --------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("liar", ["bob", "carol"])
+async def test_two_results_and_nobody_else_are_decided_here(
+    autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, liar: str
+) -> None:  # VER-31
+    async with canary_world(tmp_path, monkeypatch, wrong=(liar,)) as (world, parts):
+        job, view = await submitted(world, compared_job(1, REDUNDANT))
+        assert view.state == "succeeded", view
+        await assert_right(world, job, 1)
+        assert (checked(view), found_wrong(view)) == (["canary"], {world.nodes[liar].peer_id})
+        assert parts.own == ["0"]
+        verdict = world.verdict(job)
+        assert verdict.findings == ()
+        assert verdict.verdict is not None
+        assert verdict.verdict.known
+
+
+async def test_of_results_of_which_none_is_right_none_is_taken(
+    autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # VER-31
+    liars = ("bob", "carol")
+    async with canary_world(tmp_path, monkeypatch, workers=2, wrong=liars) as (world, parts):
+        peers = {world.nodes[name].peer_id for name in liars}
+        job = await world.nodes["alice"].submit(compared_job(1, REDUNDANT), base_dir=world.folder)
+        await until(job, lambda view: found_wrong(view) == peers)
+        await world.start("dave", enabled=True)
+        view = await ended(job)
+        assert view.state == "succeeded", view
+        await assert_right(world, job, 1)
+        assert (checked(view), parts.own) == (["canary"], ["0"])
+
+
+async def test_what_cannot_be_computed_here_either_is_not_decided(
+    autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # VER-31
+    async with canary_world(tmp_path, monkeypatch, wrong=("bob",)) as (world, parts):
+        parts.exit_code_here = 75  # another attempt is asked for
+        job, view = await submitted(world, compared_job(1, REDUNDANT))
+        assert (view.state, view.code) == ("failed", "results_differ")
+        assert parts.own == ["0"]
+        with pytest.raises(ExecutionError):
+            await job.result(world.folder / "out")
+
+
+async def test_results_that_agree_are_not_computed_here(
+    autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # VER-31
+    async with canary_world(tmp_path, monkeypatch, workers=3, wrong=("bob",)) as (world, parts):
+        _, view = await submitted(world, compared_job(1, REDUNDANT))
+        assert (view.state, checked(view)) == ("succeeded", ["decided"])
+        assert parts.own == []
 
 
 async def test_without_an_honest_worker_no_result_is_taken(
