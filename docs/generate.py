@@ -2,7 +2,7 @@
 
 import ast
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -10,6 +10,7 @@ import click
 from skyops_p2p import limits
 from skyops_p2p.cli.main import cli
 from skyops_p2p.config import SettingDescription, describe_settings, render_config
+from skyops_p2p.core.auction import codes
 from skyops_p2p.core.execution.outcomes import OUTCOMES, Cause
 
 HERE = Path(__file__).resolve().parent
@@ -43,10 +44,11 @@ has a limit here. What a peer sees at a limit is said in [protocol/](../protocol
 OUTCOMES_INTRO = """\
 # How a job can end
 
-Written by `make docs` from `skyops_p2p/core/execution/outcomes.py`. Each attempt at a job, or at a shard of one, ends
-with one of these codes; `skyops status JOB` shows it with what the worker said. What is tried again by itself, where
-and how often, is in [chapter 05](../protocol/05-execution.md#faults) and in the job's `retry` table
-([jobs.md](jobs.md)). Errors of commands and of this node are in [troubleshooting.md](troubleshooting.md).
+Written by `make docs` from `core/execution/outcomes.py` and `core/auction/codes.py`. Each attempt at a job, or at a
+shard of one, ends with one of these codes; `skyops status JOB` shows it with what the worker said. What is tried again
+by itself, where and how often, is in [chapter 05](../protocol/05-execution.md#faults) and in the job's `retry` table
+([jobs.md](jobs.md)). Why nobody took a job stands [further below](#how-a-match-fails). Errors of commands and of this
+node are in [troubleshooting.md](troubleshooting.md).
 """
 CAUSES = {
     Cause.NONE: ("Well", ""),
@@ -63,6 +65,20 @@ CAUSES = {
     Cause.REQUESTER: ("The requester", "What somebody wanted is not tried again; what just happened is."),
 }
 """Heading and sentence of each cause."""
+_QUALIFIES = codes.SCREENING_CODES.keys() | codes.POLICY_CODES.keys()
+_BESIDES = "Besides why a node [does not qualify](jobs.md#why-a-node-does-not-qualify)."
+MATCHES: tuple[tuple[str, str, Mapping[str, codes.CodeText]], ...] = (
+    (
+        "How a match fails",
+        "`skyops match`, `submit --watch` and `status` show it, with the reasons of all nodes by count.",
+        codes.FAILURE_CODES,
+    ),
+    ("Why a worker did not bid", _BESIDES, codes.DECLINE_CODES),
+    ("Why a bid did not count", _BESIDES, codes.EXCLUSION_CODES),
+    ("What else became of a node", "", codes.ANSWER_CODES),
+    ("Why a bidder was let go", "", codes.RELEASE_CODES),
+)
+"""Heading, sentence and codes of what a match tells."""
 
 
 def commands(command: click.Command, parent: click.Context | None, name: str) -> list[tuple[str, str]]:
@@ -112,7 +128,7 @@ def _setting(setting: SettingDescription) -> str:
 
 LIMIT_MODULES = (
     "wire", "network", "node", "auction", "execution", "content", "chain", "settlement", "wallet", "evidence",
-    "reputation", "verification",
+    "reputation", "probes", "verification",
 )  # fmt: skip
 """In the order of the page."""
 
@@ -158,6 +174,16 @@ def outcomes_page() -> str:
             f"| `{code}` | {outcome.meaning} | {outcome.change} |"
             for code, outcome in OUTCOMES.items()
             if outcome.cause is cause
+        ]
+        parts.append("")
+    for heading, words, table in MATCHES:
+        parts.append(f"## {heading}\n")
+        parts += [f"{words}\n"] if words else []
+        parts.append("| code | meaning | what to change |\n|---|---|---|")
+        parts += [
+            f"| `{code}` | {text.meaning} | {text.change} |"
+            for code, text in table.items()
+            if code not in _QUALIFIES
         ]
         parts.append("")
     return "\n".join(parts).rstrip() + "\n"

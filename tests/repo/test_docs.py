@@ -6,14 +6,19 @@ import runpy
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
+from pydantic import BaseModel
 
 from skyops_p2p.cli.main import cli
 from skyops_p2p.config import describe_settings
-from skyops_p2p.testnet.topology import load_topology
+from skyops_p2p.core.execution.outcomes import OUTCOMES
+from skyops_p2p.core.jobs.spec import JobSpec
+from skyops_p2p.testnet.topology import Topology, load_topology
 from tests.repo.error_codes import raised_codes
 from tests.repo.source_tree import ROOT, expect_none, text_of, tracked_files
 
@@ -126,12 +131,11 @@ def _anchors(page: Path) -> set[str]:
 def test_every_error_code_is_explained() -> None:
     row = re.compile(r"^(?:###? |\| )`([a-z0-9_]+)`", re.MULTILINE)
     explained = set(row.findall(text_of("docs/troubleshooting.md")))
-    outcomes = set(row.findall(text_of("docs/outcomes.md")))
     codes = raised_codes()
     expect_none(
         [
             f"{code}: not explained ({', '.join(sorted(codes[code]))})"
-            for code in sorted(set(codes) - explained - outcomes)
+            for code in sorted(set(codes) - explained - set(OUTCOMES))
         ]
         + [f"{code}: explained, and nothing raises it" for code in sorted(explained - set(codes))]
     )
@@ -173,6 +177,36 @@ def test_settings_named_in_the_docs_exist() -> None:
     expect_none(
         f"{page}: {name}" for page in PAGES for name in pattern.findall(text_of(page)) if name not in known
     )
+
+
+def test_every_field_of_a_job_is_on_its_page() -> None:
+    page = text_of("docs/jobs.md")
+    expect_none(name for name in sorted(set(_fields(JobSpec))) if not re.search(rf"`{name}\b", page))
+
+
+def test_every_command_and_field_of_a_test_network_is_on_its_page() -> None:
+    page = text_of("testnet/README.md")
+    group = cli.get_command(click.Context(cli), "testnet")
+    assert isinstance(group, click.Group)
+    names = {*_fields(Topology), *group.list_commands(click.Context(group))}
+    expect_none(name for name in sorted(names) if not re.search(rf"[`\[]{name}\b", page))
+
+
+def _fields(part: type[BaseModel]) -> Iterator[str]:
+    """Yield the names of a table's fields as people write them, and those of the tables in it."""
+    for name, field in part.model_fields.items():
+        if field.exclude:
+            continue  # in Python only
+        yield field.alias or name
+        for inner in _tables(field.annotation):
+            yield from _fields(inner)
+
+
+def _tables(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _tables(inner)
 
 
 def test_every_setting_has_words() -> None:

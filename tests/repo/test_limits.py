@@ -6,7 +6,7 @@ import re
 from collections import Counter
 
 from skyops_p2p import limits
-from tests.repo.source_tree import PACKAGE, Source, expect_none, package_sources
+from tests.repo.source_tree import PACKAGE, Source, expect_none, package_sources, text_of
 
 _WORD = re.compile(r"\b[A-Z][A-Z0-9_]+\b")
 NAMES = sorted(name for name in vars(limits) if name.isupper())
@@ -35,6 +35,11 @@ def test_every_limit_is_used() -> None:
     for source in package_sources():
         words[source.path in own].update(_WORD.findall(source.text))
     expect_none(name for name in NAMES if not words[False][name] and words[True][name] == 1)
+
+
+def test_every_limit_is_on_the_page() -> None:
+    page = set(_WORD.findall(text_of("docs/limits.md")))
+    expect_none(sorted(_documented() - page))
 
 
 def test_every_limit_has_a_sentence_below_it() -> None:
