@@ -162,10 +162,10 @@ def topology(plan: Plan, slowness: float) -> Topology:
 
 
 def _unknown(nodes: tuple[NodeSeen, ...], plan: Plan) -> list[str]:
-    """Return which honest nodes have not looked up yet what each worker has at stake."""
+    """Return which honest nodes have not seen the stakes of all workers yet; at a first look they may not be there."""
     workers = {worker.name for worker in plan.workers}
     return [
         f"{node.name} has not looked up all stakes yet"
         for node in nodes
-        if not workers <= {one.name for one in node.scores if one.standing != "not_looked_up"}
+        if not workers <= {one.name for one in node.scores if one.standing == "good"}
     ]
