@@ -31,7 +31,7 @@ Written by `make docs` from the program. A value comes from, the later winning: 
 (`config.toml` in the data directory, or `--config FILE`), the environment, flags of the command. An unknown name or
 a wrong value is refused with the file, the line and what is allowed. `skyops config check` prints every effective
 value and where it came from, `skyops config show NAME` explains one; `skyops config init` writes a file that explains
-itself (shown at the end).
+itself (shown at the end). In the environment a list is written with commas: `SKYOPS_NETWORK_BOOTSTRAP=ADDRESS,ADDRESS`.
 """
 
 LIMITS_INTRO = """\
