@@ -20,7 +20,7 @@ from skyops_p2p.node.auction_records import (
     taken_entry,
 )
 from skyops_p2p.ports import JournalEntry, Store, WallClock
-from skyops_p2p.types import UnixMs
+from skyops_p2p.types import PeerId, UnixMs
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +44,8 @@ class AuctionJournal:
         self._store = store
         self._rules = rules
         self._wall_clock = wall_clock
-        self._proofs: list[str] | None = None
-        """Keys of the kept proofs, oldest first; None before they were read."""
+        self._proofs: list[str] = []
+        """Keys of the kept proofs, oldest first; those of before from `restore_proofs` on."""
 
     # --- leases -------------------------------------------------------------------------------------------------
     async def store_lease(self, lease: LeaseTerms) -> None:
@@ -111,16 +111,26 @@ class AuctionJournal:
         return found, troubles
 
     # --- proofs -------------------------------------------------------------------------------------------------
+    async def restore_proofs(self) -> None:
+        """Read whose offences were proven before a restart; once, before anything else.
+
+        Raises:
+            StoreError: The journal cannot be read.
+        """
+        stored = [entry.key for entry in await self._store.entries(PROOFS)]
+        self._proofs = list(dict.fromkeys((*stored, *self._proofs)))
+
+    @property
+    def offenders(self) -> frozenset[PeerId]:
+        """Whose offence a proof is kept of. Rules: AUC-46."""
+        return frozenset(PeerId(key.partition("/")[2]) for key in self._proofs)
+
     async def keep_proof(self, proof: KeepProof) -> None:
         """Keep a proof, unless one of the same offence and offender is there; the oldest makes room.
 
         Raises:
             SkyopsError: It is not kept.
         """
-        if self._proofs is None:
-            stored = [entry.key for entry in await self._store.entries(PROOFS)]
-            if self._proofs is None:  # another proof may have come meanwhile
-                self._proofs = list(dict.fromkeys(stored))
         key = f"{proof.offence}/{proof.offender}"
         if key in self._proofs:
             return

@@ -201,7 +201,7 @@ class BiddingShell:
         self.desk.is_leaving = True
 
     def _refuses(self, requester: PeerId) -> bool:
-        return self.is_refused(requester)
+        return requester in self._journal.offenders or self.is_refused(requester)  # AUC-46
 
     def _can_be_paid(self) -> bool:
         return self.is_payable()

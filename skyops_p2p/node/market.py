@@ -11,7 +11,7 @@ import trio
 
 from skyops_p2p import limits
 from skyops_p2p.config import NodeConfig
-from skyops_p2p.core.auction.codes import explain
+from skyops_p2p.core.auction.codes import OFFENCE_PROVEN, explain
 from skyops_p2p.core.auction.events import AuctionBegun, Bidder, Outcome, ReportProgress
 from skyops_p2p.core.auction.tenders import check_tender
 from skyops_p2p.core.jobs.spec import JobSpec
@@ -98,7 +98,7 @@ class Market:
         self._ports = ports
         self.stakes = StakeGate(parse_amount(config.payment.worker_stake_min)[0])
         """What is asked of the stake of workers, and what is known of it."""
-        journal = AuctionJournal(store, core.rules, ports.wall_clock)
+        self._journal = journal = AuctionJournal(store, core.rules, ports.wall_clock)
         self._house = AuctionHouse(
             core,
             network,
@@ -134,6 +134,7 @@ class Market:
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve both sides until cancelled."""
         protocol = self._core.rules.protocol_id(AUCTION_PROTOCOL)
+        await self._journal.restore_proofs()
         async with trio.open_nursery() as nursery:
             await nursery.start(self._house.run)
             await self.proofs.restore()
@@ -161,6 +162,7 @@ class Market:
             for entry in workers
             if (code := self.stakes.code(entry.verified, stake_wei))
         }
+        held |= dict.fromkeys(self._journal.offenders, (OFFENCE_PROVEN, ""))
         return preview_job(spec, nodes, own=own, held=held)
 
     async def match(
@@ -199,8 +201,9 @@ class Market:
         expects_gossip = len(bidders) > limits.TENDER_INVITES_MAX
         stake_wei = self.stakes.least_wei(spec)
         bidders, unstaked = await self.stakes.split(bidders, stake_wei)
+        bidders, offenders = self._without_offenders(bidders)
         admission = admit(bidders, spec, job_id=job_id, standing=self.standing)
-        bidders, unfit = admission.bidders, (*unfit, *unstaked, *admission.unfit)
+        bidders, unfit = admission.bidders, (*unfit, *unstaked, *offenders, *admission.unfit)
         if spec.award.policy == "poc":
             proof_s = min(limits.PROOF_ROOT_S + limits.PROOF_OPEN_S, spec.timeouts.queue / 2)
             bidders, unproven = await self._proven(bidders, proof_s, progress)
@@ -215,7 +218,13 @@ class Market:
             screened=unfit,
             allow=frozenset(only or (PeerId(peer) for peer in spec.placement.allow)),
             deny=frozenset(
-                (*(PeerId(peer) for peer in spec.placement.deny), *excluded, *computing, *admission.refused)
+                (
+                    *(PeerId(peer) for peer in spec.placement.deny),
+                    *excluded,
+                    *computing,
+                    *self._journal.offenders,
+                    *admission.refused,
+                )
             ),
         )
 
@@ -223,6 +232,12 @@ class Market:
             progress(step_view(step))
 
         return match_view(await self._house.match(begun, report, stake_wei=stake_wei), job_id)
+
+    def _without_offenders(self, bidders: Sequence[Bidder]) -> tuple[tuple[Bidder, ...], tuple[Outcome, ...]]:
+        """Split candidates into those whose word is good and those who have signed two things. Rules: AUC-46."""
+        proven = self._journal.offenders
+        passed = tuple(bidder for bidder in bidders if bidder.peer not in proven)
+        return passed, tuple(Outcome(one.peer, OFFENCE_PROVEN) for one in bidders if one.peer in proven)
 
     def _terms(self, spec: JobSpec, job_id: bytes, bidders: Sequence[Bidder], admission: Admission) -> Tender:
         """Return what is tendered to those that may have the job."""

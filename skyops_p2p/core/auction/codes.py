@@ -68,6 +68,7 @@ SCREENING_CODES: Mapping[str, CodeText] = MappingProxyType(
 )
 """What `screening.screen` can say of a node, in the order in which it says it."""
 
+OFFENCE_PROVEN = "offence_proven"
 POLICY_CODES: Mapping[str, CodeText] = MappingProxyType(
     {
         "denied": CodeText("The node is on the job's deny list.", "Take it off `placement.deny`."),
@@ -75,6 +76,10 @@ POLICY_CODES: Mapping[str, CodeText] = MappingProxyType(
         "reputation": CodeText(
             "The node's reputation is below the gate.",
             "Lower `placement.reputation_min` if the risk is yours.",
+        ),
+        OFFENCE_PROVEN: CodeText(
+            "The node has signed what convicts it of cheating in an auction, and this node keeps the proof.",
+            "Nothing: take other workers.",
         ),
         "exposure": CodeText(
             "The node's stake does not cover what it computes for this requester already, and this job.",

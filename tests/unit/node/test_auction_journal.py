@@ -166,6 +166,8 @@ async def test_one_proof_of_each_offence_of_an_offender_is_kept() -> None:
         await journal.keep_proof(proof(1))
     assert len(desk.kept(PROOFS)) == 3
     async with desk.opened() as journal:
+        await journal.restore_proofs()
+        assert journal.offenders == {crowd(2)[0].peer, crowd(2)[1].peer}  # AUC-46
         await journal.keep_proof(proof(1))
     assert len(desk.kept(PROOFS)) == 3, "also after a restart"
 
@@ -176,6 +178,7 @@ async def test_the_oldest_proof_makes_room(monkeypatch: pytest.MonkeyPatch) -> N
     async with desk.opened() as journal:
         for number in range(3):
             await journal.keep_proof(proof(number))
+        assert journal.offenders == {crowd(3)[1].peer, crowd(3)[2].peer}
     assert [key.split("/")[1] for key in desk.kept(PROOFS)] == [crowd(3)[1].peer, crowd(3)[2].peer]
 
 
@@ -184,6 +187,7 @@ async def test_a_proof_that_was_not_kept_can_be_kept_later() -> None:
     async with desk.opened() as journal:
         with pytest.raises(StoreError):
             await journal.keep_proof(proof(0))
+        assert journal.offenders == frozenset()
         desk.disk.free_bytes = None
         await journal.keep_proof(proof(0))
     assert len(desk.kept(PROOFS)) == 1

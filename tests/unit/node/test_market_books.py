@@ -8,6 +8,7 @@ from trio.testing import MockClock
 
 from skyops_p2p import limits
 from skyops_p2p.core.auction.book import Evidence, build_book
+from skyops_p2p.core.auction.events import KeepProof
 from skyops_p2p.core.rules import AUCTION_PROTOCOL
 from skyops_p2p.errors import ExecutionError, RemoteProtocolError
 from skyops_p2p.node import bidding
@@ -82,6 +83,37 @@ async def test_requester_that_awards_against_the_rule_is_proven_by_winner_and_lo
             texts = [event.text for event in _waiting(events) if event.peer_id == alice.peer_id]
         assert proofs(world, "bob") == proofs(world, "carol") == [("misaward", alice.peer_id)]
         assert "offence proven: misaward" in texts
+        await trio.sleep(limits.LEASE_START_TIMEOUT_S)  # the place that was won is free again
+        again = await alice.match(job())
+        assert {outcome.code for outcome in again.outcomes} == {"requester_refused"}  # AUC-46
+
+
+async def test_worker_whose_offence_is_proven_is_asked_no_more_also_after_a_restart(  # AUC-46
+    autojump_clock: MockClock,
+) -> None:
+    async with (
+        small_world() as world,
+        world.node("bob") as bob,
+        world.node("carol", join="bob") as carol,
+    ):
+        async with world.node("alice", join="bob") as alice:
+            await market(world, alice)
+            proof = KeepProof("two_commits", bob.peer_id, bytes(32), (b"one", b"other"))
+            await alice._market._journal.keep_proof(proof)
+            await check_left_out(alice, bob, winner=carol)
+        await trio.sleep(limits.LEASE_START_TIMEOUT_S)
+        async with world.node("alice", join="bob") as alice:
+            await market(world, alice)
+            await check_left_out(alice, bob, winner=carol)
+
+
+async def check_left_out(alice: Node, offender: Node, *, winner: Node) -> None:
+    ended = await alice.match(job())
+    assert ended.winner == winner.peer_id
+    assert [one.code for one in ended.outcomes if one.peer_id == offender.peer_id] == ["offence_proven"]
+    preview = await alice.preview(job())
+    (seen,) = [one for one in preview.candidates if one.peer_id == offender.peer_id]
+    assert [one.code for one in seen.mismatches] == ["offence_proven"]
 
 
 def _waiting(events: trio.MemoryReceiveChannel[object]) -> list[object]:
