@@ -5,6 +5,8 @@ Source: JSON-RPC 2.0; the error numbers and words of geth, anvil, and the large 
 
 import itertools
 import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,6 +36,24 @@ def shown_url(url: str) -> str:
     """Return scheme, host and port of a URL: providers put their secrets into the path."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname or ''}" + (f":{parts.port}" if parts.port else "")
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body of a request, in one piece.
+
+    httpx's own is an async generator, which a cancellation in the middle of a write leaves behind.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._left = [data]
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
 
 
 class Endpoint:
@@ -86,7 +106,10 @@ class Endpoint:
     async def _post(self, body: dict[str, Any]) -> tuple[int, bytes]:
         content = bytearray()
         with trio.CancelScope() as reading:
-            async with self._http.stream("POST", self._url, json=body) as answer:
+            request = self._http.build_request("POST", self._url, json=body)
+            request.stream = _Body(request.content)
+            answer = await self._http.send(request, stream=True)
+            async with aclosing(answer):
                 async for part in answer.aiter_bytes():
                     content += part
                     if len(content) > limits.CHAIN_ANSWER_BYTES_MAX:

@@ -12,7 +12,7 @@ from tests.interop.npm_packages import PackagesMissingError, install_packages
 
 PACKAGES = Path(__file__).parent / "anvil_packages"
 NODE_MAJOR_MIN = 18
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 90.0
 
 
 class AnvilMissingError(Exception):
@@ -50,7 +50,7 @@ def run_anvil(program: Path, log: Path, *arguments: str, port: int = 0) -> Itera
 def _url(process: subprocess.Popen[bytes], log: Path) -> str:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
-        said = re.search(r"Listening on (127\.0\.0\.1:\d+)", log.read_text())
+        said = re.search(r"Listening on (127\.0\.0\.1:\d+)\s", log.read_text())
         if said:
             return f"http://{said[1]}"
         time.sleep(0.02)

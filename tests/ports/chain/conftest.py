@@ -24,6 +24,7 @@ ALICE = Wallet(bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae
 """The first development account, which both chains fund."""
 BOB = WalletAddress("0x1111111111111111111111111111111111111111")
 PATIENCE_S = 60.0
+"""For what takes some tenths of a second on a quiet machine: a test that hangs ends with its name."""
 GWEI = 10**9
 
 LOG42 = bytes.fromhex("602a60005260aa60206000a100")
@@ -75,6 +76,12 @@ def pay(wei: int) -> Order:
 async def until_state(transaction: Transaction, state: TransactionState) -> None:
     """Wait until a transaction has come to a state; the caller has a deadline."""
     while transaction.state is not state:  # noqa: ASYNC110 - the machine is pure and knows no events of trio
+        await trio.sleep(0.02)
+
+
+async def until_taken_back(transaction: Transaction) -> None:
+    """Wait until a sender has seen that a transaction's block is gone; the caller has a deadline."""
+    while not transaction.taken_back:  # noqa: ASYNC110 - as above
         await trio.sleep(0.02)
 
 

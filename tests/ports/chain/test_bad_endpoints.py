@@ -1,5 +1,6 @@
 """Endpoints that hang, refuse, talk nonsense or lie, as an HTTP server that says what it is told to."""
 
+import gc
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,10 +11,11 @@ import trio
 
 from skyops_p2p import limits
 from skyops_p2p.adapters.chain import JsonRpcChain, open_chain
+from skyops_p2p.adapters.chain.endpoint import Endpoint
 from skyops_p2p.core.chain.facts import LogFilter
 from skyops_p2p.errors import ChainError
 from skyops_p2p.testnet.chain.server import serve
-from tests.ports.chain.conftest import BOB
+from tests.ports.chain.conftest import BOB, PATIENCE_S
 
 pytestmark = pytest.mark.net
 
@@ -91,8 +93,8 @@ async def endpoint(answer: Callable[[bytes], bytes]) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def asking(answer: Callable[[bytes], bytes]) -> AsyncIterator[JsonRpcChain]:
-    with trio.fail_after(30):
-        async with endpoint(answer) as url, open_chain([url], chain_id=31337, timeout_s=0.3) as chain:
+    with trio.fail_after(PATIENCE_S):
+        async with endpoint(answer) as url, open_chain([url], chain_id=31337) as chain:
             yield chain
 
 
@@ -220,14 +222,14 @@ async def test_a_range_that_is_too_large_is_halved() -> None:
 async def test_an_endpoint_that_hangs_times_out_and_the_next_is_asked() -> None:
     silent = await trio.open_tcp_listeners(0, host="127.0.0.1")  # takes connections and never answers
     url = f"http://127.0.0.1:{silent[0].socket.getsockname()[1]}"
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with open_chain([url], chain_id=31337, timeout_s=0.1) as chain:
             with pytest.raises(ChainError) as raised:
                 await chain.balance(BOB)
             assert raised.value.code == "rpc_timeout"
         async with (
             endpoint(saying()) as good,
-            open_chain([url, good], chain_id=31337, timeout_s=0.1) as chain,
+            open_chain([url, good], chain_id=31337, timeout_s=2.0) as chain,
         ):
             assert await chain.balance(BOB) == 5
     await silent[0].aclose()
@@ -240,3 +242,18 @@ async def test_nobody_there_is_told_of_one_and_of_several() -> None:
             with pytest.raises(ChainError) as raised:
                 await chain.balance(BOB)
             assert raised.value.code == code
+
+
+async def test_a_question_that_is_called_off_at_any_step_leaves_nothing_behind() -> None:
+    with trio.fail_after(PATIENCE_S):
+        async with endpoint(saying()) as url:
+            for steps in range(40):
+                one = Endpoint(url)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(one.ask, "eth_chainId")
+                    for _ in range(steps):
+                        await trio.lowlevel.checkpoint()
+                    nursery.cancel_scope.cancel()
+                assert await one.ask("eth_chainId") == "0x7a69"
+                await one.aclose()
+    gc.collect()  # what is left behind fails the test that runs when it is collected

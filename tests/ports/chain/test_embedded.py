@@ -12,7 +12,7 @@ from skyops_p2p.adapters.chain import open_chain
 from skyops_p2p.errors import ChainError
 from skyops_p2p.testnet.chain.place import chain_place, find_chain, start_chain, stop_chain
 from skyops_p2p.testnet.processes import wait_state
-from tests.ports.chain.conftest import BOB, World, pay, sending
+from tests.ports.chain.conftest import BOB, PATIENCE_S, World, pay, sending
 
 pytestmark = [pytest.mark.process, pytest.mark.net]
 
@@ -30,7 +30,7 @@ async def test_blocks_survive_a_stop_and_kill_9(tmp_path: Path) -> None:
         await alice.wait("one")
         head = await chain.head()
     os.kill(first.pid, signal.SIGKILL)
-    assert wait_state([(first.pid, first.process_start)], "dead", timeout_s=10)
+    assert wait_state([(first.pid, first.process_start)], "dead", timeout_s=PATIENCE_S)
     assert find_chain(place) is None
     second = start_chain(place, port=0, chain_id=31337)
     async with sending(World("embedded", second.url), disk) as (chain, alice):
@@ -70,6 +70,6 @@ async def test_senseless_requests_get_an_error_and_the_chain_goes_on(
     async with httpx.AsyncClient(trust_env=False) as client:
         answer = json.loads((await client.post(embedded_url, content=body)).content)
         assert answer["error"]["code"] == number
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         async with open_chain([embedded_url], chain_id=31337) as chain:
             await chain.head()

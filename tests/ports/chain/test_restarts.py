@@ -1,5 +1,6 @@
 """The chain's process is killed and comes back with its state; and its clock is moved far ahead."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -18,15 +19,24 @@ GENESIS = ["--timestamp", "1700000000"]
 FORTNIGHT_S = 14 * 86_400
 
 
-async def _until_kept(state: Path) -> None:
-    """Wait until anvil has written its state twice more: the first may have begun before."""
-    kept, written = trio.Path(state), 0
-    last = (await kept.stat()).st_mtime_ns if await kept.exists() else 0
+async def _kept(state: Path, block_number: int) -> Path:
+    """Wait until anvil has written a state with a block; return a copy, as whatever kills anvil may tear the file."""
+    written, copy = trio.Path(state), trio.Path(state.with_name("kept.json"))
+    text = ""
     with trio.fail_after(PATIENCE_S):
-        while written < 2:
+        while _block_in(text) < block_number:
             await trio.sleep(0.05)
-            now = (await kept.stat()).st_mtime_ns if await kept.exists() else 0
-            written, last = written + (now != last), now
+            text = await written.read_text() if await written.exists() else ""
+    await copy.write_text(text)
+    return Path(copy)
+
+
+def _block_in(text: str) -> int:
+    """Return the number of the last block in a state; -1 if it is not whole."""
+    try:
+        return int(str(json.loads(text)["best_block_number"]), 0)
+    except ValueError:
+        return -1
 
 
 async def _until_paid(chain: JsonRpcChain) -> None:
@@ -37,14 +47,14 @@ async def _until_paid(chain: JsonRpcChain) -> None:
 
 async def test_anvil_that_was_killed_goes_on_with_its_state(anvil_program: Path, tmp_path: Path) -> None:
     state, disk = tmp_path / "state.json", MemoryDisk()
-    options = ["--state", str(state), "--state-interval", "1", *GENESIS]
-    with run_anvil(anvil_program, tmp_path / "first.log", *options) as url:
+    options = ["--state-interval", "1", *GENESIS]
+    with run_anvil(anvil_program, tmp_path / "first.log", "--state", str(state), *options) as url:
         async with sending(World("anvil", url), disk) as (chain, alice):
             await alice.send("rent", pay(5))
             first = await alice.wait("rent")
             head = await chain.head()
-        await _until_kept(state)
-    with run_anvil(anvil_program, tmp_path / "second.log", *options) as url:
+        kept = await _kept(state, head.number)
+    with run_anvil(anvil_program, tmp_path / "second.log", "--state", str(kept), *options) as url:
         async with sending(World("anvil", url), disk) as (chain, alice):
             assert (await chain.head()).hash == head.hash
             await alice.send("rent", pay(5))
@@ -60,14 +70,14 @@ async def test_block_that_a_restart_has_lost_is_made_up_for(anvil_program: Path,
     with run_anvil(
         anvil_program, tmp_path / "first.log", "--state", str(state), "--state-interval", "1", *GENESIS
     ):
-        await _until_kept(state)
-    with run_anvil(anvil_program, tmp_path / "second.log", "--load-state", str(state), *GENESIS) as url:
+        kept = await _kept(state, 0)
+    with run_anvil(anvil_program, tmp_path / "second.log", "--load-state", str(kept), *GENESIS) as url:
         async with sending(World("anvil", url), disk, confirmations=3) as (chain, alice):
             await alice.send("rent", pay(5))
             await _until_paid(chain)
             assert alice.outcome("rent") is None
 
-    with run_anvil(anvil_program, tmp_path / "third.log", "--load-state", str(state), *GENESIS) as url:
+    with run_anvil(anvil_program, tmp_path / "third.log", "--load-state", str(kept), *GENESIS) as url:
         world = World("anvil", url)
         async with sending(world, disk, confirmations=3) as (chain, alice):
             assert alice.open_count == 1

@@ -20,7 +20,17 @@ from skyops_p2p.testnet.chain.place import chain_place, start_chain, stop_chain
 from skyops_p2p.testnet.chain.refusals import Refused
 from skyops_p2p.testnet.processes import wait_state
 from skyops_p2p.types import Wei
-from tests.ports.chain.conftest import ALICE, BOB, World, pay, sending, until_state
+from tests.ports.chain.conftest import (
+    ALICE,
+    BOB,
+    PATIENCE_S,
+    World,
+    pay,
+    sending,
+    until_offered,
+    until_state,
+    until_taken_back,
+)
 
 FEES = Fees(Wei(20 * 10**9), Wei(10**9))
 
@@ -137,7 +147,7 @@ async def test_a_reorganisation_stays_after_kill_9(tmp_path: Path) -> None:
         await World("embedded", first.url).command("anvil_rollback", 2)
         head = await chain.head()
     os.kill(first.pid, signal.SIGKILL)
-    assert wait_state([(first.pid, first.process_start)], "dead", timeout_s=10)
+    assert wait_state([(first.pid, first.process_start)], "dead", timeout_s=PATIENCE_S)
     second = start_chain(place, port=0, chain_id=31337)
     async with World("embedded", second.url).open() as chain:
         assert (await chain.head(), head.number, await chain.balance(BOB)) == (head, 1, 1)
@@ -149,19 +159,26 @@ async def test_a_reorganisation_stays_after_kill_9(tmp_path: Path) -> None:
 @pytest.mark.parametrize("is_dropped", [False, True])
 async def test_a_longer_branch_takes_over_and_an_order_ends_once(embedded_url: str, is_dropped: bool) -> None:
     world = World("embedded", embedded_url)
-    async with sending(world, MemoryDisk(), confirmations=2) as (chain, alice):
-        before = await chain.balance(BOB)
-        await alice.send("rent", pay(7))
-        transaction = next(iter(alice._outbox))
-        await until_state(transaction, TransactionState.MINED)
-        old, head = await chain.receipt(transaction.attempts[0].hash), await chain.head()
-        await world.command("skyops_reorg", 1, is_dropped)
-        assert (await chain.head()).number == head.number + 1
-        assert (await chain.block(old.block_number)).hash != old.block_hash
-        while "ReceiptMissing" not in str([str(step) for step in transaction.history]):  # noqa: ASYNC110 - it is pure
-            await trio.sleep(0.02)
-        await until_state(transaction, TransactionState.MINED)
-        await world.command("anvil_mine", 2)
-        outcome = await alice.wait("rent")
-        assert outcome.block_number > old.block_number
-        assert await chain.balance(BOB) == before + 7
+    try:
+        async with sending(world, MemoryDisk(), confirmations=2) as (chain, alice):
+            before = await chain.balance(BOB)
+            await alice.send("rent", pay(7))
+            transaction = next(iter(alice._outbox))
+            await until_state(transaction, TransactionState.MINED)
+            old, head = await chain.receipt(transaction.attempts[0].hash), await chain.head()
+            await world.command(
+                "evm_setAutomine", False
+            )  # else it may be in a block again before anybody looks
+            await world.command("skyops_reorg", 1, is_dropped)
+            assert (await chain.head()).number == head.number + 1
+            assert (await chain.block(old.block_number)).hash != old.block_hash
+            await until_taken_back(transaction)
+            await until_offered(chain, transaction.nonce)
+            await world.command("evm_mine")
+            await until_state(transaction, TransactionState.MINED)
+            await world.command("anvil_mine", 2)
+            outcome = await alice.wait("rent")
+            assert outcome.block_number > old.block_number
+            assert await chain.balance(BOB) == before + 7
+    finally:
+        await world.command("evm_setAutomine", True)

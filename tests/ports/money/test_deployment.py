@@ -101,7 +101,7 @@ async def test_contracts_are_found_once_and_used_while_no_endpoint_answers(marke
     there = NodeConfig(
         chain=ChainSection(endpoints=(market.url,)), payment=PaymentSection(directory=directory)
     )
-    gone = there.model_copy(update={"chain": ChainSection(endpoints=("http://127.0.0.1:1",), timeout_s=0.1)})
+    gone = there.model_copy(update={"chain": ChainSection(endpoints=("http://127.0.0.1:1",), timeout_s=10.0)})
     with pytest.raises(ChainError) as refused:
         async with open_memory_store(disk) as store, open_money(gone, ALICE, store):
             pytest.fail("nothing is known, and nobody can be asked")
@@ -119,7 +119,7 @@ async def test_the_doctor_tells_what_payments_need(market: Market, tmp_path: Pat
     places = market.contracts.places
     config = NodeConfig(
         data_dir=tmp_path,
-        chain=ChainSection(endpoints=("http://127.0.0.1:1",), timeout_s=0.1),
+        chain=ChainSection(endpoints=("http://127.0.0.1:1",), timeout_s=10.0),
         payment=PaymentSection(directory=address_from_bytes(places.directory)),
         worker=WorkerSection(enabled=True),
     )
