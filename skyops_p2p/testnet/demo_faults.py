@@ -177,15 +177,17 @@ def _lose(demo: Demo, started: float) -> str:
     wait_until(
         demo, is_noticed, f"{demo.victim} is INACTIVE on the requester's map, and the training leased again"
     )
-    if "suspect" not in seen:
+    if not any("suspect -> inactive" in step for step in demo.client.node(worker).history):
         raise failed(f"{demo.victim} became INACTIVE without being SUSPECT first")
+    # It is SUSPECT for seconds only, and a busy machine may not have looked then.
+    suspect = f"after {seen['suspect']:.1f} s" if "suspect" in seen else "before anybody looked"
     wait_until(demo, lambda: all_see(demo, worker, "inactive"), f"{demo.victim} is INACTIVE on every map")
     everywhere_s = time.monotonic() - started
     look(demo)
     code = next(one.code for one in shard_of(demo).attempts if one.epoch == demo.lost_epoch)
     heir = demo.name_of(shard_of(demo).worker)
     return (
-        f"SUSPECT after {seen['suspect']:.1f} s, INACTIVE after {seen['inactive']:.1f} s, "
+        f"SUSPECT {suspect}, INACTIVE after {seen['inactive']:.1f} s, "
         f"on every map after {everywhere_s:.1f} s;\n"
         f"its lease has ended ({code}), {heir} has the next one after {seen['leased']:.1f} s."
     )

@@ -83,7 +83,7 @@ def prove(demo: Demo) -> str:
     lane = next((lane for lane in bill.lanes if lane.has_receipt), None)
     if lane is None:
         raise failed("no lease of the training has a receipt")
-    view = demo.network.client(demo.name_of(lane.peer_id)).payments.receipt(lane.lane)
+    view = demo.node(demo.name_of(lane.peer_id)).payments.receipt(lane.lane)
     if not view.is_signed_by_both or not trio.run(_is_proven, demo, view):
         raise failed("the contract does not know the receipt")
     forged = view.model_copy(update={"result": bytes(32).hex()})

@@ -24,6 +24,9 @@ from skyops_p2p.types import MicroCredits
 
 EPOCHS = 50
 PAUSE_MS = 300
+"""After each epoch, on a quiet machine: the first interval is paid some seconds before the training ends."""
+PAUSE_STRETCH_MAX = 4.0
+"""So many times as long at most on a slow one, where paying takes longer, and dying too."""
 CHECKPOINT_S = 2
 REDUNDANCY = 3
 """Workers that compute it where one of them lies."""
@@ -52,15 +55,17 @@ def example_dir() -> Path:
     )
 
 
-def training_spec(*, deny: Sequence[str] = (), team: Sequence[str] = ()) -> JobSpec:
+def training_spec(*, deny: Sequence[str] = (), team: Sequence[str] = (), slowness: float = 1.0) -> JobSpec:
     """Return the job.
 
     Args:
         deny: Peers that may not compute it.
         team: Peers that alone may, the cheapest first; then so many compute it that one may die and one may lie.
+        slowness: Seconds that go by on this machine for one second of work, at least 1.
     """
     tree = read_job(example_dir() / "job-wasm.toml").model_dump(mode="json", by_alias=True, exclude_none=True)
-    tree["args"] = ["--epochs", str(EPOCHS), "--sleep-ms", str(PAUSE_MS)]
+    pause_ms = round(PAUSE_MS * min(slowness, PAUSE_STRETCH_MAX))
+    tree["args"] = ["--epochs", str(EPOCHS), "--sleep-ms", str(pause_ms)]
     tree["checkpoint"]["interval"] = CHECKPOINT_S
     if deny:
         tree["placement"] = {"deny": list(deny)}
@@ -110,10 +115,12 @@ def _spec(demo: Demo) -> JobSpec:
     """Return the training: compared with those of a liar, or without it if it was found out before."""
     peer_of = demo.network.record.entry
     if not demo.liar:
-        return training_spec()
+        return training_spec(slowness=demo.slowness)
     if demo.compared:
-        return training_spec(deny=[peer_of(name).peer_id for name in demo.liars])
-    return training_spec(team=[peer_of(name).peer_id for name in (demo.liar, *demo.honest)])
+        deny = [peer_of(name).peer_id for name in demo.liars]
+        return training_spec(deny=deny, slowness=demo.slowness)
+    team = [peer_of(name).peer_id for name in (demo.liar, *demo.honest)]
+    return training_spec(team=team, slowness=demo.slowness)
 
 
 def learn(demo: Demo) -> str:

@@ -1,7 +1,7 @@
 """Runs a campaign: brings a network up, does a plan to it, heals it, has everybody paid, and looks at what holds."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,8 @@ AGREE_TIMEOUT_S = 240.0
 _TICK_S = 0.25
 _LOOK_S = 1.0
 _AGREEMENT = ("lane_open", "sides_apart", "promise_apart", "receipt_apart")
+_REDEEMED = (*_AGREEMENT, "pair_apart", "money_not_conserved")
+"""A node knows what it has redeemed only once it has looked at the chain again."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +98,10 @@ class Campaign:
         deadline = time.monotonic() + END_TIMEOUT_S * self._slowness
         self._until(lambda: follower.is_over or time.monotonic() > deadline, disturber, follower, "healed")
         over_s = self._now()
-        seen = self._agree(lambda: reader.look(follower, before, ()))
+        self._agree(lambda: reader.look(follower, before, ()), _AGREEMENT)
         agreed_s = self._now()
         troubles = self._settle(reader)
-        seen = reader.look(follower, before, troubles)
+        seen = self._agree(lambda: reader.look(follower, before, troubles), _REDEEMED)
         breaches = breaches_of(seen)
         jobs, faults = tuple(follower.jobs), tuple(disturber.done)
         return Ended(self._plan, seen, breaches, jobs, faults, healed_s, over_s, agreed_s, self._now())
@@ -153,12 +155,12 @@ class Campaign:
                 self._tell(stage, disturber, follower)
             time.sleep(_TICK_S)
 
-    def _agree(self, look: Callable[[], Observation]) -> Observation:
-        """Wait until both sides of every lane say the same, or for AGREE_TIMEOUT_S."""
-        deadline = time.monotonic() + AGREE_TIMEOUT_S
+    def _agree(self, look: Callable[[], Observation], names: Sequence[str]) -> Observation:
+        """Look until some checks find nothing any more, or for AGREE_TIMEOUT_S; return what was seen last."""
+        deadline = time.monotonic() + AGREE_TIMEOUT_S * self._slowness
         while True:
             seen = look()
-            apart = [text for name in _AGREEMENT for text in CHECKS[name](seen)]
+            apart = [text for name in names for text in CHECKS[name](seen)]
             if not apart or time.monotonic() > deadline:
                 return seen
             self._progress(f"{self._now():.0f} s, waiting until both sides agree: {apart[0]}")

@@ -1,12 +1,16 @@
 """The checks of a campaign: what is right passes all of them, and each thing that is wrong is found by its own."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from skyops_p2p.testnet.chaos.campaign import _AGREEMENT, _REDEEMED, Campaign
 from skyops_p2p.testnet.chaos.checks import CHECKS, breaches_of, exposed_wei
+from skyops_p2p.testnet.chaos.plan import make_plan
 from skyops_p2p.testnet.chaos.seen import (
     ChainSeen,
     EarnedSeen,
@@ -159,3 +163,17 @@ def test_a_lease_that_failed_by_itself_may_have_a_receipt_of_its_own() -> None:
 def test_burned_money_is_accounted_for() -> None:
     burned = after(fees=0, settlement=AFTER.settlement - AFTER.fees, supply=10**18 - AFTER.fees)
     assert breaches_of(burned) == ()
+
+
+def test_what_was_redeemed_is_looked_at_until_the_workers_know_of_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    campaign = Campaign(make_plan(1, jobs=1, nodes=4), tmp_path, "chaos", progress=told.append)
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
+    early = pair(3, redeemed_wei=0)
+    looks = [early, early, RIGHT]
+    assert campaign._agree(lambda: looks.pop(0), _AGREEMENT) is early
+    assert campaign._agree(lambda: looks.pop(0), _REDEEMED) is RIGHT
+    assert len(told) == 1
+    assert "carol has redeemed 0 of" in told[0]

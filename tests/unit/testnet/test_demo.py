@@ -2,12 +2,15 @@
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from skyops_p2p.errors import TestnetError
-from skyops_p2p.testnet import demo_pace, demo_stage
+from skyops_p2p.limits import PAY_INTERVAL_MS
+from skyops_p2p.testnet import demo_faults, demo_pace, demo_stage
 from skyops_p2p.testnet.demo import SCENARIO_DEFAULT, SCENARIOS, STAGES, Scenario, run_stages
 from skyops_p2p.testnet.demo_canaries import REDUNDANCY as REDUNDANCY_OF_CANARIES
 from skyops_p2p.testnet.demo_canaries import SHARDS, canary_spec
@@ -22,7 +25,14 @@ from skyops_p2p.testnet.demo_network import (
 )
 from skyops_p2p.testnet.demo_pace import SLOWNESS_MAX, measure_slowness, stretched_beat_s
 from skyops_p2p.testnet.demo_stage import Demo, Patience, Stage, failed, wait_until
-from skyops_p2p.testnet.demo_training import EPOCHS, PAUSE_MS, REDUNDANCY, example_dir, training_spec
+from skyops_p2p.testnet.demo_training import (
+    EPOCHS,
+    PAUSE_MS,
+    PAUSE_STRETCH_MAX,
+    REDUNDANCY,
+    example_dir,
+    training_spec,
+)
 from skyops_p2p.testnet.demo_verdict import COMPUTING, REDUNDANCIES, checked_spec
 from skyops_p2p.testnet.topology import load_topology
 
@@ -133,6 +143,31 @@ def test_what_does_not_come_is_waited_for_longer_where_the_machine_is_slow(
     assert Patience(demo, 10.0).limit_s == 30.0
 
 
+def after_death(history: tuple[str, ...]) -> Demo:
+    """Return a demonstration whose worker is INACTIVE already when its map is looked at first."""
+    attempts = [SimpleNamespace(epoch=1, code="worker_lost")]
+    shard = SimpleNamespace(epoch=2, worker="peer-of-carol", attempts=attempts)
+    job = SimpleNamespace(job_id="11" * 16, shards=(shard,))
+    client = SimpleNamespace(
+        node=lambda _peer: SimpleNamespace(state="inactive", history=history),
+        jobs=SimpleNamespace(show=lambda _job: job),
+    )
+    record = SimpleNamespace(entry=lambda _name: SimpleNamespace(peer_id="peer-of-bob"), nodes=())
+    demo: Any = new_demo([])
+    demo.job, demo.requester, demo.testnet = job, client, SimpleNamespace(record=record)
+    demo.victim, demo.lost_epoch = "bob", 1
+    found: Demo = demo
+    return found
+
+
+def test_a_suspicion_that_nobody_has_looked_at_is_found_in_the_history() -> None:
+    steps = ("5 s ago: active -> suspect (ContactLost)", "1 s ago: suspect -> inactive (DeadlineReached)")
+    told = demo_faults._lose(after_death(steps), time.monotonic())
+    assert told.startswith("SUSPECT before anybody looked, INACTIVE after ")
+    with pytest.raises(TestnetError, match="without being SUSPECT first"):
+        demo_faults._lose(after_death(steps[:1]), time.monotonic())
+
+
 def test_the_curve_falls_as_the_loss_does() -> None:
     assert sparkline({}) == ""
     assert sparkline({1: 5.0, 2: 5.0}) == "▁▁"
@@ -153,7 +188,9 @@ def test_the_training_is_the_example_and_short() -> None:
     spec = training_spec()
     assert spec.runtime == "wasm"
     assert spec.args == ("--epochs", str(EPOCHS), "--sleep-ms", str(PAUSE_MS))
-    assert EPOCHS * PAUSE_MS < 20_000
+    assert PAY_INTERVAL_MS < EPOCHS * PAUSE_MS < 20_000
+    slow = [training_spec(slowness=slowness).args[-1] for slowness in (1.5, 3.0, 1000.0)]
+    assert slow == ["450", "900", str(round(PAUSE_MS * PAUSE_STRETCH_MAX))]
     assert (example_dir() / spec.module.removeprefix("file:")).is_file()
 
 
