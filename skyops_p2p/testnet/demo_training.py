@@ -25,7 +25,7 @@ from skyops_p2p.types import MicroCredits
 EPOCHS = 50
 PAUSE_MS = 300
 """After each epoch, on a quiet machine: the first interval is paid some seconds before the training ends."""
-PAUSE_STRETCH_MAX = 4.0
+PAUSE_STRETCH_MAX = 2.0
 """So many times as long at most on a slow one, where paying takes longer, and dying too."""
 CHECKPOINT_S = 2
 REDUNDANCY = 3

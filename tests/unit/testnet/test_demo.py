@@ -189,8 +189,8 @@ def test_the_training_is_the_example_and_short() -> None:
     assert spec.runtime == "wasm"
     assert spec.args == ("--epochs", str(EPOCHS), "--sleep-ms", str(PAUSE_MS))
     assert PAY_INTERVAL_MS < EPOCHS * PAUSE_MS < 20_000
-    slow = [training_spec(slowness=slowness).args[-1] for slowness in (1.5, 3.0, 1000.0)]
-    assert slow == ["450", "900", str(round(PAUSE_MS * PAUSE_STRETCH_MAX))]
+    slow = [training_spec(slowness=slowness).args[-1] for slowness in (1.5, 2.0, 1000.0)]
+    assert slow == ["450", "600", str(round(PAUSE_MS * PAUSE_STRETCH_MAX))]
     assert (example_dir() / spec.module.removeprefix("file:")).is_file()
 
 
