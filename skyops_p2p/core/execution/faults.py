@@ -40,7 +40,7 @@ class Decision:
     is_again: bool
     after_s: float = 0.0
     excludes_worker: bool = False
-    """The worker gets no second chance at this job."""
+    """The worker is not asked again for this job; one that only could not is when nobody else takes it."""
     reason: str = ""
     """One sentence for a person."""
 

@@ -100,7 +100,7 @@ class ShardRecord:
     """At most ATTEMPTS_KEPT, oldest first; only the last one may stand."""
     tally: Record = field(default_factory=Record)
     excluded: tuple[PeerId, ...] = ()
-    """Workers that get no second chance; at most EXCLUDED_MAX, the oldest is forgotten."""
+    """Workers that are not asked again, or only when nobody else takes it; at most EXCLUDED_MAX, the newest."""
     checkpoints: tuple[bytes, ...] = ()
     """Enveloped receipts, oldest first; at most CHECKPOINTS_KEPT."""
     checkpoint_sequence: int = 0
