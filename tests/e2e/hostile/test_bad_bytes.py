@@ -8,6 +8,8 @@ import os
 import pytest
 import trio
 
+from tests.e2e.hostile.conftest import PATIENCE_S
+
 pytestmark = pytest.mark.net
 
 TOPIC = "/skyops/hostile/presence/1"
@@ -191,7 +193,7 @@ async def test_peer_of_malformed_gossip_is_disconnected(victim, mallory_for):
         await mallory.connect()
         for _ in range(3):
             await send_probe(mallory, MESHSUB, prefixed(b"\xff" * 40))
-        with trio.fail_after(5.0):
+        with trio.fail_after(PATIENCE_S):
             while peer in victim.network.connected_peers():  # noqa: ASYNC110 - the set has no event
                 await trio.sleep(0.01)
     assert victim.network.statistics().contained_errors >= 3

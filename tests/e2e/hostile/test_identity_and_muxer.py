@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from skyops_p2p import limits
+from tests.e2e.hostile.conftest import PATIENCE_S
 
 pytestmark = pytest.mark.net
 
@@ -64,7 +65,7 @@ async def test_lies_in_identify_are_bounded_and_contained(victim, mallory_for, a
     async with mallory_for(victim) as mallory:
         mallory.host.set_stream_handler(IDENTIFY, lie)
         await mallory.connect()
-        with trio.fail_after(5.0):
+        with trio.fail_after(PATIENCE_S):
             await asked.wait()
         await victim.prove_alive()
         store = victim.network._host.get_peerstore()
@@ -126,7 +127,7 @@ async def test_frames_that_noise_cannot_decrypt_end_their_connection(victim, mal
         muxer = mallory.host.get_network().get_connections(peer)[0].muxed_conn
         raw = muxer.secured_conn.conn.read_writer.read_write_closer
         await raw.write(b"\x00\x20" + bytes(32))
-        with trio.fail_after(5.0):
+        with trio.fail_after(PATIENCE_S):
             while victim.network.connected_peers():  # noqa: ASYNC110 - the set has no event
                 await trio.sleep(0.01)
     await victim.prove_alive()

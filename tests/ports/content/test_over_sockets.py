@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from skyops_p2p import limits
 from skyops_p2p.adapters.blobs import open_disk_blocks
 from skyops_p2p.adapters.libp2p.network import Libp2pNetwork
 from skyops_p2p.adapters.system import SystemClock, SystemEntropy
@@ -23,6 +24,12 @@ pytestmark = pytest.mark.net
 RULES = NetworkRules(NetworkName(NETWORK_NAME), 31337, is_testnet=True)
 KEY = bytes(range(32))
 MIB = 1 << 20
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a busy machine take its time: else it may take another way than is meant."""
+    monkeypatch.setattr(limits, "CONTENT_OPEN_TIMEOUT_S", 60.0)
 
 
 @dataclass

@@ -6,6 +6,7 @@ import trio
 from skyops_p2p.errors import NetworkError
 from skyops_p2p.ports import PeerAddrs, PeerConnected, PeerDisconnected
 from skyops_p2p.types import Multiaddr, PeerId
+from tests.ports.network.conftest import PATIENCE_S
 
 pytestmark = pytest.mark.net
 
@@ -31,7 +32,7 @@ async def test_same_key_has_same_peer_id(world):
 async def test_another_peer_at_the_address_is_refused(world):
     async with world.open("alice") as alice, world.open("bob") as bob, world.open("carol") as carol:
         with pytest.raises(NetworkError) as caught:
-            await alice.dial(PeerAddrs(carol.peer_id, bob.listen_addrs()), timeout_s=5.0)
+            await alice.dial(PeerAddrs(carol.peer_id, bob.listen_addrs()), timeout_s=PATIENCE_S)
         assert caught.value.code == "wrong_peer"
         assert alice.connected_peers() == frozenset()
 
@@ -55,7 +56,7 @@ async def test_dial_without_an_answering_address_fails(world):
 async def test_second_address_is_tried_when_the_first_is_dead(world, talk):
     async with world.open("alice") as alice, world.open("bob") as bob:
         dead = Multiaddr("/ip4/127.0.0.1/tcp/1")
-        await alice.dial(PeerAddrs(bob.peer_id, (dead, *bob.listen_addrs())), timeout_s=5.0)
+        await alice.dial(PeerAddrs(bob.peer_id, (dead, *bob.listen_addrs())), timeout_s=PATIENCE_S)
         assert alice.connected_peers() == {bob.peer_id}
 
 

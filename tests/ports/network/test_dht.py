@@ -3,6 +3,7 @@
 import pytest
 
 from skyops_p2p.errors import LocalProtocolError, NetworkError
+from tests.ports.network.conftest import PATIENCE_S
 
 pytestmark = pytest.mark.net
 
@@ -17,26 +18,26 @@ async def test_record_put_by_one_is_found_by_another_two_hops_away(world, talk):
     async with world.open("alice") as alice, world.open("bob") as bob, world.open("carol") as carol:
         await talk.connect(alice, bob)
         await talk.connect(carol, bob)
-        await alice.put_record(KEY, record(1), timeout_s=10.0)
-        assert await carol.get_record(KEY, timeout_s=10.0) == record(1)
+        await alice.put_record(KEY, record(1), timeout_s=PATIENCE_S)
+        assert await carol.get_record(KEY, timeout_s=PATIENCE_S) == record(1)
 
 
 async def test_newer_record_wins_over_a_stale_local_copy(world, talk):
     async with world.open("alice") as alice, world.open("bob") as bob, world.open("carol") as carol:
         await talk.connect(alice, bob)
         await talk.connect(carol, bob)
-        await alice.put_record(KEY, record(1), timeout_s=10.0)
-        assert await carol.get_record(KEY, timeout_s=10.0) == record(1)
-        await alice.put_record(KEY, record(2), timeout_s=10.0)
-        assert await carol.get_record(KEY, timeout_s=10.0) == record(2)
+        await alice.put_record(KEY, record(1), timeout_s=PATIENCE_S)
+        assert await carol.get_record(KEY, timeout_s=PATIENCE_S) == record(1)
+        await alice.put_record(KEY, record(2), timeout_s=PATIENCE_S)
+        assert await carol.get_record(KEY, timeout_s=PATIENCE_S) == record(2)
 
 
 async def test_same_record_can_be_put_again(world, talk):
     async with world.open("alice") as alice, world.open("bob") as bob:
         await talk.connect(alice, bob)
         for _ in range(3):
-            await alice.put_record(KEY, record(7), timeout_s=10.0)
-        assert await bob.get_record(KEY, timeout_s=10.0) == record(7)
+            await alice.put_record(KEY, record(7), timeout_s=PATIENCE_S)
+        assert await bob.get_record(KEY, timeout_s=PATIENCE_S) == record(7)
 
 
 async def test_record_against_our_rules_does_not_leave(world, talk):
@@ -44,10 +45,10 @@ async def test_record_against_our_rules_does_not_leave(world, talk):
         await talk.connect(alice, bob)
         for key, value in ((KEY, record(1, b"evil")), ("/other/n/1", record(1)), ("bare", record(1))):
             with pytest.raises(LocalProtocolError):
-                await alice.put_record(key, value, timeout_s=5.0)
-        await alice.put_record(KEY, record(5), timeout_s=10.0)
+                await alice.put_record(key, value, timeout_s=PATIENCE_S)
+        await alice.put_record(KEY, record(5), timeout_s=PATIENCE_S)
         with pytest.raises(LocalProtocolError):
-            await alice.put_record(KEY, record(4), timeout_s=5.0)
+            await alice.put_record(KEY, record(4), timeout_s=PATIENCE_S)
 
 
 async def test_record_without_peers_is_not_stored(world):
@@ -60,7 +61,7 @@ async def test_record_without_peers_is_not_stored(world):
 async def test_unknown_record_is_none(world, talk):
     async with world.open("alice") as alice, world.open("bob") as bob:
         await talk.connect(alice, bob)
-        assert await alice.get_record(KEY, timeout_s=5.0) is None
+        assert await alice.get_record(KEY, timeout_s=PATIENCE_S) is None
 
 
 async def test_providers_of_short_keys_are_found_with_their_addresses(world, talk):
@@ -68,13 +69,13 @@ async def test_providers_of_short_keys_are_found_with_their_addresses(world, tal
         await talk.connect(alice, bob)
         await talk.connect(carol, bob)
         await talk.wait(lambda: bool(alice.connected_peers()))
-        await alice.provide("gpu:a100", timeout_s=10.0)
-        await bob.provide("gpu:a100", timeout_s=10.0)
-        found = await carol.find_providers("gpu:a100", count_max=10, timeout_s=10.0)
+        await alice.provide("gpu:a100", timeout_s=PATIENCE_S)
+        await bob.provide("gpu:a100", timeout_s=PATIENCE_S)
+        found = await carol.find_providers("gpu:a100", count_max=10, timeout_s=PATIENCE_S)
         assert {item.peer for item in found} == {alice.peer_id, bob.peer_id}
         assert all(item.addrs for item in found)
-        assert len(await carol.find_providers("gpu:a100", count_max=1, timeout_s=10.0)) == 1
-        assert await carol.find_providers("gpu:h100", count_max=10, timeout_s=5.0) == ()
+        assert len(await carol.find_providers("gpu:a100", count_max=1, timeout_s=PATIENCE_S)) == 1
+        assert await carol.find_providers("gpu:h100", count_max=10, timeout_s=PATIENCE_S) == ()
 
 
 async def test_provider_key_must_not_be_too_long(world, talk):

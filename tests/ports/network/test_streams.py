@@ -5,6 +5,7 @@ import trio
 
 from skyops_p2p import limits
 from skyops_p2p.errors import NetworkError, RemoteProtocolError
+from tests.ports.network.conftest import PATIENCE_S
 
 pytestmark = pytest.mark.net
 
@@ -18,12 +19,12 @@ async def test_frames_flow_in_both_directions(world, talk):
     async with world.open("alice") as alice, world.open("bob") as bob:
         bob.serve_streams(talk.streams, echo_frames)
         await talk.connect(alice, bob)
-        stream = await alice.open_stream(bob.peer_id, talk.streams, timeout_s=5.0)
+        stream = await alice.open_stream(bob.peer_id, talk.streams, timeout_s=PATIENCE_S)
         assert stream.peer == bob.peer_id
         for size in (0, 1, 127, 128, 16_383, 16_384, 300_000):
             frame = bytes([size % 251]) * size
             await stream.send_frame(frame)
-            with trio.fail_after(10.0):
+            with trio.fail_after(PATIENCE_S):
                 assert await stream.receive_frame(bytes_max=limits.FRAME_BYTES_MAX) == frame
         await stream.aclose()
 
@@ -32,8 +33,8 @@ async def test_longest_frames_flow_one_after_the_other(world, talk):
     async with world.open("alice") as alice, world.open("bob") as bob:
         bob.serve_streams(talk.streams, echo_frames)
         await talk.connect(alice, bob)
-        stream = await alice.open_stream(bob.peer_id, talk.streams, timeout_s=5.0)
-        with trio.fail_after(30.0):
+        stream = await alice.open_stream(bob.peer_id, talk.streams, timeout_s=PATIENCE_S)
+        with trio.fail_after(PATIENCE_S):
             for number in range(6):
                 frame = bytes([number]) * limits.FRAME_BYTES_MAX
                 await stream.send_frame(frame)
@@ -51,7 +52,7 @@ async def test_many_frames_can_be_sent_before_the_first_is_read(world, talk):
     async with world.open("alice") as alice, world.open("bob") as bob:
         bob.serve_streams(talk.streams, collect)
         await talk.connect(alice, bob)
-        stream = await alice.open_stream(bob.peer_id, talk.streams, timeout_s=5.0)
+        stream = await alice.open_stream(bob.peer_id, talk.streams, timeout_s=PATIENCE_S)
         for number in range(500):
             await stream.send_frame(number.to_bytes(2, "big") * 100)
         await talk.wait(lambda: len(got) == 500)
@@ -63,9 +64,9 @@ async def test_frame_above_the_receivers_bound_is_the_senders_fault(world, talk)
     async with world.open("alice") as alice, world.open("bob") as bob:
         bob.serve_streams(talk.streams, echo_frames)
         await talk.connect(alice, bob)
-        stream = await alice.open_stream(bob.peer_id, talk.streams, timeout_s=5.0)
+        stream = await alice.open_stream(bob.peer_id, talk.streams, timeout_s=PATIENCE_S)
         await stream.send_frame(b"x" * 101)
-        with trio.fail_after(5.0), pytest.raises(RemoteProtocolError) as caught:
+        with trio.fail_after(PATIENCE_S), pytest.raises(RemoteProtocolError) as caught:
             await stream.receive_frame(bytes_max=100)
         assert caught.value.code == "oversized"
         await stream.aclose()
@@ -78,8 +79,8 @@ async def test_close_by_the_peer_is_told_after_its_last_frame(world, talk):
     async with world.open("alice") as alice, world.open("bob") as bob:
         bob.serve_streams(talk.streams, say_and_go)
         await talk.connect(alice, bob)
-        stream = await alice.open_stream(bob.peer_id, talk.streams, timeout_s=5.0)
-        with trio.fail_after(5.0):
+        stream = await alice.open_stream(bob.peer_id, talk.streams, timeout_s=PATIENCE_S)
+        with trio.fail_after(PATIENCE_S):
             assert await stream.receive_frame(bytes_max=100) == b"last words"
             with pytest.raises(NetworkError):
                 await stream.receive_frame(bytes_max=100)
@@ -99,7 +100,7 @@ async def test_own_close_ends_the_servers_stream(world, talk):
     async with world.open("alice") as alice, world.open("bob") as bob:
         bob.serve_streams(talk.streams, serve)
         await talk.connect(alice, bob)
-        stream = await alice.open_stream(bob.peer_id, talk.streams, timeout_s=5.0)
+        stream = await alice.open_stream(bob.peer_id, talk.streams, timeout_s=PATIENCE_S)
         await stream.aclose()
         await stream.aclose()
         with pytest.raises(NetworkError):
@@ -115,7 +116,7 @@ async def test_lost_connection_ends_a_waiting_receive(world, talk):
     async with world.open("alice") as alice, world.open("bob") as bob:
         bob.serve_streams(talk.streams, stay)
         await talk.connect(alice, bob)
-        stream = await alice.open_stream(bob.peer_id, talk.streams, timeout_s=5.0)
+        stream = await alice.open_stream(bob.peer_id, talk.streams, timeout_s=PATIENCE_S)
         async with trio.open_nursery() as nursery:
 
             async def receive():
@@ -124,7 +125,7 @@ async def test_lost_connection_ends_a_waiting_receive(world, talk):
 
             nursery.start_soon(receive)
             await trio.testing.wait_all_tasks_blocked(0.02)
-            with trio.fail_after(5.0):
+            with trio.fail_after(PATIENCE_S):
                 await bob.disconnect(alice.peer_id)
         await stream.aclose()
 
@@ -137,9 +138,9 @@ async def test_failing_stream_server_is_contained(world, talk):
     async with world.open("alice") as alice, world.open("bob") as bob:
         bob.serve_streams(talk.streams, fail)
         await talk.connect(alice, bob)
-        stream = await alice.open_stream(bob.peer_id, talk.streams, timeout_s=5.0)
+        stream = await alice.open_stream(bob.peer_id, talk.streams, timeout_s=PATIENCE_S)
         await stream.send_frame(b"x")
-        with trio.fail_after(5.0), pytest.raises(NetworkError):
+        with trio.fail_after(PATIENCE_S), pytest.raises(NetworkError):
             await stream.receive_frame(bytes_max=100)
         await talk.wait(lambda: bob.statistics().contained_errors == 1)
         assert bob.connected_peers() == {alice.peer_id}
@@ -153,7 +154,7 @@ async def test_stream_to_a_stranger_or_of_an_unknown_protocol_fails(world, talk)
         assert caught.value.code == "not_connected"
         await talk.connect(alice, bob)
         with pytest.raises(NetworkError) as caught:
-            await alice.open_stream(bob.peer_id, talk.streams, timeout_s=5.0)
+            await alice.open_stream(bob.peer_id, talk.streams, timeout_s=PATIENCE_S)
         assert caught.value.code == "protocol_unsupported"
 
 
@@ -171,7 +172,7 @@ async def test_streams_of_one_peer_are_bounded(world, talk):
 
         async def open_one():
             try:
-                opened.append(await alice.open_stream(bob.peer_id, talk.streams, timeout_s=5.0))
+                opened.append(await alice.open_stream(bob.peer_id, talk.streams, timeout_s=PATIENCE_S))
             except NetworkError as error:
                 refused.append(error.code)
 

@@ -25,6 +25,13 @@ BOB, MALLORY = PeerId("bob"), PeerId("mallory")
 NONCE = bytes(32)
 
 pytestmark = pytest.mark.net
+PATIENCE_S = 60.0
+
+
+@pytest.fixture(autouse=True)
+def no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have nobody cut off for saying nothing before a test has given up."""
+    monkeypatch.setattr(limits, "CONTENT_OPEN_TIMEOUT_S", 10 * PATIENCE_S)
 
 
 @dataclass
@@ -70,7 +77,7 @@ async def code_of(call) -> str:
 
 
 async def is_closed(stream: trio.SocketStream) -> bool:
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         try:
             return await stream.receive_some(1) == b""
         except trio.BrokenResourceError:
@@ -121,7 +128,7 @@ async def test_another_key_is_found_out_by_both_sides() -> None:  # CON-17
         assert await code_of(door.connect(wrong)) == "bad_proof"
         stream = await door.raw()
         await stream.send_all(channel.hello(ticket.token, NONCE) + bytes(32))
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             got = await stream.receive_some(1000)
             assert len(got) <= channel.REPLY_BYTES
             while got:

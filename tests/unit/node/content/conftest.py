@@ -5,7 +5,14 @@ from collections.abc import AsyncIterator
 import pytest
 import trio
 
+from skyops_p2p import limits
 from tests.unit.node.content.loop import Hub, Loop
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a busy machine take its time: else it may take another way than is meant."""
+    monkeypatch.setattr(limits, "CONTENT_OPEN_TIMEOUT_S", 60.0)
 
 
 @pytest.fixture

@@ -377,9 +377,12 @@ async def test_requests_are_bounded_and_typed(loop: Loop) -> None:
         with pytest.raises(RemoteProtocolError) as caught:
             await alice.shelf._answer(PeerId("bob"), bytes.fromhex("81000a"))
         assert caught.value.code == "wrong_type"
-        codes = set()
-        for _ in range(int(limits.REQUEST_BURST) + 1):
+        codes = []
+        while (
+            codes[-1:] != ["flood"] and len(codes) < 100 * limits.REQUEST_BURST
+        ):  # a slow machine is let in more often
             with pytest.raises(RemoteProtocolError) as caught:
                 await alice.shelf._answer(PeerId("mallory"), bytes.fromhex("81000a"))
-            codes.add(caught.value.code)
-        assert codes == {"wrong_type", "flood"}
+            codes.append(caught.value.code)
+        assert len(codes) > limits.REQUEST_BURST
+        assert set(codes) == {"wrong_type", "flood"}
