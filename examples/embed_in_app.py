@@ -40,7 +40,7 @@ async def main() -> None:
         async with alice, bob:
             await alice.join(Multiaddr(bob.status().listen[0]))
             wanted = MapQuery(gpu="a100", vram_gib=40, states=("active",))
-            await alice.wait_for(lambda node: len(node.map(wanted)) == 1, timeout_s=20)
+            await alice.wait_for(lambda node: len(node.map(wanted)) == 1, timeout_s=60)
             (found,) = alice.map(wanted)
             print(f"alice found {found.gpus[0].model} in {found.region}, wallet {found.wallet}")
             print(f"round trip {await alice.ping(bob.peer_id) * 1000:.1f} ms")

@@ -43,8 +43,8 @@ async def register(data_dir: Path, network: str, bootstrap: str, gpus: list[str]
     config, _ = load_config(data_dir, file=None, environment={}, flags=flags)
     identity = await open_or_make_identity(data_dir)
     async with Node(config, identity) as node:
-        await node.wait_for(lambda node: node.status().connections > 0, timeout_s=30)
-        await node.wait_for(lambda node: node.status().map_counts.get("active", 0) > 1, timeout_s=30)
+        await node.wait_for(lambda node: node.status().connections > 0, timeout_s=60)
+        await node.wait_for(lambda node: node.status().map_counts.get("active", 0) > 1, timeout_s=60)
         record = node.node("self")
         print(f"peer id   {record.peer_id}")
         print(f"wallet    {record.wallet}")

@@ -72,7 +72,7 @@ async def main() -> None:
             await alice.join(Multiaddr(bob.status().listen[0]))
             await alice.wait_for(
                 lambda node: any(view.is_worker and view.state == "active" for view in node.map()),
-                timeout_s=30,
+                timeout_s=60,
             )
             job = await alice.submit(training(), base_dir=DIGITS)
             view = await job.wait()

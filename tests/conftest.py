@@ -18,11 +18,13 @@ from xdist.scheduler import LoadScopeScheduling
 LANES = {"tests/e2e/": "networks", "tests/ports/": "sandboxes", "tests/interop/": "sandboxes"}
 """Groups whose tests start processes or sandboxes: with xdist the tests of a lane run one after the other."""
 
-settings.register_profile("dev", max_examples=50, deadline=None)
+BUSY = [HealthCheck.too_slow]
+"""What a machine with other work may trip."""
+settings.register_profile("dev", max_examples=50, deadline=None, suppress_health_check=BUSY)
+settings.register_profile("ci", max_examples=100, deadline=None, print_blob=True, suppress_health_check=BUSY)
 settings.register_profile(
-    "ci", max_examples=100, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    "long", max_examples=20_000, deadline=None, print_blob=True, suppress_health_check=BUSY
 )
-settings.register_profile("long", max_examples=20_000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
 HOME_VARIABLES = {

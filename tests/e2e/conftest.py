@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_S = 240.0
+"""For one command: whole networks come up in some seconds on a quiet machine. What hangs ends with its name."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Ran:
 def skyops(own_home: Path) -> Callable[..., Ran]:
     """Run one command to its end."""
 
-    def run(*arguments: str, timeout_s: float = 90.0, **environment: str) -> Ran:
+    def run(*arguments: str, timeout_s: float = PATIENCE_S, **environment: str) -> Ran:
         done = subprocess.run(
             [sys.executable, "-m", "skyops_p2p", *arguments],
             cwd=ROOT,
@@ -67,7 +69,7 @@ def start_skyops(own_home: Path) -> Iterator[Callable[..., subprocess.Popen[str]
         process.communicate()
 
 
-def wait_until(condition: Callable[[], bool], *, what: str, timeout_s: float = 60.0) -> None:
+def wait_until(condition: Callable[[], bool], *, what: str, timeout_s: float = PATIENCE_S) -> None:
     """Wait for a condition; fail the test if it does not come true."""
     deadline = time.monotonic() + timeout_s
     while not condition():

@@ -24,7 +24,7 @@ SPEC = {"name": "train", "image": "python", "secrets": ["TOKEN"]}
 
 @asynccontextmanager
 async def client_of(node: FakeNode, data_dir: Path) -> AsyncIterator[JobsClient]:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with serve_api(node, config_in(data_dir), stop=ignore_stop):
             yield ControlClient.of(data_dir).jobs
 
@@ -97,7 +97,7 @@ async def test_a_node_that_stops_is_told_from_a_log_that_ends(tmp_path: Path, fa
         except NetworkError as error:
             outcomes.append(error.code)
 
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery, client_of(fake_node, tmp_path) as client:
             nursery.start_soon(in_thread, follow, client)
             while train.open_logs == 0:

@@ -36,7 +36,7 @@ in_thread = partial(trio.to_thread.run_sync, abandon_on_cancel=True)
 async def test_client_sees_what_the_node_says(tmp_path: Path, fake_node: FakeNode) -> None:
     stopped = trio.Event()
     faults = FakeFaults()
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with serve_api(fake_node, config_in(tmp_path), stop=stopped.set, faults=faults):
             client = ControlClient.of(tmp_path)
             assert await in_thread(client.is_ready)
@@ -58,7 +58,7 @@ async def test_client_sees_what_the_node_says(tmp_path: Path, fake_node: FakeNod
 
 
 async def test_errors_come_back_as_they_were_raised(tmp_path: Path, fake_node: FakeNode) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with serve_api(fake_node, config_in(tmp_path), stop=ignore_stop):
             client = ControlClient.of(tmp_path)
             with pytest.raises(NetworkError, match="no node 'nobody'") as unknown:
@@ -73,7 +73,7 @@ async def test_errors_come_back_as_they_were_raised(tmp_path: Path, fake_node: F
 
 
 async def test_run_file_is_private_and_goes_with_the_server(tmp_path: Path, fake_node: FakeNode) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with serve_api(fake_node, config_in(tmp_path), stop=ignore_stop) as entry:
             path = run_file_path(tmp_path)
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -126,7 +126,7 @@ async def test_events_flow_and_end_with_the_node(tmp_path: Path, fake_node: Fake
     def follow() -> None:
         seen.extend(ControlClient.of(tmp_path).events())
 
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with (
             serve_api(fake_node, config_in(tmp_path), stop=ignore_stop),
             trio.open_nursery() as nursery,
@@ -149,7 +149,7 @@ async def test_event_streams_are_bounded_and_freed(tmp_path: Path, fake_node: Fa
         await stream.send_all(text.encode())
         return stream
 
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with serve_api(fake_node, config_in(tmp_path), stop=ignore_stop):
             streams = [await request() for _ in range(API_EVENT_STREAMS_MAX)]
             for stream in streams:
@@ -166,7 +166,7 @@ async def test_event_streams_are_bounded_and_freed(tmp_path: Path, fake_node: Fa
 
 
 async def test_taken_port_is_named(tmp_path: Path, fake_node: FakeNode) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with serve_api(fake_node, config_in(tmp_path / "a"), stop=ignore_stop) as entry:
             port = int(entry.url.rpartition(":")[2])
             with pytest.raises(NetworkError, match=str(port)) as error:
@@ -186,7 +186,7 @@ async def test_reachable_address_needs_leave(tmp_path: Path, fake_node: FakeNode
 
 async def test_unwritable_run_file_is_named(tmp_path: Path, fake_node: FakeNode) -> None:
     (tmp_path / "run").write_text("a file where the directory should be")
-    with trio.fail_after(20), pytest.RaisesGroup(StoreError) as group:
+    with trio.fail_after(60), pytest.RaisesGroup(StoreError) as group:
         async with serve_api(fake_node, config_in(tmp_path), stop=ignore_stop):
             pass
     assert group.value.exceptions[0].code == "store_unusable"

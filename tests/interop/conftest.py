@@ -16,7 +16,7 @@ from tests.interop.js_peer import JsRuntime, install_js, start_js_peer
 from tests.interop.line_peer import ForeignPeerMissingError, LinePeer
 
 NETWORK = "testnet-interop"
-CONVERGE_TIMEOUT_S = 30.0
+CONVERGE_TIMEOUT_S = 90.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def make_node(directory: Path, number: int, *, bootstrap: tuple[str, ...] = ()) 
         {
             "data_dir": directory,
             "network": {"name": NETWORK, "listen": ["/ip4/127.0.0.1/tcp/0"], "bootstrap": bootstrap},
-            "presence": {"beat_s": 1.0, "probe_timeout_s": 1.0},
+            "presence": {"beat_s": 1.0, "probe_timeout_s": 10.0},
             "worker": {"enabled": True, "region": "eu", "declared_gpus": ["A100:80"]},
             "is_testnet": True,
         }

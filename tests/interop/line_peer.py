@@ -14,8 +14,8 @@ from typing import Any
 
 import trio
 
-START_TIMEOUT_S = 60.0
-CALL_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 120.0
+CALL_TIMEOUT_S = 90.0
 POLL_S = 0.1
 LINE_BYTES_MAX = 16 << 20
 EVENTS_MAX = 10_000

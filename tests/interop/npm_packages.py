@@ -12,8 +12,8 @@ import subprocess
 from pathlib import Path
 
 BUILD = Path(__file__).resolve().parents[2] / "build"
-INSTALL_TIMEOUT_S = 150
-INSTALL_TRIES = 2
+INSTALL_TIMEOUT_S = 240
+INSTALL_TRIES = 3
 
 
 class PackagesMissingError(Exception):
@@ -84,7 +84,9 @@ def _find_node(major_min: int) -> tuple[str, list[str]]:
         # bin/npm is a broken link in the wheel
         candidates.append((packaged, [packaged, str(wheel / "lib/node_modules/npm/bin/npm-cli.js")]))
     for node, npm in candidates:
-        version = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=30, check=False)
+        version = subprocess.run(
+            [node, "--version"], capture_output=True, text=True, timeout=120, check=False
+        )
         if version.returncode == 0 and int(version.stdout.lstrip("v").partition(".")[0]) >= major_min:
             return node, npm
     raise PackagesMissingError(

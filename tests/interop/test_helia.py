@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from skyops_p2p import limits
 from skyops_p2p.adapters.blobs import open_disk_blocks
 from skyops_p2p.adapters.libp2p.network import Libp2pNetwork
 from skyops_p2p.node.content.ipfs import IpfsExchange
@@ -25,7 +26,13 @@ from tests.vectors.content_cases import bundle
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
 MIB = 1 << 20
-TIMEOUT_S = 60.0
+TIMEOUT_S = 120.0
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a busy machine take its time."""
+    monkeypatch.setattr(limits, "CONTENT_OPEN_TIMEOUT_S", TIMEOUT_S)
 
 
 @dataclass

@@ -36,7 +36,7 @@ def tracked_files() -> tuple[str, ...]:
         check=True,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     return tuple(name for name in sorted(set(listing.stdout.splitlines())) if (ROOT / name).is_file())
 

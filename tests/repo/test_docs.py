@@ -147,7 +147,7 @@ def test_library_example_runs(tmp_path: Path) -> None:
     (tmp_path / "example.py").write_text(program)
     command = [sys.executable, "-W", "error", str(tmp_path / "example.py")]
     env = os.environ | {"PYTHONPATH": str(ROOT)}
-    run = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+    run = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600, check=False)
     assert (run.returncode, run.stderr) == (0, "")
     assert re.fullmatch(r"session with 0x[0-9a-fA-F]{40}, who has A100\n", run.stdout)
 

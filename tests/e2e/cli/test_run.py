@@ -11,7 +11,7 @@ import pytest
 
 from skyops_p2p.errors import NetworkError
 from skyops_p2p.node.control_client import ControlClient
-from tests.e2e.conftest import Ran, wait_until
+from tests.e2e.conftest import PATIENCE_S, Ran, wait_until
 
 pytestmark = [pytest.mark.process, pytest.mark.net]
 Start = Callable[..., subprocess.Popen[str]]
@@ -27,7 +27,7 @@ def is_ready(data_dir: Path) -> bool:
 
 
 def stopped(process: subprocess.Popen[str]) -> tuple[int, str]:
-    _, text = process.communicate(timeout=20)
+    _, text = process.communicate(timeout=PATIENCE_S)
     return process.returncode, text
 
 
@@ -113,7 +113,7 @@ def test_reader_that_leaves_early_is_no_error(skyops: Callable[..., Ran], own_ho
         stdout=write,
         stderr=subprocess.PIPE,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_S,
         check=False,
     )
     os.close(write)

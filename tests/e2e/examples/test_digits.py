@@ -16,6 +16,19 @@ pytestmark = pytest.mark.process
 EXAMPLE = ROOT / "examples" / "digits"
 TIMEOUT_S = 120
 EPOCHS = 6
+SIGNALLED = """
+import builtins, os, runpy, sys
+told, number, sys.argv = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+say = builtins.print
+def say_and_signal(*words, **options):
+    say(*words, **options)
+    if str(words[0]).startswith(told):
+        os.kill(os.getpid(), number)
+builtins.print = say_and_signal
+sys.path.insert(0, os.path.dirname(sys.argv[0]))
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""Runs a trainer, and sends it a signal when it has told an epoch: a signal from outside may come when all is done."""
 
 
 class Training:
@@ -27,7 +40,7 @@ class Training:
         for name in ("results", "checkpoint"):
             (folder / name).mkdir(parents=True)
 
-    def start(self, *, is_resumed: bool) -> subprocess.Popen[str]:
+    def start(self, *before: str, is_resumed: bool) -> subprocess.Popen[str]:
         environment = {
             "SKYOPS_CHECKPOINT_DIR": str(self._folder / "checkpoint"),
             "SKYOPS_PROGRESS": str(self._folder / "progress"),
@@ -37,17 +50,14 @@ class Training:
         }
         places = ["--data", str(EXAMPLE / "data" / "digits.bin"), "--results", str(self._folder / "results")]
         fast = ["--epochs", str(EPOCHS), "--hidden", "8", "--sleep-ms", "0", "--save-every", "2"]
-        command = [sys.executable, str(self._script), *places, *fast]
+        command = [sys.executable, *before, str(self._script), *places, *fast]
         return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 
     def end_after_epoch(self, epoch: int, number: int, *, is_resumed: bool) -> int:
-        """Send a signal when an epoch was told; return the exit status."""
-        with self.start(is_resumed=is_resumed) as process:
+        """Have a signal sent when an epoch was told; return the exit status."""
+        signalled = ("-c", SIGNALLED, f"epoch {epoch}/", str(int(number)))
+        with self.start(*signalled, is_resumed=is_resumed) as process:
             assert process.stdout is not None
-            for line in process.stdout:
-                if line.startswith(f"epoch {epoch}/"):
-                    process.send_signal(number)
-                    break
             process.stdout.read()
             return process.wait(TIMEOUT_S)
 

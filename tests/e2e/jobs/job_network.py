@@ -23,6 +23,7 @@ EPOCHS = 14
 WATCHED_MS = 500
 """Pause after each epoch: the training lasts seven seconds, and is killed after one or two."""
 TIMEOUT_S = 180.0
+TRIES_MAX = 4
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,16 @@ class JobNetwork:
                 return view
             assert time.monotonic() < deadline, view
         raise AssertionError(f"the job ended before: {self.alice.jobs.show(job)}")
+
+    def half_way(self, spec: JobSpec) -> tuple[str, JobView]:
+        """Submit a training, and return it half-way; on a busy machine it may be over before anybody has looked."""
+        for _ in range(TRIES_MAX):
+            job = self.submit(spec)
+            view = self.wait(job, lambda view: view.is_over or is_half_way(view))
+            if not view.is_over:
+                return job, view
+            assert view.state == "succeeded", view
+        raise AssertionError(f"{TRIES_MAX} times it was over before it was seen half-way")
 
     def end(self, job: str) -> Ended:
         """Wait until a job has ended well, and open its result."""

@@ -132,7 +132,7 @@ def test_wrong_result_is_found_out_and_the_verdict_can_be_checked_without_a_node
             [sys.executable, "-m", "skyops_p2p", *arguments],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from tests.e2e.jobs.job_network import EPOCHS, WATCHED_MS, JobNetwork, digits, is_half_way, saved_epochs
+from tests.e2e.jobs.job_network import EPOCHS, WATCHED_MS, JobNetwork, digits, saved_epochs
 
 pytestmark = [pytest.mark.process, pytest.mark.net, pytest.mark.slow]
 WHOLE = list(range(1, EPOCHS + 1))
@@ -20,8 +20,7 @@ def test_a_training_whose_worker_is_killed_goes_on_elsewhere_and_makes_the_same_
     assert undisturbed.epochs == [WHOLE]
     assert undisturbed.view.shards[0].is_log_proven
 
-    job = network.submit(digits(runtime, pause_ms=WATCHED_MS))
-    view = network.wait(job, is_half_way)
+    job, view = network.half_way(digits(runtime, pause_ms=WATCHED_MS))
     network.kill(network.worker_of(view))
     ended = network.end(job)
 
@@ -37,8 +36,7 @@ def test_a_training_whose_requester_is_killed_is_there_after_its_restart_with_it
     network: JobNetwork,
 ) -> None:
     undisturbed = network.undisturbed("wasm")
-    job = network.submit(digits("wasm", pause_ms=WATCHED_MS))
-    network.wait(job, is_half_way)
+    job, _ = network.half_way(digits("wasm", pause_ms=WATCHED_MS))
     network.kill("alice")
     network.testnet.restart("alice")
 
@@ -54,8 +52,7 @@ def test_a_worker_that_is_asked_to_end_hands_its_training_on_without_losing_a_st
     network: JobNetwork,
 ) -> None:
     undisturbed = network.undisturbed("wasm")
-    job = network.submit(digits("wasm", pause_ms=WATCHED_MS))
-    view = network.wait(job, is_half_way)
+    job, view = network.half_way(digits("wasm", pause_ms=WATCHED_MS))
     network.testnet.signal(network.worker_of(view), signal.SIGTERM)
 
     ended = network.end(job)

@@ -46,7 +46,7 @@ def _status(skyops: Skyops) -> dict[str, object]:
 def test_a_network_has_money_and_its_chain_comes_back(skyops: Skyops, tmp_path: Path) -> None:
     topology = tmp_path / "t.toml"
     topology.write_text('[network]\nbeat_s = 1.0\n[[nodes]]\nname = "seller"\n[[nodes]]\nworker = false\n')
-    up = skyops("testnet", "up", "--topology", str(topology), timeout_s=180)
+    up = skyops("testnet", "up", "--topology", str(topology))
     assert (up.code, "jobs are paid on a chain" in up.out) == (0, True), up.err
     status = _status(skyops)
     nodes = Path(str(status["directory"])) / "nodes"
@@ -76,7 +76,7 @@ def test_a_network_has_money_and_its_chain_comes_back(skyops: Skyops, tmp_path: 
 
 
 def test_a_network_without_a_chain_has_no_contracts(skyops: Skyops) -> None:
-    assert skyops("testnet", "up", "--nodes", "1", "--no-chain", timeout_s=120).code == 0
+    assert skyops("testnet", "up", "--nodes", "1", "--no-chain").code == 0
     status = _status(skyops)
     assert status["chain"] is None
     config, _ = load_config(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Ran
+from tests.e2e.conftest import PATIENCE_S, Ran, wait_until
 
 pytestmark = [pytest.mark.process, pytest.mark.net]
 Skyops = Callable[..., Ran]
@@ -24,10 +24,14 @@ def test_a_whole_life_by_command(skyops: Skyops, tmp_path: Path) -> None:
     assert "3 nodes of testnet-" in up.out
     assert "skyops run --join local" in up.out
 
+    def seen() -> list[tuple[str, int]]:
+        nodes = json.loads(skyops("testnet", "status", "--json").out)["nodes"]
+        return [(node["state"], node["map_counts"].get("active", 0)) for node in nodes]
+
+    # A node that is late with an answer or a heartbeat on a busy machine counts as starting, or is suspected.
+    wait_until(lambda: seen() == [("running", 3)] * 3, what="all run and see each other")
+    wait_until(lambda: "node-2  running" in skyops("testnet", "status").out, what="people are told so")
     status = json.loads(skyops("testnet", "status", "--json").out)
-    assert [node["state"] for node in status["nodes"]] == ["running"] * 3
-    assert all(node["map_counts"]["active"] == 3 for node in status["nodes"])
-    assert "node-2  running" in skyops("testnet", "status").out
     assert json.loads(skyops("testnet", "list", "--json").out)[0]["alive"] == 3
 
     data_dir = str(Path(status["directory"]) / "nodes" / "node-1")
@@ -37,7 +41,8 @@ def test_a_whole_life_by_command(skyops: Skyops, tmp_path: Path) -> None:
     )["nodes"]
     assert len(views) == 3
     assert json.loads(skyops("map", "--gpu", "h100", "--json", "--data-dir", data_dir).out)["nodes"] == []
-    assert skyops("--data-dir", data_dir, "ping", peer[-8:], "-c", "2").out.count("answer from") == 2
+    ping = ("--data-dir", data_dir, "ping", peer[-8:], "-c", "2")
+    wait_until(lambda: skyops(*ping).out.count("answer from") == 2, what="node-2 answers in time, twice")
     session = json.loads(skyops("--data-dir", data_dir, "handshake", peer, "--json").out)
     assert session["peer_id"] == peer
     assert json.loads(skyops("--data-dir", data_dir, "status", "--json").out)["sessions"] == 1
@@ -102,5 +107,5 @@ def test_demo_that_is_told_to_stop_takes_its_network_down(
     assert process.stdout is not None
     assert process.stdout.readline().lstrip().startswith("1. A network comes up")
     process.send_signal(signal.SIGTERM)  # the others may be ignored where the tests run
-    assert process.wait(timeout=60) == 130
+    assert process.wait(timeout=PATIENCE_S) == 130
     assert skyops("testnet", "list").out.startswith("No test networks.")

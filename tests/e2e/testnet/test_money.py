@@ -20,7 +20,7 @@ def buyer(skyops: Skyops, tmp_path: Path) -> Iterator[Path]:
     topology = tmp_path / "t.toml"
     topology.write_text('[network]\nbeat_s = 1.0\n[[nodes]]\nname = "buyer"\nworker = false\n')
     try:
-        up = skyops("testnet", "up", "--topology", str(topology), timeout_s=180)
+        up = skyops("testnet", "up", "--topology", str(topology))
         assert up.code == 0, up.err
         yield Path(json.loads(skyops("testnet", "status", "--json").out)["directory"]) / "nodes" / "buyer"
     finally:

@@ -15,14 +15,12 @@ pytestmark = [pytest.mark.process, pytest.mark.net]
 Skyops = Callable[..., Ran]
 NODES = ("node-1", "node-2", "node-3")
 JOB = "digits-wasm"
-PATIENCE_S = 240.0
-"""For receipts to go round, and for the next look at the chain, on a busy machine."""
 
 
 @pytest.fixture
 def network(skyops: Skyops) -> Iterator[Path]:
     """A network of three workers with contracts; its directory."""
-    up = skyops("testnet", "up", "--nodes", "3", timeout_s=240)
+    up = skyops("testnet", "up", "--nodes", "3")
     assert up.code == 0, up.err
     try:
         yield Path(json.loads(skyops("testnet", "status", "--json").out)["directory"])
@@ -34,7 +32,7 @@ def test_a_third_node_has_the_receipt_and_the_same_scores(
     skyops: Skyops, network: Path, tmp_path: Path
 ) -> None:
     def ask(name: str, *words: str) -> Any:
-        ran = skyops("--data-dir", str(network / "nodes" / name), *words, "--json", timeout_s=240)
+        ran = skyops("--data-dir", str(network / "nodes" / name), *words, "--json")
         assert ran.code == 0, ran.err
         return json.loads(ran.out)
 
@@ -46,9 +44,7 @@ def test_a_third_node_has_the_receipt_and_the_same_scores(
     file = tmp_path / "digits" / "job-wasm.toml"
     file.write_text(file.read_text().replace('"--epochs", "300"', '"--epochs", "10"'))
     wallets = {name: ask(name, "status")["wallet"] for name in NODES}
-    submitted = skyops(
-        "--data-dir", str(network / "nodes" / "node-1"), "submit", str(file), "--watch", timeout_s=240
-    )
+    submitted = skyops("--data-dir", str(network / "nodes" / "node-1"), "submit", str(file), "--watch")
     assert submitted.code == 0, submitted.out + submitted.err
     worker = worker_of("node-1")
     third = next(name for name in NODES if name not in ("node-1", worker))
@@ -59,8 +55,8 @@ def test_a_third_node_has_the_receipt_and_the_same_scores(
             (wallets["node-1"], wallets[worker], True)
         ]
 
-    wait_until(third_holds_it, what="the third node has the receipt", timeout_s=PATIENCE_S)
-    skyops("--data-dir", str(network / "nodes" / worker), "settle", timeout_s=240)
+    wait_until(third_holds_it, what="the third node has the receipt")
+    skyops("--data-dir", str(network / "nodes" / worker), "settle")
 
     def scores(name: str) -> list[dict[str, Any]]:
         return [
@@ -72,9 +68,9 @@ def test_a_third_node_has_the_receipt_and_the_same_scores(
         return any(row["good_micro"] and row["wallet"] == wallets[worker] for row in scores(name))
 
     for name in NODES:
-        wait_until(partial(has_counted, name), what=f"{name} has counted it", timeout_s=PATIENCE_S)
+        wait_until(partial(has_counted, name), what=f"{name} has counted it")
     is_alike = lambda: scores("node-1") == scores(worker) == scores(third)  # noqa: E731
-    wait_until(is_alike, what="all have the same scores", timeout_s=PATIENCE_S)
+    wait_until(is_alike, what="all have the same scores")
 
     explained = ask(third, "reputation", wallets[worker], "--explain")
     (source,) = explained["explanations"][0]["sources"]

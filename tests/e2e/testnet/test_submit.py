@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import ROOT, Ran, wait_until
+from tests.e2e.conftest import PATIENCE_S, ROOT, Ran, wait_until
 from tests.repo.source_tree import text_of
 
 pytestmark = [pytest.mark.process, pytest.mark.net]
@@ -22,7 +22,7 @@ EPOCHS = "10"
 @pytest.fixture
 def data_dir(skyops: Skyops) -> Iterator[str]:
     """A network of three nodes; the data directory of one of them."""
-    up = skyops("testnet", "up", "--nodes", "3", timeout_s=180)
+    up = skyops("testnet", "up", "--nodes", "3")
     assert up.code == 0, up.err
     try:
         status = json.loads(skyops("testnet", "status", "--json").out)
@@ -49,7 +49,7 @@ def python(data_dir: str, folder: Path, *arguments: str) -> subprocess.Completed
         env=os.environ | {"PYTHONPATH": str(ROOT), "SKYOPS_DATA_DIR": data_dir},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )
 
@@ -58,7 +58,7 @@ def test_a_job_is_submitted_watched_read_audited_and_fetched(
     skyops: Skyops, data_dir: str, digits: Path, tmp_path: Path
 ) -> None:
     def on_node(*arguments: str) -> Ran:
-        return skyops("--data-dir", data_dir, *arguments, timeout_s=120)
+        return skyops("--data-dir", data_dir, *arguments)
 
     watched = on_node("submit", str(digits), "--watch")
     assert watched.code == 0, watched.out + watched.err
@@ -101,7 +101,7 @@ def test_a_job_that_fails_is_cancelled_or_follows_another_says_so(
     skyops: Skyops, data_dir: str, digits: Path, tmp_path: Path
 ) -> None:
     def on_node(*arguments: str) -> Ran:
-        return skyops("--data-dir", data_dir, *arguments, timeout_s=120)
+        return skyops("--data-dir", data_dir, *arguments)
 
     follower = tmp_path / "follower.toml"
     follower.write_text('name = "follower"\nmodule = "file:none.wasm"\ndepends_on = ["digits-wasm"]\n')

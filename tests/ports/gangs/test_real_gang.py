@@ -91,7 +91,7 @@ async def test_members_on_two_nodes_exchange_megabytes_over_libp2p(tmp_path: Pat
     )
     with trio.fail_after(DEADLINE_S):
         async with nodes(tmp_path) as made:
-            await made["alice"].wait_for(knows_workers, timeout_s=60)
+            await made["alice"].wait_for(knows_workers, timeout_s=DEADLINE_S)
             job = await made["alice"].submit(job_spec, base_dir=tmp_path)
             view = await job.wait()
             assert view.state == "succeeded", view

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-STARTED_WITHIN_S = 60
+STARTED_WITHIN_S = 180
 STOPPED_WITHIN_S = 30
 GVISOR = "runsc"
 _WRAPPER = '#!/bin/sh\nexec "{program}" --network=none --platform=ptrace "$@"\n'
