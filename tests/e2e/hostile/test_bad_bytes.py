@@ -135,11 +135,11 @@ OTHER_PROBES = {
 }
 
 
-async def send_probe(mallory, protocol, probe):
+async def send_probe(mallory, protocol, probe, *, within_s=5.0):
     """Write a probe and close; how the victim reacts is its own business."""
     from libp2p.exceptions import BaseLibp2pError
 
-    with trio.move_on_after(5.0):
+    with trio.move_on_after(within_s):
         try:
             stream = await mallory.open(protocol)
             if probe == RESET:
@@ -192,7 +192,7 @@ async def test_peer_of_malformed_gossip_is_disconnected(victim, mallory_for):
         peer = mallory.host.get_id().to_base58()
         await mallory.connect()
         for _ in range(3):
-            await send_probe(mallory, MESHSUB, prefixed(b"\xff" * 40))
+            await send_probe(mallory, MESHSUB, prefixed(b"\xff" * 40), within_s=PATIENCE_S)
         with trio.fail_after(PATIENCE_S):
             while peer in victim.network.connected_peers():  # noqa: ASYNC110 - the set has no event
                 await trio.sleep(0.01)
