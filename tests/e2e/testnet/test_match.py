@@ -34,14 +34,13 @@ def test_job_is_written_checked_matched_and_audited(skyops: Skyops, tmp_path: Pa
         matched = skyops("--data-dir", data_dir, "match", str(job), "--json")
         ended = json.loads(matched.out)
         assert (matched.code, ended["is_matched"]) == (0, True)
-        # At once: the first award lapses in a minute, as no job follows.
+        audited = skyops("--data-dir", data_dir, "audit", ended["job_id"][:12])
+        assert audited.code == 0, audited.out
+        # Soon: the first award lapses in a minute, as no job follows.
         by_proof = json.loads(skyops("--data-dir", data_dir, "match", str(poc), "--json").out)
         assert by_proof["is_matched"], by_proof
         assert by_proof["winner"] != ended["winner"], "that one holds the first job"
         assert skyops("--data-dir", data_dir, "audit", by_proof["job_id"][:12]).code == 0
-        audited = skyops("--data-dir", data_dir, "audit", ended["job_id"][:12])
-        assert audited.code == 0, audited.out
-
         (book,) = (Path(data_dir) / "books").glob(f"*{ended['job_id'][:12]}*.book")
         copy = tmp_path / "elsewhere.book"
         data = bytearray(book.read_bytes())
