@@ -38,6 +38,7 @@ RUNTIMES = {
 @pytest.fixture(scope="session")
 def engine():
     """Start the container engine of this test run when the first case wants it."""
+    skip_unless_there("docker", docker_box.missing())
     with private_engine() as running:
         yield running
 
