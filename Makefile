@@ -33,7 +33,7 @@ scenarios: setup ## run every scenario of the demonstration, two or three minute
 test: setup ## run all tests (ARGS="-k handshake" selects)
 	@$(PYTEST) $(LANES) $(ARGS)
 
-check: static ## what to run before a commit, under two minutes: static checks and the quick tests
+check: static ## what to run before a commit, some minutes: static checks and the quick tests
 	@$(PYTEST) -q -m "not process and not interop and not slow" $(LANES) $(addprefix tests/,$(QUICK)) $(ARGS)
 
 static: setup ## format, lint, types and imports, without changing anything

@@ -21,7 +21,7 @@ LANES = {"tests/e2e/": "networks", "tests/ports/": "sandboxes", "tests/interop/"
 BUSY = [HealthCheck.too_slow]
 """What a machine with other work may trip."""
 settings.register_profile("dev", max_examples=50, deadline=None, suppress_health_check=BUSY)
-settings.register_profile("ci", max_examples=100, deadline=None, print_blob=True, suppress_health_check=BUSY)
+settings.register_profile("ci", max_examples=60, deadline=None, print_blob=True, suppress_health_check=BUSY)
 settings.register_profile(
     "long", max_examples=20_000, deadline=None, print_blob=True, suppress_health_check=BUSY
 )
