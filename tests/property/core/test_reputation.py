@@ -308,7 +308,9 @@ def test_good_work_never_lowers_accuracy_and_fraud_always_does(found: Tally, pri
     assert accuracy(Tally(found.good, found.bad + value, found.fraud), prior, DEFAULTS) <= now
     wrong = Tally(found.good, found.bad + DEFAULTS.wrong_weight * UNIT, found.fraud + UNIT)
     assert accuracy(wrong, prior, DEFAULTS) <= now
-    assert accuracy(wrong, prior, DEFAULTS) < now or now < UNIT // 1000, "below a thousandth rounding may hide it"
+    assert accuracy(wrong, prior, DEFAULTS) < now or now < UNIT // 1000, (
+        "below a thousandth rounding may hide it"
+    )
 
 
 @given(VALUE, VALUE)
