@@ -11,7 +11,7 @@ from skyops_p2p import limits
 from skyops_p2p.cli.main import cli
 from skyops_p2p.config import SettingDescription, describe_settings, render_config
 from skyops_p2p.core.auction import codes
-from skyops_p2p.core.execution.outcomes import OUTCOMES, Cause
+from skyops_p2p.core.execution.outcomes import OUTCOMES, Cause, Outcome
 
 HERE = Path(__file__).resolve().parent
 HELP_WIDTH = 100
@@ -167,26 +167,24 @@ def outcomes_page() -> str:
     """Return docs/outcomes.md."""
     parts = [OUTCOMES_INTRO]
     for cause, (heading, words) in CAUSES.items():
-        parts.append(f"## {heading}\n")
-        parts += [f"{words}\n"] if words else []
-        parts.append("| code | what happened | what to do |\n|---|---|---|")
-        parts += [
-            f"| `{code}` | {outcome.meaning} | {outcome.change} |"
-            for code, outcome in OUTCOMES.items()
-            if outcome.cause is cause
-        ]
-        parts.append("")
+        ends = {code: outcome for code, outcome in OUTCOMES.items() if outcome.cause is cause}
+        parts += _code_table(heading, words, "| code | what happened | what to do |", ends)
     for heading, words, table in MATCHES:
-        parts.append(f"## {heading}\n")
-        parts += [f"{words}\n"] if words else []
-        parts.append("| code | meaning | what to change |\n|---|---|---|")
-        parts += [
-            f"| `{code}` | {text.meaning} | {text.change} |"
-            for code, text in table.items()
-            if code not in _QUALIFIES
-        ]
-        parts.append("")
+        told = {code: text for code, text in table.items() if code not in _QUALIFIES}
+        parts += _code_table(heading, words, "| code | meaning | what to change |", told)
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _code_table(
+    heading: str, words: str, columns: str, rows: Mapping[str, Outcome] | Mapping[str, codes.CodeText]
+) -> Iterator[str]:
+    yield f"## {heading}\n"
+    if words:
+        yield f"{words}\n"
+    yield f"{columns}\n|---|---|---|"
+    for code, text in rows.items():
+        yield f"| `{code}` | {text.meaning} | {text.change} |"
+    yield ""
 
 
 def _number(value: float) -> str:

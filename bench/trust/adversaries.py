@@ -233,7 +233,7 @@ def print_all(found: Found, options: argparse.Namespace) -> None:
     """Print every table."""
     print(
         f"{options.identities} identities, of which 30 % attack with 10 % of all stake, {options.epochs} days, two "
-        f"jobs in five days and identity, mean of {options.seeds} seed(s). Cheats bid a fifth lower. Without own "
+        f"jobs in five days and identity, mean of {options.seeds} worlds each. Cheats bid a fifth lower. Without own "
         "checks three wrong results in ten are noticed. A drawn verifier is the attackers' with the chance of their "
         "stake. Which targets are missed, and why: [trust/README.md](trust/README.md).\n"
     )
@@ -252,7 +252,7 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench trust.adversaries", description=__doc__)
     parser.add_argument("--identities", type=int, default=200)
     parser.add_argument("--epochs", type=int, default=100)
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=HERE, help="where tables, CSV and plots go")
     parser.add_argument("--kept", type=Path, help="reports of a run that was broken off, and of this one")

@@ -70,7 +70,9 @@ STAKES_KEPT_MAX = 4096
 CHAIN_BATCH_MAX = 100
 """Requests of one batch to the embedded chain."""
 CHAIN_ANSWERS_MAX = 8192
-"""Answers of calls after a block that is named, of 32 to some hundred bytes; the one not asked for longest goes."""
+"""Answers of calls after a block that is named which it keeps; the one not asked for longest goes."""
+CHAIN_ANSWER_KEPT_BYTES_MAX = 2048
+"""Bytes of a call and its answer together; larger ones are not kept."""
 CHAIN_MINED_BLOCKS_MAX = 256
 """Blocks that one request makes."""
 CHAIN_SERVER_CONNECTIONS_MAX = 128

@@ -187,7 +187,7 @@ class Market:
         """
         job_id = job_id or self._ports.entropy.token(16)
         until = trio.current_time() + spec.timeouts.queue
-        bidders, unfit = screen_map(
+        fitting, unfit = screen_map(
             spec,
             self._core.nodes,
             own=self._core.peer_id,
@@ -197,13 +197,10 @@ class Market:
             computing=computing,
         )
         if only:
-            bidders = tuple(bidder for bidder in bidders if bidder.peer in only)
-        expects_gossip = len(bidders) > limits.TENDER_INVITES_MAX
+            fitting = tuple(bidder for bidder in fitting if bidder.peer in only)
         stake_wei = self.stakes.least_wei(spec)
-        bidders, unstaked = await self.stakes.split(bidders, stake_wei)
-        bidders, offenders = self._without_offenders(bidders)
-        admission = admit(bidders, spec, job_id=job_id, standing=self.standing)
-        bidders, unfit = admission.bidders, (*unfit, *unstaked, *offenders, *admission.unfit)
+        admission, left_out = await self._admitted(fitting, spec, job_id, stake_wei)
+        bidders, unfit = admission.bidders, (*unfit, *left_out)
         if spec.award.policy == "poc":
             proof_s = min(limits.PROOF_ROOT_S + limits.PROOF_OPEN_S, spec.timeouts.queue / 2)
             bidders, unproven = await self._proven(bidders, proof_s, progress)
@@ -214,17 +211,11 @@ class Market:
             secret=self._ports.entropy.token(32),
             unix_ms=self._ports.wall_clock.now_ms(),
             timeout_s=min(limits.MATCH_TIMEOUT_S, until - trio.current_time()),
-            expects_gossip=expects_gossip,
+            expects_gossip=len(fitting) > limits.TENDER_INVITES_MAX,
             screened=unfit,
             allow=frozenset(only or (PeerId(peer) for peer in spec.placement.allow)),
-            deny=frozenset(
-                (
-                    *(PeerId(peer) for peer in spec.placement.deny),
-                    *excluded,
-                    *computing,
-                    *self._journal.offenders,
-                    *admission.refused,
-                )
+            deny=frozenset(PeerId(peer) for peer in spec.placement.deny).union(
+                excluded, computing, self._journal.offenders, admission.refused
             ),
         )
 
@@ -233,11 +224,16 @@ class Market:
 
         return match_view(await self._house.match(begun, report, stake_wei=stake_wei), job_id)
 
-    def _without_offenders(self, bidders: Sequence[Bidder]) -> tuple[tuple[Bidder, ...], tuple[Outcome, ...]]:
-        """Split candidates into those whose word is good and those who have signed two things. Rules: AUC-46."""
+    async def _admitted(
+        self, fitting: Sequence[Bidder], spec: JobSpec, job_id: bytes, stake_wei: int
+    ) -> tuple[Admission, tuple[Outcome, ...]]:
+        """Return who may have the job by what is known of them, and why the others may not. Rules: AUC-40, AUC-46."""
+        staked, unstaked = await self.stakes.split(fitting, stake_wei)
         proven = self._journal.offenders
-        passed = tuple(bidder for bidder in bidders if bidder.peer not in proven)
-        return passed, tuple(Outcome(one.peer, OFFENCE_PROVEN) for one in bidders if one.peer in proven)
+        offenders = tuple(Outcome(bidder.peer, OFFENCE_PROVEN) for bidder in staked if bidder.peer in proven)
+        trusted = [bidder for bidder in staked if bidder.peer not in proven]
+        admission = admit(trusted, spec, job_id=job_id, standing=self.standing)
+        return admission, (*unstaked, *offenders, *admission.unfit)
 
     def _terms(self, spec: JobSpec, job_id: bytes, bidders: Sequence[Bidder], admission: Admission) -> Tender:
         """Return what is tendered to those that may have the job."""

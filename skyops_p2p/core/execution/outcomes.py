@@ -201,11 +201,6 @@ OUTCOMES: dict[str, Outcome] = {
     "session_failed": Outcome(
         Cause.NETWORK, "No session with the worker could be opened.", "Another one is tried."
     ),
-    "chain_unavailable": Outcome(
-        Cause.NETWORK,
-        "The chain was not reached, so nobody knows what is deposited.",
-        "See `skyops chain status`; it is tried again.",
-    ),
     # --- wanted
     "preempted": Outcome(
         Cause.PREEMPTION, "The worker needed its machine for something else.", "It goes on elsewhere."
@@ -238,6 +233,11 @@ OUTCOMES: dict[str, Outcome] = {
     "restarted": Outcome(
         Cause.REQUESTER, "This node was restarted while the lease was being opened.", "It goes on by itself."
     ),
+    "chain_unavailable": Outcome(
+        Cause.REQUESTER,
+        "The chain was not reached, so nobody knows what is deposited.",
+        "See `skyops chain status`; it is tried again, up to 16 times that count as no attempt.",
+    ),
     "stale_epoch": Outcome(Cause.REQUESTER, "A newer lease of the job is known.", ""),
     "requester_silent": Outcome(
         Cause.REQUESTER, "The requester was not heard for the lease's time.", "Keep this node running."
@@ -268,7 +268,17 @@ RESULTS_DIFFER = "results_differ"
 AWARD_OVER = "award_over"
 STOP_CODES = frozenset({"cancelled", "superseded", "over_budget", GANG_BROKEN})
 """What a requester's LeaseStop may say. Rules: EXE-19."""
-EXCUSED = frozenset({"requester_silent", "not_taken", "stale_epoch", "restarted", GANG_BROKEN, AWARD_OVER})
+EXCUSED = frozenset(
+    {
+        "requester_silent",
+        "not_taken",
+        "stale_epoch",
+        "restarted",
+        "chain_unavailable",
+        GANG_BROKEN,
+        AWARD_OVER,
+    }
+)
 """Ends of this side's own making that nobody wanted: the job goes on."""
 
 PASSING = frozenset({"worker_lost", "worker_silent", "run_lost", "busy", "workspace_full"})

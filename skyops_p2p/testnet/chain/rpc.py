@@ -161,12 +161,14 @@ class Rpc:
         if tag in _NEXT:
             return _hex(self._chain.call(wanted, number, is_next=True))
         key = (self._chain.hash_of(number), wanted)
-        if key not in self._answers:
-            self._answers[key] = self._chain.call(wanted, number)
-        self._answers.move_to_end(key)
+        answer = self._answers.pop(key, None)
+        if answer is None:
+            answer = self._chain.call(wanted, number)
+        if len(wanted.data) + len(answer) <= limits.CHAIN_ANSWER_KEPT_BYTES_MAX:
+            self._answers[key] = answer
         while len(self._answers) > limits.CHAIN_ANSWERS_MAX:
             self._answers.popitem(last=False)
-        return _hex(self._answers[key])
+        return _hex(answer)
 
     def _estimate(self, request: dict[str, Any], tag: Any = "latest") -> str:
         return hex(self._chain.estimate(_call_request(request), self._number(tag), is_next=tag in _NEXT))

@@ -129,7 +129,7 @@ def test_all_failed_workers_stay_excluded() -> None:
     assert set(alice.record.excluded) == {BOB.peer, CAROL.peer, MALLORY.peer}
 
 
-@pytest.mark.parametrize("code", [*sorted(PASSING), "session_failed", "chain_unavailable"])
+@pytest.mark.parametrize("code", [*sorted(PASSING), "session_failed", "input_unavailable"])
 def test_who_only_could_not_may_come_back_when_nobody_else_takes_the_job(code: str) -> None:
     alice = story(ShardState.OPENING)
     assert ev.FindWorker((BOB.peer,)) in alice.deny(code)
@@ -189,7 +189,7 @@ def test_preemptions_without_end_are_counted_in_the_end() -> None:
 
 
 # --- the requester's own ----------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("code", ["requester_silent", "not_taken"])
+@pytest.mark.parametrize("code", ["requester_silent", "not_taken", "chain_unavailable"])
 def test_absence_of_the_requester_costs_no_attempt_and_nobody_is_excluded(code: str) -> None:
     alice = story(ShardState.RUNNING, Terms(attempts_max=1))
     alice.deny(code)

@@ -20,6 +20,7 @@ from tests.unit.node.jobs.redundant_world import RedundantWorld, redundant_world
 from tests.unit.node.jobs.test_verifying import exact, with_own_wasm
 
 SHARDS = 4
+REDUNDANT: dict[str, object] = {"class": "exact", "redundancy": 2}
 CHEAPEST = {"price": 1, "reputation": 0, "fit": 0, "latency": 0}
 
 

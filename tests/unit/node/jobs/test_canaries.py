@@ -15,6 +15,7 @@ from skyops_p2p.node.jobs.check_words import verified_text
 from skyops_p2p.node.spot_checks import SpotChecks
 from skyops_p2p.wire.messages.verification import RevealResult
 from tests.unit.node.jobs.canary_world import (
+    REDUNDANT,
     SHARDS,
     SlowRuns,
     assert_right,
@@ -29,8 +30,6 @@ from tests.unit.node.jobs.canary_world import (
 )
 from tests.unit.node.jobs.job_world import ended, until
 from tests.unit.node.jobs.liars import first_lies
-
-REDUNDANT: dict[str, object] = {"class": "exact", "redundancy": 2}
 
 
 # --- honest workers ---------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from skyops_p2p.node.jobs.shard_task import ShardTask
 from skyops_p2p.node.jobs.verdicts import VerdictFiles
 from skyops_p2p.ports import Sandbox
 from tests.unit.node.jobs.canary_world import (
+    REDUNDANT,
     SHARDS,
     Parts,
     SlowRuns,
@@ -26,7 +27,9 @@ from tests.unit.node.jobs.canary_world import (
     canary_job,
     canary_world,
     checked,
+    compared_job,
     ends,
+    found_wrong,
     submitted,
 )
 from tests.unit.node.jobs.job_world import ended, until
@@ -104,6 +107,20 @@ async def test_job_that_is_cancelled_waits_for_no_canary(
             await world.task(job).job.tools.verify_turn.acquire()
 
 
+async def test_job_that_is_cancelled_while_this_node_decides_is_over(
+    autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: SlowRuns
+) -> None:  # VER-31
+    slow.seconds = 1e6
+    async with canary_world(tmp_path, monkeypatch, wrong=("bob",)) as (world, _):
+        job = await world.nodes["alice"].submit(compared_job(1, REDUNDANT), base_dir=world.folder)
+        with trio.fail_after(600):
+            await slow.begun.wait()
+        await job.cancel()
+        assert (await ended(job, timeout_s=60)).state == "cancelled"
+        with trio.fail_after(60):
+            await world.task(job).job.tools.verify_turn.acquire()
+
+
 # --- restarts ---------------------------------------------------------------------------------------------------------
 async def test_same_shards_are_canaries_after_a_restart_and_their_results_are_not_taken_without(
     autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: SlowRuns
@@ -152,3 +169,22 @@ async def test_result_that_was_shown_before_a_restart_is_compared_after_it(
         assert [code for _, code in ends(view)] == ["result_wrong", "succeeded"]
         assert checked(view) == ["canary"]
         assert parts.own == ["0", "0"], "what was computed before is computed again"
+
+
+async def test_what_this_node_is_to_decide_it_decides_after_a_restart(
+    autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: SlowRuns
+) -> None:  # VER-31
+    async with canary_world(tmp_path, monkeypatch, wrong=("bob",)) as (world, parts):
+        job = await world.nodes["alice"].submit(compared_job(1, REDUNDANT), base_dir=world.folder)
+        with trio.fail_after(600):
+            await slow.begun.wait()
+        assert parts.own == []
+        await world.crash("alice")
+        slow.seconds = 1.0
+        await trio.sleep(5)
+        await world.start("alice")
+        again = world.nodes["alice"].jobs.find(job.job_id)
+        view = await ended(again)
+        assert (view.state, checked(view), parts.own) == ("succeeded", ["canary"], ["0"])
+        assert found_wrong(view) == {world.nodes["bob"].peer_id}
+        await assert_right(world, again, 1)

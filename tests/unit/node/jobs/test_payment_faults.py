@@ -160,6 +160,21 @@ async def test_a_chain_that_was_never_seen_pays_nothing_and_the_job_says_so(
         world.bank.come_back()
 
 
+async def test_a_job_waits_for_a_chain_that_is_away_for_minutes_though_it_may_try_once(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    async with paid_world(tmp_path) as world:
+        world.bank.leave()
+        job = await world.nodes["alice"].submit(spec(retry={"attempts_max": 1}), base_dir=tmp_path)
+        await trio.sleep(300)
+        world.bank.come_back()
+        view = await ended(job)
+        assert view.state == "succeeded", view
+        assert {attempt.code for attempt in view.shards[0].attempts[:-1]} == {"chain_unavailable"}
+        await trio.sleep(5)
+        world.check_receipts("alice", world.worker_of(job), job)
+
+
 async def test_a_node_whose_chain_is_away_at_its_first_start_starts_and_pays_once_it_is_there(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:
