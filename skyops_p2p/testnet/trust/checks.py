@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from skyops_p2p.testnet.trust.plan import Plan
-from skyops_p2p.testnet.trust.seen import NodeSeen, Observation
+from skyops_p2p.testnet.trust.seen import JobSeen, NodeSeen, Observation
 
 FLAGGED = "no_replica"
 """A result that was taken unverified, and is shown so."""
@@ -126,18 +126,23 @@ def _standing(seen: Observation, plan: Plan) -> Iterator[str]:
                 yield f"{node.name} has not banned {score.name}, which has signed two histories"
 
 
-def _counted(seen: Observation, _plan: Plan) -> Iterator[str]:
+def _counted(seen: Observation, plan: Plan) -> Iterator[str]:
     """See that a result which a verdict calls wrong counts against its worker, on every honest node.
 
-    Rules: REP-14, VER-15.
+    Rules: REP-14, REP-37, VER-15.
     """
-    heard = [one for job in seen.jobs if job.is_heard for one in job.judged]
-    wrong = {one.worker for one in heard if one.fault == "wrong"}
+    heard = [job for job in seen.jobs if job.is_heard and not _rests_on_two_histories(job, plan)]
+    wrong = {one.worker for job in heard for one in job.judged if one.fault == "wrong"}
     for node in seen.after:
         for score in node.scores:
             is_free = score.standing != "banned" and not score.bad_micro
             if score.role == "worker" and score.name in wrong and is_free:
                 yield f"{node.name} counts nothing against {score.name}, whose result was wrong"
+
+
+def _rests_on_two_histories(job: JobSeen, plan: Plan) -> bool:
+    """Tell whether somebody agreed with the winner whose word counts no more. Rules: REP-37."""
+    return any(one.fault == "none" and plan.conduct(one.worker) == "two-histories" for one in job.judged)
 
 
 def _has_two(seen: Observation, name: str) -> bool:

@@ -101,10 +101,12 @@ def test_each_check_finds_what_it_is_for(seen: Observation, code: str) -> None:
     assert set(codes(seen)) == {code}
 
 
-def test_a_verdict_that_others_do_not_count_need_not_count() -> None:  # VER-15
+def test_a_verdict_that_others_do_not_count_need_not_count() -> None:  # REP-37, VER-15
     nodes = tuple(node(one, scores=UNCOUNTED) for one in PLAN.honest)
     assert codes(replace(GOOD, after=nodes)) == ["fault_not_counted"] * len(nodes)
     assert codes(replace(with_job(is_heard=False), after=nodes)) == []
+    doubled = with_job(judged=verdict(bob="none", erin="none", dave="wrong"))  # REP-37
+    assert codes(replace(doubled, after=nodes)) == []
 
 
 def test_what_may_hold_a_little_later_is_of_scores_alone() -> None:
