@@ -166,7 +166,8 @@ def _breaches(ended: Ended) -> str:
         return (
             "Every job ended; no wrong result reached a user unflagged; every comparison has a verdict that holds; "
             "whoever is always wrong was never found right, and no honest worker wrong; each wrong result "
-            "whose verdict others count (VER-15, REP-37) counts against its worker; all honest nodes have the same scores.\n"
+            "whose verdict others count (VER-15, REP-37) counts against its worker; all honest nodes have the "
+            "same scores.\n"
         )
     return "".join(f"- `{breach.code}`: {breach.text}\n" for breach in ended.breaches)
 
