@@ -110,7 +110,7 @@ def _unheard(jobs: Sequence[JobSeen]) -> str:
     if not count:
         return ""
     return (
-        f"\n{count} of the verdicts count on their requester's node alone: too many of those who were drawn had no "
+        f"\nVerdicts that count on their requester's node alone: {count}. Too many of those who were drawn had no "
         "time, so that others cannot tell a draw from a choice (VER-15).\n"
     )
 
